@@ -1,0 +1,372 @@
+"""Everything that fastbp asks of Numba: options, the cache on disk, kernels by address, threads."""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import hashlib
+import importlib
+import importlib.metadata
+import os
+import shutil
+import sys
+import tempfile
+import threading
+import warnings
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import numba
+import numpy as np
+from numba import njit, types
+from numba.core import caching
+
+from .simd import kernel_signature
+
+# fastmath without nnan and ninf: those would break the detection of NaN.
+OPTIONS = dict(nogil=True, error_model="numpy", fastmath={"nsz", "arcp", "contract", "afn", "reassoc"})
+DTYPES = {np.dtype(np.float32): types.float32, np.dtype(np.float64): types.float64}
+
+# A piece of a kernel: compiled into whatever calls it, never cached by itself.
+inner = njit(**OPTIONS)
+
+
+# --- the cache ----------------------------------------------------------------------------------------
+
+_PACKAGE = Path(__file__).parent
+_KEPT_FOLDERS = 8
+
+
+def cache_enabled() -> bool:
+    """False when FASTBP_CACHE is 0, off, no or false."""
+    return os.environ.get("FASTBP_CACHE", "1").lower() not in ("0", "off", "no", "false")
+
+
+def _sources_key() -> str:
+    """Changes with any source that compiled code may come from, with Numba, and with the CPU compiled for."""
+    digest = hashlib.sha256()
+    for path in sorted(_PACKAGE.rglob("*.py")):
+        digest.update(path.relative_to(_PACKAGE).as_posix().encode())
+        digest.update(path.read_bytes())
+    codegen = numba.core.registry.cpu_target.target_context.codegen()
+    digest.update(repr((numba.__version__, np.__version__, codegen.magic_tuple())).encode())
+    return digest.hexdigest()[:16]
+
+
+def _roots() -> list[Path]:
+    """Where the cache may live, best first: Numba's own setting, beside the package, the user's cache folder."""
+    if numba.config.CACHE_DIR:
+        return [Path(numba.config.CACHE_DIR) / "fastbp"]
+    place = hashlib.sha256(str(_PACKAGE).encode()).hexdigest()[:8]
+    if sys.platform == "win32":
+        user = Path(os.environ.get("LOCALAPPDATA") or Path.home() / "AppData" / "Local")
+    else:
+        user = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+    return [_PACKAGE / "__pycache__" / "compiled", user / "fastbp" / place]
+
+
+def _usable(folder: Path) -> bool:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):
+            return True
+    except OSError:
+        return False
+
+
+def _forget_old(root: Path, keep: Path) -> None:
+    """Each edit of the sources makes a folder of its own; drop all but the newest few."""
+    folders = [f for f in root.iterdir() if f.is_dir() and f != keep]
+    for folder in sorted(folders, key=lambda f: f.stat().st_mtime, reverse=True)[_KEPT_FOLDERS - 1 :]:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+_folder: tuple[Path | None] | None = None
+_lock = threading.RLock()
+
+
+def cache_folder() -> Path | None:
+    """The folder of this version's compiled code; None when the cache is off or no folder can be written."""
+    global _folder
+    with _lock:
+        if not cache_enabled():
+            return None
+        if _folder is None:
+            key = _sources_key()
+            found = next((root / key for root in _roots() if _usable(root / key)), None)
+            if found is not None:
+                try:
+                    _forget_old(found.parent, found)
+                except OSError:  # another process tidies the same folder
+                    pass
+            _folder = (found,)
+        return _folder[0]
+
+
+class _Locator:
+    """Tells Numba's cache where a function's files are; the folder's name is what makes them valid."""
+
+    def __init__(self, folder: Path):
+        self._folder = folder
+        self._py_file = str(folder)  # named in Numba's warnings
+
+    def ensure_cache_path(self) -> None:
+        self._folder.mkdir(parents=True, exist_ok=True)
+
+    def get_cache_path(self) -> str:
+        return str(self._folder)
+
+    def get_source_stamp(self) -> str:
+        return self._folder.name
+
+
+class _Implementation(caching.CompileResultCacheImpl):
+    """One index file for each function *and signature*.
+
+    Numba keeps one index a function and numbers its entries, so that two processes that compile two
+    signatures at once can each write entry 1, and the index of one then names the code of the other.
+    """
+
+    def __init__(self, function, name, folder):
+        self._lineno = 0
+        self._locator = _Locator(folder)
+        self._filename_base = f"{name}.py{sys.version_info.major}{sys.version_info.minor}{getattr(sys, 'abiflags', '')}"
+
+
+class _Cache(caching.FunctionCache):
+    def __init__(self, function, name, folder):
+        self._name = name
+        self._py_func = function
+        self._impl = _Implementation(function, name, folder)
+        self._cache_path = self._impl.locator.get_cache_path()
+        self._cache_file = caching.IndexDataCacheFile(
+            cache_path=self._cache_path,
+            filename_base=self._impl.filename_base,
+            source_stamp=self._impl.locator.get_source_stamp(),
+        )
+        self.enable()
+
+    def load_overload(self, sig, target_context):
+        overload = super().load_overload(sig, target_context)
+        if overload is None:
+            _tell_once()
+        return overload
+
+    def save_overload(self, sig, data):
+        try:
+            super().save_overload(sig, data)
+        except OSError as error:  # a full disk, say: what was compiled works all the same
+            warnings.warn(f"fastbp can't keep compiled code in {self._cache_path}: {error}", stacklevel=2)
+
+
+_told = False
+
+
+def _tell_once() -> None:
+    global _told
+    if not _told:
+        _told = True
+        kept = "once: later runs load them" if cache_folder() else "nothing is kept: the cache is off"
+        print(f"fastbp: compiling kernels for this machine ({kept}) ...", file=sys.stderr, flush=True)
+
+
+def _compile(dispatcher, name: str, signature):
+    """The compiled overload of `signature`, from the cache if it is there."""
+    with _lock:
+        if signature.args not in dispatcher.overloads:
+            folder = cache_folder()
+            if folder is None:
+                _tell_once()
+            else:
+                dispatcher._cache = _Cache(dispatcher.py_func, name, folder)
+            dispatcher.compile(signature)
+        return dispatcher.overloads[signature.args]
+
+
+# --- kernels and entry points -------------------------------------------------------------------------
+
+
+class Kernel:
+    """An instruction: an @njit function `kernel(op, dtype, rows, lo, hi)` that is called by address.
+
+    op      pointer to int64: the op record, whose fields are named by `fields`, in order
+    dtype   the type of the floats: `dtype(x)` converts, `pointer(address, dtype)` points
+    rows    rows in the batch
+    lo, hi  the part of the op's items that this call works on
+    """
+
+    def __init__(self, function: Callable, fields: str):
+        self.name = function.__name__
+        self.fields = tuple(fields.split())
+        self.__doc__ = function.__doc__
+        self._function = function
+        self._addresses: dict[np.dtype, int] = {}
+
+    def __repr__(self) -> str:
+        return f"<kernel {self.name}({', '.join(self.fields)})>"
+
+    def compiled(self, dtype: np.dtype):
+        """The compiled overload for NumPy dtype `dtype`: compiled, or loaded from the cache."""
+        dispatcher = njit(**OPTIONS)(self._function)
+        return _compile(dispatcher, f"{self.name}-{dtype}", kernel_signature(DTYPES[dtype]))
+
+    def address(self, dtype: np.dtype) -> int:
+        """The machine address for NumPy dtype `dtype`."""
+        if dtype not in self._addresses:
+            overload = self.compiled(dtype)
+            name = overload.fndesc.llvm_func_name
+            self._addresses[dtype] = overload.library.get_pointer_to_function(name)
+        return self._addresses[dtype]
+
+
+def kernel(fields: str) -> Callable[[Callable], Kernel]:
+    """Decorator: make a kernel whose op record holds `fields`, names separated by spaces."""
+    return lambda function: Kernel(function, fields)
+
+
+class EntryPoint:
+    """An @njit function with one signature, called from Python; compiled or loaded at its first call."""
+
+    def __init__(self, function: Callable, signature, **options):
+        self.dispatcher = njit(**(OPTIONS | options))(function)
+        self._signature = signature
+        self._ready = False
+        self.__doc__ = function.__doc__
+        self.__name__ = function.__name__
+
+    def __call__(self, *args):
+        if not self._ready:
+            _compile(self.dispatcher, self.__name__, self._signature)
+            self.dispatcher.disable_compile()
+            self._ready = True
+        return self.dispatcher(*args)
+
+
+def entry_point(signature, **options) -> Callable[[Callable], EntryPoint]:
+    """Decorator: compile for `signature` alone, when it is first called."""
+    return lambda function: EntryPoint(function, signature, **options)
+
+
+# --- threads ------------------------------------------------------------------------------------------
+
+_threads: int | None = None
+_layer: str | None = None
+
+
+def _load_tbb() -> None:
+    """Load the tbb wheel's library: Numba finds TBB only if it is already in the process."""
+    names = {"win32": "tbb12.dll", "darwin": "libtbb.12.dylib"}
+    wanted = names.get(sys.platform, "libtbb.so.12")
+    try:
+        files = importlib.metadata.files("tbb") or []
+    except importlib.metadata.PackageNotFoundError:
+        return
+    for file in files:
+        if file.name == wanted:
+            try:
+                ctypes.CDLL(str(file.locate()), mode=ctypes.RTLD_GLOBAL)
+            except OSError:
+                pass  # Numba then takes the next layer that it finds
+            return
+
+
+_POOLS = {
+    "tbb": "numba.np.ufunc.tbbpool",
+    "omp": "numba.np.ufunc.omppool",
+    "workqueue": "numba.np.ufunc.workqueue",
+}
+_PREFERENCES = {
+    "default": ("tbb", "omp", "workqueue"),
+    "threadsafe": ("tbb",),
+    "safe": ("tbb",),
+    "forksafe": ("tbb", "workqueue") if sys.platform.startswith("linux") else ("tbb", "omp", "workqueue"),
+}
+
+
+def threading_layer() -> str:
+    """The layer that Numba runs, or will run, parallel loops on: "tbb", "omp" or "workqueue"."""
+    global _layer
+    if _layer is None:
+        try:
+            _layer = numba.threading_layer()
+        except ValueError:  # no parallel loop has run yet
+            _layer = _first_importable()
+    return _layer
+
+
+def _first_importable() -> str:
+    wanted = numba.config.THREADING_LAYER
+    order = (wanted,) if wanted in _POOLS else _PREFERENCES.get(wanted, _PREFERENCES["default"])
+    if wanted == "default":
+        order = tuple(numba.config.THREADING_LAYER_PRIORITY)
+    if "tbb" in order:
+        _load_tbb()
+    for name in order:
+        try:
+            importlib.import_module(_POOLS[name])
+            return name
+        except ImportError:
+            continue
+    return "workqueue"
+
+
+_warned = False
+
+
+def num_threads() -> int:
+    """Threads that the next call uses at most."""
+    global _warned
+    if threading_layer() == "workqueue":
+        # Its fork costs 200 µs, and two threads that use it at once abort the process.
+        if not _warned:
+            _warned = True
+            warnings.warn(
+                "fastbp trains on one thread: Numba found neither TBB nor OpenMP, and its own workqueue is"
+                " slower than no threads. `pip install tbb` (x86-64), or install OpenMP.",
+                RuntimeWarning,
+                stacklevel=2,
+            )
+        return 1
+    return _threads if _threads is not None else numba.get_num_threads()
+
+
+def get_num_threads() -> int:
+    """Threads that fastbp uses at most.
+
+    What `set_num_threads` set, or else Numba's own number (`numba.get_num_threads()`, NUMBA_NUM_THREADS);
+    1 when Numba has no threading layer but its workqueue. Results don't depend on it.
+    """
+    return num_threads()
+
+
+@contextlib.contextmanager
+def thread_limit(n: int) -> Iterator[None]:
+    """Numba's own limit for this Python thread is n inside."""
+    # Not in the compiled engine: Numba can't cache a function that calls set_num_threads.
+    previous = numba.get_num_threads()
+    numba.set_num_threads(n)
+    try:
+        yield
+    finally:
+        numba.set_num_threads(previous)
+
+
+def set_num_threads(n: int | None) -> None:
+    """Use at most n threads in this process; None goes back to Numba's own number.
+
+    n: 1 to NUMBA_NUM_THREADS, which is the number of cores unless that variable is set before Numba is
+    imported. Numba's own setting for other code stays as it is. Results don't depend on n.
+
+    Raises TypeError if n is not an integer, ValueError if it is out of range.
+    """
+    global _threads
+    if n is not None:
+        if isinstance(n, bool) or not isinstance(n, (int, np.integer)):
+            raise TypeError(f"n must be an integer or None, got {n!r}")
+        most = numba.config.NUMBA_NUM_THREADS
+        if not 1 <= n <= most:
+            raise ValueError(
+                f"n must be 1 to {most}, got {n} (set NUMBA_NUM_THREADS before Numba is imported for more)"
+            )
+        n = int(n)
+    _threads = n

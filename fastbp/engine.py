@@ -1,0 +1,85 @@
+"""Runs a plan: for each group of instructions, for each of its tasks, call the kernels by address.
+
+A program is two tables of int64. A row of `ops` is a kernel's address and then its op record. A row of
+`groups` says which ops belong together and how they are cut into tasks:
+
+    EXTENT  how many items there are; ROWS_OF_BATCH stands for the rows in the batch
+    GRAIN   items in a task
+    FIRST, LAST  the ops of the group: each task runs all of them on its own items, one after the other
+    WORK    floating-point operations of the whole group, per row of the batch where PER_ROW is 1
+
+Which tasks there are depends on shapes alone, and no two tasks write to the same place. So every sum has
+one fixed order, and the bits don't depend on the number of threads.
+"""
+
+from __future__ import annotations
+
+import math
+
+from numba import njit, prange, types
+
+from ._jit import OPTIONS, entry_point, inner
+from .simd import call, offset, pointer
+
+EXTENT, GRAIN, FIRST, LAST, WORK, PER_ROW = range(6)
+GROUP_WIDTH = 6
+OP_WIDTH = 24
+ROWS_OF_BATCH = -1
+
+# Operations that one core does while a fork finds its threads and waits for them (2 µs with TBB): with
+# less work than this in it, a group runs on the calling thread.
+FORK = 200_000
+
+START = 0  # in `inputs`: where the engine tells kernels the first row of the batch
+LOSS = 0  # in `totals`: where kernels tell the engine the loss of the batch
+
+
+@inner
+def _task(ops, first, last, rows, lo, hi):
+    """Run ops first .. last on the items lo .. hi."""
+    for i in range(first, last):
+        op = pointer(ops + 8 * OP_WIDTH * i, types.int64)
+        call(op[0], offset(op, 1), rows, lo, hi)
+
+
+@njit(parallel=True, **OPTIONS)
+def _run(groups, ops, first, last, rows, threads):
+    """Run the groups first .. last on a batch of `rows` rows."""
+    for g in range(first, last):
+        extent, grain = groups[g, EXTENT], groups[g, GRAIN]
+        begin, end = groups[g, FIRST], groups[g, LAST]
+        work = groups[g, WORK] * rows if groups[g, PER_ROW] else groups[g, WORK]
+        if extent == ROWS_OF_BATCH:
+            extent = rows
+        tasks = (extent + grain - 1) // grain
+        if threads > 1 and tasks > 1 and work > FORK:
+            for t in prange(tasks):
+                _task(ops, begin, end, rows, t * grain, min((t + 1) * grain, extent))
+        else:
+            for t in range(tasks):
+                _task(ops, begin, end, rows, t * grain, min((t + 1) * grain, extent))
+
+
+_INTS, _TABLE = types.int64[::1], types.int64[:, ::1]
+
+
+@entry_point(types.int64(_TABLE, types.int64, types.int64, _INTS, types.float64[::1], *[types.int64] * 5))
+def run_batches(groups, ops, update, inputs, totals, rows, batch_size, first, last, threads):
+    """Run a program on the batches first .. last of `rows` rows; the last of them may be smaller.
+
+    groups, ops  the program: its table, and the address of its instructions
+    update       the first group of the update: it is left out when the loss is not finite, and the run ends
+    threads      1 for the serial loops; else the parallel ones, on as many threads as Numba is set to
+    Returns the number of the first batch that was not run: `last`, or less where the loss was not finite.
+    """
+    b = first
+    while b < last:
+        start = b * batch_size
+        inputs[START] = start
+        n = min(batch_size, rows - start)
+        _run(groups, ops, 0, update, n, threads)
+        if not math.isfinite(totals[LOSS]):
+            break
+        _run(groups, ops, update, groups.shape[0], n, threads)
+        b += 1
+    return b

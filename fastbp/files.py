@@ -1,0 +1,68 @@
+"""Model files: one .npz of plain arrays and a JSON header, written whole or not at all."""
+
+from __future__ import annotations
+
+import json
+import os
+import tempfile
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from .errors import FileFormatError
+
+FORMAT = "fastbp model"
+VERSION = 1
+
+
+def write(path: str | os.PathLike, header: dict[str, Any], arrays: dict[str, np.ndarray]) -> None:
+    """Write a model file to `path`, over any file there: to a temporary file beside it first, then renamed.
+
+    header: what json can write. Raises OSError if it can't be written; the old file then stays.
+    """
+    path = Path(path)
+    text = json.dumps({"format": FORMAT, "version": VERSION, **header})
+    handle, temporary = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".tmp", dir=path.parent)
+    try:
+        with os.fdopen(handle, "wb") as file:
+            np.savez(file, header=np.array(text), **arrays)
+            file.flush()
+            os.fsync(file.fileno())
+        os.chmod(temporary, _mode(path))
+        os.replace(temporary, path)
+    except BaseException:
+        os.unlink(temporary)
+        raise
+
+
+def _mode(path: Path) -> int:
+    """The permissions of the file that is replaced, or those that a new file gets."""
+    try:
+        return path.stat().st_mode & 0o777
+    except FileNotFoundError:
+        mask = os.umask(0)
+        os.umask(mask)
+        return 0o666 & ~mask
+
+
+def read(path: str | os.PathLike) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
+    """The header and the arrays of a model file.
+
+    Raises FileNotFoundError if there is none, FileFormatError if it is not a whole model file of a known version.
+    """
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            arrays = {name: file[name] for name in file.files}
+        header = json.loads(str(arrays.pop("header")[()]))
+        kind, version = header["format"], header["version"]
+    except (FileNotFoundError, IsADirectoryError, PermissionError):
+        raise
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, EOFError, zipfile.BadZipFile) as error:
+        raise FileFormatError(f"{os.fspath(path)} is not a whole fastbp model file: {error}") from error
+    if kind != FORMAT or version != VERSION:
+        raise FileFormatError(
+            f"{os.fspath(path)} must be a {FORMAT} of version {VERSION}, got {kind!r} of version {version!r}"
+        )
+    return header, arrays

@@ -1,0 +1,63 @@
+"""Rows in and out: a batch is gathered from the user's arrays, and outputs are written to them."""
+
+from __future__ import annotations
+
+from numba import types
+
+from .._jit import inner, kernel
+from ..simd import offset, pointer, pointers
+
+# How the user's array is described, in int64s (plan.Workspace.bind writes them).
+ADDRESS, TYPE, ROW_STRIDE, COLUMN_STRIDE = range(4)  # strides in elements
+FLOAT32, FLOAT64, UINT8 = range(3)  # the element types that kernels read as they are
+
+
+@inner
+def _copy_row(y, x, stride, features, dtype):
+    if stride == 1:
+        for c in range(features):
+            y[c] = dtype(x[c])
+    else:
+        for c in range(features):
+            y[c] = dtype(x[c * stride])
+
+
+@kernel("y source order start features")
+def load_rows(op, dtype, rows, lo, hi):
+    """y[r] = source[order[start + r]], converted.
+
+    Writes y (rows, features).
+    Reads  source: an array of any strides, described by four int64s; order: the address of an int64
+           array, or 0 for the rows as they stand; start: the batch's first place in it.
+    """
+    y = pointer(op[0], dtype)
+    source, order_at, start = pointers(op, 1, 3, types.int64)
+    features = op[4]
+    order, first = pointer(order_at[0], types.int64), start[0]
+    address, kind = source[ADDRESS], source[TYPE]
+    row_stride, stride = source[ROW_STRIDE], source[COLUMN_STRIDE]
+    for r in range(lo, hi):
+        i = first + r
+        if order_at[0] != 0:
+            i = order[i]
+        at, row = i * row_stride, offset(y, r * features)
+        if kind == FLOAT32:
+            _copy_row(row, offset(pointer(address, types.float32), at), stride, features, dtype)
+        elif kind == FLOAT64:
+            _copy_row(row, offset(pointer(address, types.float64), at), stride, features, dtype)
+        else:
+            _copy_row(row, offset(pointer(address, types.uint8), at), stride, features, dtype)
+
+
+@kernel("x target start features")
+def store_rows(op, dtype, rows, lo, hi):
+    """target[start + r] = x[r].
+
+    Reads  x (rows, features); target: the address of the array that is written; start as in load_rows.
+    """
+    x = pointer(op[0], dtype)
+    target_at, start = pointers(op, 1, 2, types.int64)
+    features = op[3]
+    y = offset(pointer(target_at[0], dtype), start[0] * features)
+    for i in range(lo * features, hi * features):
+        y[i] = x[i]

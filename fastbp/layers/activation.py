@@ -1,0 +1,40 @@
+"""Activation: an activation function as a layer of its own."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from .. import activations
+from ..activations import ActivationFunction
+from ..plan import Plan, Tensor, Weight
+from .base import Layer
+
+
+@dataclass(frozen=True)
+class Activation(Layer):
+    """a = f(x), element by element (softmax: over all elements of a row).
+
+    Arguments:
+        activation: a name ("linear", "sigmoid", "tanh", "relu", "softmax") or an activation object.
+
+    Raises TypeError or ValueError if it is neither.
+    """
+
+    activation: str | ActivationFunction
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "activation", activations.get(self.activation))
+
+    @property
+    def ends_with(self) -> ActivationFunction:
+        return activations.get(self.activation)
+
+    def without_activation(self) -> Layer:
+        return Activation(activations.linear)
+
+    def emit(self, plan: Plan, x: Tensor, *weights: Weight) -> Tensor:
+        if self.ends_with.forward is None:
+            return x
+        y = plan.tensor(x.shape)
+        self.ends_with.emit(plan, x, y)
+        return y

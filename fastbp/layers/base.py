@@ -1,0 +1,48 @@
+"""What a layer is."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from ..activations import ActivationFunction
+from ..initializers import Initializer
+from ..plan import Plan, Shape, Tensor, Weight
+
+
+class Parameter(NamedTuple):
+    """A parameter that a layer wants: fan_in and fan_out are for the initializer."""
+
+    name: str
+    shape: Shape
+    initializer: Initializer
+    fan_in: int
+    fan_out: int
+
+
+class Layer:
+    """A description of a layer: a frozen dataclass whose fields are its arguments, with these methods.
+
+    `activation` is the activation that the layer ends with, and `without_activation` the same layer without it:
+    a loss takes over the one that is its own inverse link.
+    """
+
+    @property
+    def ends_with(self) -> ActivationFunction | None:
+        """The activation that is the last thing the layer does, or None."""
+        return None
+
+    def without_activation(self) -> Layer:
+        """The same layer with a linear activation."""
+        return self
+
+    def output_shape(self, input_shape: Shape) -> Shape:
+        """The shape of a row's output. Raises ValueError if the layer can't take that input."""
+        return input_shape
+
+    def parameters(self, input_shape: Shape) -> tuple[Parameter, ...]:
+        """The parameters, in the order in which they lie in the flat vector."""
+        return ()
+
+    def emit(self, plan: Plan, x: Tensor, *weights: Weight) -> Tensor:
+        """Add the layer's ops to a plan; returns its output."""
+        raise TypeError(f"{type(self).__name__} must define emit")

@@ -1,0 +1,475 @@
+"""Network: the object API."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from dataclasses import fields
+from typing import Any
+
+import numpy as np
+
+from . import files, losses, optimizers, training
+from ._jit import DTYPES
+from .activations import ActivationFunction
+from .data import Feed, check_inputs, check_targets, check_weights, weigh_classes
+from .errors import DivergedError, FileFormatError, check_bool, check_integer, check_number
+from .initializers import Initializer
+from .kernels.updates import RATE, STEP
+from .layers import LAYERS, Layer
+from .losses import Loss
+from .optimizers import Optimizer
+from .plan import BATCH_LOSS, LOSS_SUM, RIGHT_SUM, Buffer, Plan, Shape, Tensor, Weight, Workspace
+from .training import EVALUATION_BATCH, History
+
+
+class BoundLayer:
+    """A layer in a network: its description, its shapes, and live views of its parameters by their names.
+
+    layer                      the description
+    name                       such as "Dense_2"
+    input_shape, output_shape  of a row
+    weights                    names and live views: `layer.weight` is `layer.weights["weight"]`
+    """
+
+    def __init__(self, layer: Layer, name: str, input_shape: Shape):
+        self.layer, self.name = layer, name
+        self.input_shape, self.output_shape = input_shape, layer.output_shape(input_shape)
+        self.weights: dict[str, np.ndarray] = {}
+        self._places: list[Weight] = []
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("_") or name == "weights":
+            raise AttributeError(name)
+        if name in self.weights:
+            return self.weights[name]
+        raise AttributeError(f"{self.name} has no {name!r}; its parameters are {', '.join(self.weights) or 'none'}")
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        if name in self.__dict__.get("weights", ()):
+            raise AttributeError(f"write into it: net.layers[i].{name}[...] = values")
+        super().__setattr__(name, value)
+
+    def __repr__(self) -> str:
+        return f"<{self.name}: {self.layer!r}, {self.input_shape} -> {self.output_shape}>"
+
+    def emit(self, plan: Plan, x: Tensor) -> Tensor:
+        return self.layer.emit(plan, x, *self._places)
+
+
+def _check_shape(input_shape: Any) -> Shape:
+    if isinstance(input_shape, (int, np.integer)) and not isinstance(input_shape, bool):
+        raise TypeError(f"input_shape must be a tuple of sizes such as ({input_shape},), got {input_shape!r}")
+    try:
+        shape = tuple(input_shape)
+    except TypeError:
+        raise TypeError(f"input_shape must be a tuple of sizes such as (784,), got {input_shape!r}") from None
+    if not shape:
+        raise ValueError("input_shape must have at least one size, such as (784,), got ()")
+    return tuple(check_integer("input_shape", size, low=1) for size in shape)
+
+
+def _check_dtype(dtype: Any) -> np.dtype:
+    names = {str(d): d for d in DTYPES}
+    try:
+        found = np.dtype(dtype)
+    except TypeError:
+        found = None
+    if found not in DTYPES:
+        raise ValueError(f"dtype must be {' or '.join(map(repr, names))}, got {dtype!r}")
+    return names[str(found)]
+
+
+class Network:
+    """A feed-forward network, its loss and its optimizer.
+
+    Arguments:
+        layers: a sequence of layers, the first nearest to the input; at least one.
+        input_shape: the shape of one row of X, such as (784,).
+        loss: "mse", "squared_error", "cross_entropy" or "binary_cross_entropy".
+        optimizer: such as SGD(0.1) or Adam(1e-3); None means Adam(1e-3).
+        dtype: "float32" or "float64".
+        seed: an integer, 0 or more, that decides initial values and shuffling; None draws one.
+
+    The same seed gives the same bits, on any number of threads.
+    Raises TypeError or ValueError, naming the argument, for anything else.
+    """
+
+    _INITIAL, _SHUFFLE = 0, 1  # streams of random numbers
+
+    def __init__(
+        self,
+        layers: Sequence[Layer],
+        input_shape: Sequence[int],
+        *,
+        loss: str | Loss,
+        optimizer: Optimizer | str | None = None,
+        dtype: Any = "float32",
+        seed: int | None = None,
+    ):
+        self.input_shape = _check_shape(input_shape)
+        self.dtype = _check_dtype(dtype)
+        self.loss = losses.get(loss)
+        self.optimizer = optimizers.get(optimizer)
+        if seed is None:
+            seed = int(np.random.SeedSequence().generate_state(1)[0])
+        self.seed = check_integer("seed", seed, low=0)
+        self.layers = self._bind_layers(layers)
+        self.output_shape = self.layers[-1].output_shape
+        self._outputs = int(np.prod(self.output_shape))
+        if self.loss.name == "cross_entropy" and self._outputs < 2:
+            raise ValueError(
+                "loss must not be 'cross_entropy' for a network with 1 output: use 'binary_cross_entropy', or 2 outputs"
+            )
+        self._allocate()
+        self.epochs_trained = 0
+        self.stop_training = False
+        self._space: Workspace | None = None
+        self._chunk = 1
+
+    def _bind_layers(self, layers: Sequence[Layer]) -> list[BoundLayer]:
+        if isinstance(layers, Layer) or not isinstance(layers, Sequence):
+            raise TypeError(f"layers must be a list of layers, got {layers!r}")
+        if not layers:
+            raise ValueError("layers must hold at least one layer, got none")
+        bound: list[BoundLayer] = []
+        counts: dict[str, int] = {}
+        shape = self.input_shape
+        for place, layer in enumerate(layers):
+            if not isinstance(layer, Layer):
+                raise TypeError(f"layers must hold layers such as Dense(10), got {layer!r} at place {place}")
+            kind = type(layer).__name__
+            counts[kind] = counts.get(kind, 0) + 1
+            name = f"{kind}_{counts[kind]}"
+            try:
+                bound.append(BoundLayer(layer, name, shape))
+            except ValueError as error:
+                raise ValueError(f"layers: {name}: {error}") from None
+            shape = bound[-1].output_shape
+        return bound
+
+    def _allocate(self) -> None:
+        """Lay out the parameters, fill them with initial values, and make the plan."""
+        wanted = [(layer, p) for layer in self.layers for p in layer.layer.parameters(layer.input_shape)]
+        self.num_params = sum(int(np.prod(p.shape)) for _, p in wanted)
+        self._params = np.zeros(self.num_params, self.dtype)
+        self._grads = np.zeros(self.num_params, self.dtype)
+        self._state = np.zeros(len(self.optimizer.state) * self.num_params, self.dtype)
+        self._scalars = np.array([0.0, *self.optimizer.constants])
+        at = 0
+        for number, (layer, parameter) in enumerate(wanted):
+            view = self._params[at : at + int(np.prod(parameter.shape))].reshape(parameter.shape)
+            fans = parameter.fan_in, parameter.fan_out
+            view[...] = parameter.initializer.draw(self._generator(self._INITIAL, number), parameter.shape, *fans)
+            layer.weights[parameter.name] = view
+            layer._places.append(Weight(Buffer("params", at), Buffer("grads", at), parameter.shape))
+            at += view.size
+        self._plan = Plan(self._emitters(), self.input_shape, self.loss, self.optimizer, self.num_params)
+
+    def _emitters(self) -> list[BoundLayer]:
+        """The layers as they run: the loss takes over a last activation that is its own inverse link."""
+        last = self.layers[-1]
+        if self.loss.link is None or last.layer.ends_with is not self.loss.link:
+            return self.layers
+        bare = BoundLayer(last.layer.without_activation(), last.name, last.input_shape)
+        bare._places = last._places
+        return [*self.layers[:-1], bare]
+
+    def _generator(self, stream: int, number: int) -> np.random.Generator:
+        """Random numbers that depend on the seed, what they are for, and a number, and on nothing before."""
+        return np.random.Generator(np.random.Philox(np.random.SeedSequence([self.seed, stream, number])))
+
+    # --- what there is ---
+
+    @property
+    def params(self) -> np.ndarray:
+        """All parameters (num_params,), live: writing into it changes the network."""
+        return self._params
+
+    @property
+    def grads(self) -> np.ndarray:
+        """The gradients of the last training step or value_and_grad (num_params,), live, laid out as params."""
+        return self._grads
+
+    @property
+    def learning_rate(self) -> float:
+        """The optimizer's learning rate, greater than 0; set it to change it for the next steps."""
+        return float(self._scalars[RATE])
+
+    @learning_rate.setter
+    def learning_rate(self, rate: float) -> None:
+        self._scalars[RATE] = check_number("learning_rate", rate, low=0, open_low=True)
+
+    @property
+    def steps_trained(self) -> int:
+        """Optimizer steps so far."""
+        return int(self._scalars[STEP])
+
+    def __repr__(self) -> str:
+        layers = ", ".join(repr(layer.layer) for layer in self.layers)
+        return (
+            f"Network([{layers}], {self.input_shape}, loss={self.loss!r}, optimizer={self.optimizer!r},"
+            f" dtype='{self.dtype}', seed={self.seed})"
+        )
+
+    def summary(self) -> str:
+        """A table of layers, output shapes and numbers of parameters, as text to print."""
+        rows = [("layer", "output shape", "parameters"), ("input", str(self.input_shape), "0")]
+        for layer in self.layers:
+            activation = layer.layer.ends_with
+            ending = "" if activation is None or activation.forward is None else f" {activation.name}"
+            size = sum(view.size for view in layer.weights.values())
+            rows.append((layer.name + ending, str(layer.output_shape), f"{size:,}"))
+        rows.append(("total", "", f"{self.num_params:,}"))
+        wide = [max(len(row[i]) for row in rows) for i in range(3)]
+        lines = [f"{a:<{wide[0]}}  {b:<{wide[1]}}  {c:>{wide[2]}}" for a, b, c in rows]
+        rule = "-" * len(lines[0])
+        about = f"loss {self.loss.name}, {self.optimizer!r}, {self.dtype}"
+        return "\n".join([lines[0], rule, *lines[1:-1], rule, lines[-1], about])
+
+    # --- training ---
+
+    def fit(
+        self,
+        X: Any,
+        y: Any,
+        epochs: int = 1,
+        batch_size: int = 32,
+        *,
+        validation_data: tuple | None = None,
+        validation_split: float = 0.0,
+        shuffle: bool = True,
+        sample_weight: Any = None,
+        class_weight: Any = None,
+        callbacks: Any = (),
+        verbose: bool = True,
+    ) -> History:
+        """Train; called again, it goes on from where the network stands.
+
+        Arguments:
+            X: (rows, *input_shape), at least one row; any real dtype, which is converted a batch at a time.
+            y: integer labels (rows,) or probabilities (rows, outputs) for cross_entropy; (rows, outputs), or
+                (rows,) for one output, for the other losses (0 to 1 for binary_cross_entropy).
+            epochs: times that all rows are used, 1 or more.
+            batch_size: rows in a step, 1 or more; the last step of an epoch takes what is left.
+            validation_data: (X, y) or (X, y, sample_weight), evaluated after each epoch.
+            validation_split: the share, 0 ≤ share < 1, of the last rows that are kept for validation instead.
+            shuffle: whether each epoch takes the rows in another random order.
+            sample_weight: (rows,), 0 or more: factors of the rows' losses. The loss is the sum of the weighted
+                row losses over the number of rows.
+            class_weight: factors for the rows of a class: a mapping from label to weight, or "balanced".
+            callbacks: objects with on_epoch_end(net, epoch, logs); `net.stop_training = True` there ends training.
+            verbose: whether progress goes to stderr.
+
+        Returns a History. Ctrl-C ends training with the history so far.
+        Raises TypeError or ValueError, naming the argument, before anything has changed; DivergedError if the
+        loss turns NaN or infinite: the network is then as it was before that epoch.
+        """
+        epochs = check_integer("epochs", epochs, low=1)
+        batch_size = check_integer("batch_size", batch_size, low=1)
+        split = check_number("validation_split", validation_split, low=0)
+        shuffle, verbose = check_bool("shuffle", shuffle), check_bool("verbose", verbose)
+        callbacks = training.check_callbacks(callbacks)
+        feed = self._feed(X, y, sample_weight, class_weight)
+        validation = None
+        if validation_data is not None:
+            if split:
+                raise ValueError("validation_split must be 0 with validation_data, got both")
+            if not isinstance(validation_data, (tuple, list)) or len(validation_data) not in (2, 3):
+                raise TypeError("validation_data must be (X, y) or (X, y, sample_weight)")
+            validation = self._feed(*validation_data, prefix="validation_data: ")
+        elif split:
+            feed, validation = _split(feed, split)
+        return training.train(self, feed, epochs, batch_size, validation, shuffle, callbacks, verbose)
+
+    def train_on_batch(self, X: Any, y: Any, sample_weight: Any = None) -> float:
+        """One step on all rows of X at once; returns the loss before it.
+
+        Shapes and errors as in fit. Raises DivergedError if the loss is NaN or infinite: nothing has changed then.
+        """
+        feed = self._feed(X, y, sample_weight)
+        workspace = self._workspace(feed.rows)
+        done = feed.run(workspace, "train", feed.rows)
+        loss = float(workspace.totals[BATCH_LOSS])
+        if not done:
+            raise DivergedError(f"the loss became {loss} in step {self.steps_trained + 1}; no step was done")
+        return loss
+
+    def value_and_grad(self, X: Any, y: Any, sample_weight: Any = None) -> tuple[float, np.ndarray]:
+        """The loss over all rows of X, and its gradient (num_params,), a copy laid out as params.
+
+        Shapes and errors as in fit; nothing is updated.
+        """
+        feed = self._feed(X, y, sample_weight)
+        workspace = self._workspace(feed.rows)
+        feed.run(workspace, "gradient", feed.rows)
+        return float(workspace.totals[BATCH_LOSS]), self._grads.copy()
+
+    def input_gradient(self, X: Any, y: Any) -> np.ndarray:
+        """∂loss/∂X, shaped like X, of the network's dtype. Shapes and errors as in fit."""
+        feed = self._feed(X, y)
+        out = np.empty(feed.x.shape, self.dtype)
+        feed.run(self._workspace(feed.rows), "input_gradient", feed.rows, out=out)
+        return out
+
+    # --- inference ---
+
+    def evaluate(
+        self, X: Any, y: Any, batch_size: int = EVALUATION_BATCH, *, sample_weight: Any = None
+    ) -> dict[str, float]:
+        """{"loss": …}, with "accuracy" (0 to 1) for classification, over all rows of X.
+
+        batch_size is how many rows are worked on at once: it costs memory and does not change the meaning.
+        Shapes and errors as in fit.
+        """
+        batch_size = check_integer("batch_size", batch_size, low=1)
+        return training.evaluate(self, self._feed(X, y, sample_weight), batch_size)
+
+    def forward(self, X: Any, batch_size: int = EVALUATION_BATCH) -> np.ndarray:
+        """The raw outputs of the last layer (rows, outputs): logits, where the loss is from logits."""
+        return self._infer("forward", X, batch_size)
+
+    def predict(self, X: Any, batch_size: int = EVALUATION_BATCH) -> np.ndarray:
+        """The outputs (rows, outputs) through the loss's inverse link.
+
+        Probabilities by softmax for cross_entropy, by sigmoid for binary_cross_entropy; else as they are.
+        Shapes and errors as in fit.
+        """
+        return self._infer("predict", X, batch_size)
+
+    def _infer(self, program: str, X: Any, batch_size: int) -> np.ndarray:
+        batch_size = check_integer("batch_size", batch_size, low=1)
+        x = check_inputs(X, self.input_shape, self.dtype)
+        out = np.empty((len(x), *self.output_shape), self.dtype)
+        workspace = self._workspace(min(batch_size, len(x)))
+        workspace.totals[BATCH_LOSS] = 0.0
+        Feed(x).run(workspace, program, batch_size, out=out)
+        return out
+
+    # --- files ---
+
+    def save(self, path: str | os.PathLike) -> None:
+        """Write everything needed to go on training bit for bit to one .npz file, whole or not at all.
+
+        Raises OSError if it can't be written: a file that was there stays.
+        """
+        files.write(path, self._header(), self._arrays())
+
+    def _header(self) -> dict[str, Any]:
+        return {
+            "layers": [_describe(layer.layer) for layer in self.layers],
+            "input_shape": self.input_shape,
+            "loss": self.loss.name,
+            "optimizer": _describe(self.optimizer),
+            "dtype": str(self.dtype),
+            "seed": self.seed,
+            "epochs_trained": self.epochs_trained,
+        }
+
+    def _arrays(self) -> dict[str, np.ndarray]:
+        return {"params": self._params, "state": self._state, "scalars": self._scalars}
+
+    @classmethod
+    def _restored(cls, header: dict[str, Any], arrays: dict[str, np.ndarray]) -> Network:
+        """The network that _header and _arrays describe."""
+        kinds = optimizers.OPTIMIZERS
+        net = cls(
+            [_construct(LAYERS, layer) for layer in header["layers"]],
+            tuple(header["input_shape"]),
+            loss=header["loss"],
+            optimizer=_construct(kinds, header["optimizer"]),
+            dtype=header["dtype"],
+            seed=header["seed"],
+        )
+        for name, target in net._arrays().items():
+            source = arrays[name]
+            if source.shape != target.shape or source.dtype != target.dtype or not np.isfinite(source).all():
+                raise ValueError(f"{name} must be {target.dtype} of shape {target.shape}, got {source.dtype} {source.shape}")
+            target[:] = source
+        net.epochs_trained = check_integer("epochs_trained", header["epochs_trained"], low=0)
+        return net
+
+    def __reduce__(self):
+        return Network._restored, (self._header(), {name: a.copy() for name, a in self._arrays().items()})
+
+    # --- the inside, shared with training ---
+
+    def _feed(self, X: Any, y: Any, sample_weight: Any = None, class_weight: Any = None, *, prefix: str = "") -> Feed:
+        x = check_inputs(X, self.input_shape, self.dtype, prefix + "X")
+        targets = check_targets(y, len(x), self._outputs, self.loss, self.dtype, prefix + "y")
+        weights = check_weights(sample_weight, len(x), self.dtype, prefix + "sample_weight")
+        return Feed(x, targets, weigh_classes(class_weight, targets, self._outputs, weights))
+
+    def _workspace(self, rows: int) -> Workspace:
+        """Memory for batches of that many rows: what there is, or larger."""
+        if self._space is None or self._space.capacity < rows:
+            arenas = {**self._arrays(), "grads": self._grads}
+            self._space = Workspace(self._plan, arenas, self.dtype, rows)
+        return self._space
+
+    def _snapshot(self) -> list[np.ndarray]:
+        return [array.copy() for array in self._arrays().values()]
+
+    def _restore(self, snapshot: list[np.ndarray]) -> None:
+        for target, source in zip(self._arrays().values(), snapshot, strict=True):
+            target[:] = source
+
+    def _clear_totals(self) -> None:
+        assert self._space is not None
+        self._space.totals[[LOSS_SUM, RIGHT_SUM]] = 0.0
+
+    def _read_totals(self, rows: int) -> dict[str, float]:
+        assert self._space is not None
+        totals = self._space.totals
+        logs = {"loss": float(totals[LOSS_SUM]) / rows}
+        if self.loss.accuracy:
+            logs["accuracy"] = float(totals[RIGHT_SUM]) / rows
+        return logs
+
+
+def _split(feed: Feed, share: float) -> tuple[Feed, Feed]:
+    """The feed without its last rows, and those."""
+    if share >= 1:
+        raise ValueError(f"validation_split must be at least 0 and less than 1, got {share!r}")
+    kept = feed.rows - round(feed.rows * share)
+    if not 0 < kept < feed.rows:
+        raise ValueError(f"validation_split must leave rows on both sides, got {share!r} of {feed.rows} rows")
+
+    def part(rows: slice) -> Feed:
+        piece = Feed(feed.x[rows], None, None if feed.weight is None else feed.weight[rows])
+        assert feed.y is not None
+        piece.y, piece.kind = feed.y[rows], feed.kind
+        return piece
+
+    return part(slice(kept)), part(slice(kept, None))
+
+
+def _describe(thing: Any) -> dict[str, Any]:
+    """A layer or optimizer as JSON: its class, and its fields."""
+    values = {field.name: getattr(thing, field.name) for field in fields(thing)}
+    named = (ActivationFunction, Initializer)
+    return {
+        "class": type(thing).__name__,
+        **{name: value.name if isinstance(value, named) else value for name, value in values.items()},
+    }
+
+
+def _construct(classes: dict[str, Any], description: dict[str, Any]) -> Any:
+    """What _describe described."""
+    arguments = dict(description)
+    kind = arguments.pop("class")
+    if kind not in classes:
+        raise ValueError(f"unknown class {kind!r}")
+    return classes[kind](**arguments)
+
+
+def load(path: str | os.PathLike) -> Network:
+    """The network that `save` wrote to `path`; training goes on bit for bit.
+
+    Raises FileNotFoundError if there is no such file, FileFormatError if it is not a whole fastbp model.
+    """
+    header, arrays = files.read(path)
+    try:
+        return Network._restored(header, arrays)
+    except (KeyError, TypeError, ValueError) as error:
+        raise FileFormatError(f"{os.fspath(path)} is not a valid fastbp model: {error}") from error

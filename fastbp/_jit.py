@@ -15,6 +15,7 @@ import threading
 import warnings
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import numba
 import numpy as np
@@ -24,8 +25,8 @@ from numba.core import caching
 from .simd import kernel_signature
 
 # fastmath without nnan and ninf: those would break the detection of NaN.
-OPTIONS = dict(nogil=True, error_model="numpy", fastmath={"nsz", "arcp", "contract", "afn", "reassoc"})
-DTYPES = {np.dtype(np.float32): types.float32, np.dtype(np.float64): types.float64}
+OPTIONS: dict[str, Any] = dict(nogil=True, error_model="numpy", fastmath={"nsz", "arcp", "contract", "afn", "reassoc"})
+DTYPES: dict[np.dtype, Any] = {np.dtype(np.float32): types.float32, np.dtype(np.float64): types.float64}
 
 # A piece of a kernel: compiled into whatever calls it, never cached by itself.
 inner = njit(**OPTIONS)
@@ -95,10 +96,8 @@ def cache_folder() -> Path | None:
             key = _sources_key()
             found = next((root / key for root in _roots() if _usable(root / key)), None)
             if found is not None:
-                try:
+                with contextlib.suppress(OSError):  # another process tidies the same folder
                     _forget_old(found.parent, found)
-                except OSError:  # another process tidies the same folder
-                    pass
             _folder = (found,)
         return _folder[0]
 
@@ -263,10 +262,8 @@ def _load_tbb() -> None:
         return
     for file in files:
         if file.name == wanted:
-            try:
+            with contextlib.suppress(OSError):  # Numba then takes the next layer that it finds
                 ctypes.CDLL(str(file.locate()), mode=ctypes.RTLD_GLOBAL)
-            except OSError:
-                pass  # Numba then takes the next layer that it finds
             return
 
 

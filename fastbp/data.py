@@ -42,9 +42,8 @@ def _check_finite(name: str, array: np.ndarray, dtype: np.dtype) -> None:
             continue
         values = chunk.reshape(len(chunk), -1)
         row, column = np.argwhere(~(np.abs(values) <= limit))[0]
-        raise ValueError(
-            f"{name} must be finite numbers within ±{limit:.4g} ({dtype}), got {values[row, column]} in row {start + row}"
-        )
+        got = f"got {values[row, column]} in row {start + row}"
+        raise ValueError(f"{name} must be finite numbers within ±{limit:.4g} ({dtype}), {got}")
 
 
 def check_inputs(X: Any, input_shape: Shape, dtype: np.dtype, name: str = "X") -> np.ndarray:
@@ -140,7 +139,9 @@ def weigh_classes(class_weight: Any, targets: Targets, outputs: int, weights: np
         counts = np.bincount(labels, minlength=outputs)
         table = len(labels) / (np.count_nonzero(counts) * np.maximum(counts, 1))
     else:
-        raise TypeError(f"class_weight must be a mapping from label to weight, 'balanced' or None, got {class_weight!r}")
+        raise TypeError(
+            f"class_weight must be a mapping from label to weight, 'balanced' or None, got {class_weight!r}"
+        )
     by_class = table[labels].astype(targets.values.dtype)
     return by_class if weights is None else weights * by_class
 
@@ -150,7 +151,8 @@ class Feed:
 
     def __init__(self, x: np.ndarray, targets: Targets | None = None, weight: np.ndarray | None = None):
         self.x, self.weight = x, weight
-        self.y, self.kind = targets if targets is not None else (None, "")
+        self.y: np.ndarray | None = None if targets is None else targets.values
+        self.kind = "" if targets is None else targets.kind
         self.rows = len(x)
 
     def run(

@@ -24,10 +24,11 @@ def write(path: str | os.PathLike, header: dict[str, Any], arrays: dict[str, np.
     """
     path = Path(path)
     text = json.dumps({"format": FORMAT, "version": VERSION, **header})
+    contents: dict[str, Any] = {"header": np.array(text), **arrays}
     handle, temporary = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".tmp", dir=path.parent)
     try:
         with os.fdopen(handle, "wb") as file:
-            np.savez(file, header=np.array(text), **arrays)
+            np.savez(file, **contents)
             file.flush()
             os.fsync(file.fileno())
         os.chmod(temporary, _mode(path))
@@ -53,7 +54,8 @@ def read(path: str | os.PathLike) -> tuple[dict[str, Any], dict[str, np.ndarray]
     Raises FileNotFoundError if there is none, FileFormatError if it is not a whole model file of a known version.
     """
     try:
-        with np.load(path, allow_pickle=False) as file:
+        # np.load leaves a file open that it can't read, if it is given a path
+        with open(path, "rb") as stream, np.load(stream, allow_pickle=False) as file:
             arrays = {name: file[name] for name in file.files}
         header = json.loads(str(arrays.pop("header")[()]))
         kind, version = header["format"], header["version"]

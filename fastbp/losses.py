@@ -43,9 +43,7 @@ LOSSES = {
             activations.softmax,
             accuracy=True,
         ),
-        Loss(
-            "binary_cross_entropy", {"values": kernels.binary_cross_entropy_loss}, activations.sigmoid, accuracy=True
-        ),
+        Loss("binary_cross_entropy", {"values": kernels.binary_cross_entropy_loss}, activations.sigmoid, accuracy=True),
     )
 }
 

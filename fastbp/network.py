@@ -70,14 +70,13 @@ def _check_shape(input_shape: Any) -> Shape:
 
 
 def _check_dtype(dtype: Any) -> np.dtype:
-    names = {str(d): d for d in DTYPES}
     try:
-        found = np.dtype(dtype)
+        for known in DTYPES:
+            if np.dtype(dtype) == known:
+                return known
     except TypeError:
-        found = None
-    if found not in DTYPES:
-        raise ValueError(f"dtype must be {' or '.join(map(repr, names))}, got {dtype!r}")
-    return names[str(found)]
+        pass  # NumPy doesn't know it either
+    raise ValueError(f"dtype must be {' or '.join(repr(str(known)) for known in DTYPES)}, got {dtype!r}")
 
 
 class Network:
@@ -384,7 +383,9 @@ class Network:
         for name, target in net._arrays().items():
             source = arrays[name]
             if source.shape != target.shape or source.dtype != target.dtype or not np.isfinite(source).all():
-                raise ValueError(f"{name} must be {target.dtype} of shape {target.shape}, got {source.dtype} {source.shape}")
+                raise ValueError(
+                    f"{name} must be {target.dtype} of shape {target.shape}, got {source.dtype} {source.shape}"
+                )
             target[:] = source
         net.epochs_trained = check_integer("epochs_trained", header["epochs_trained"], low=0)
         return net

@@ -92,7 +92,7 @@ TOTALS_SIZE = 4  # of `totals`, before the sums of each task
 BATCH_LOSS, LOSS_SUM, RIGHT_SUM = range(3)
 
 
-def op(kernel: Kernel, flops: float = 1, **record: Buffer | int) -> Op:
+def op(kernel: Kernel, flops: float, **record: Buffer | int) -> Op:
     """An instruction from its fields by name."""
     if tuple(record) != kernel.fields:
         raise TypeError(f"{kernel.name} takes the fields {kernel.fields}, got {tuple(record)}")
@@ -113,6 +113,7 @@ class Plan:
         self._backward: list[Op] = []  # in the order of the forward pass
         self._input_gradient: list[Op] = []
         self._blocks: list[Block] = []
+        self._sums = Buffer("totals", TOTALS_SIZE)
         self._loss, self._optimizer, self._num_params = loss, optimizer, num_params
 
         self.x = self.tensor(input_shape)
@@ -177,7 +178,7 @@ class Plan:
             return groups, len(groups)
 
         rows += self._loss_ops(target)
-        sums = self._serial(op(losses.add_sums, **self._sums(), grain=self.grain))
+        sums = self._serial(op(losses.add_sums, 1, totals=Buffer("totals", 0), sums=self._sums, grain=self.grain))
         if name == "evaluate":
             groups = [self._rows(rows), sums]
             return groups, len(groups)
@@ -192,21 +193,19 @@ class Plan:
         if name == "gradient":
             groups += [self._weights(block) for block in self._blocks]
             return groups, len(groups)
-        begin = op(self._optimizer.begin, scalars=Buffer("scalars", 0))
+        begin = op(self._optimizer.begin, 1, scalars=Buffer("scalars", 0))
         update = [self._serial(begin), *(self._weights(block, self._update(block)) for block in self._blocks)]
         return [*groups, *update], len(groups)
 
     def _load(self, source: str, y: Buffer, features: int) -> Op:
         at = {name: Buffer("inputs", INPUTS[name]) for name in (source, "order", "start")}
-        record = dict(y=y, source=at[source], order=at["order"], start=at["start"], features=features)
-        return op(data.load_rows, features, **record)
+        return op(
+            data.load_rows, features, y=y, source=at[source], order=at["order"], start=at["start"], features=features
+        )
 
     def _store(self, x: Buffer, features: int) -> Op:
         out, start = Buffer("inputs", INPUTS["out"]), Buffer("inputs", INPUTS["start"])
         return op(data.store_rows, features, x=x, target=out, start=start, features=features)
-
-    def _sums(self) -> dict[str, Buffer | int]:
-        return dict(totals=Buffer("totals", 0), sums=Buffer("totals", TOTALS_SIZE))
 
     def _loss_ops(self, target: str) -> Iterator[Op]:
         y, size = self.output, self.output.size
@@ -219,7 +218,7 @@ class Plan:
             y=y.value,
             target=self._target,
             weight=self._weight,
-            sums=Buffer("totals", TOTALS_SIZE),
+            sums=self._sums,
             outputs=size,
             grain=self.grain,
         )
@@ -236,9 +235,7 @@ class Plan:
 
     def _update(self, block: Block) -> Op:
         """The optimizer's op for a block, whose tasks are those of the gradient: it finds it in the cache."""
-        state = {
-            name: Buffer("state", i * self._num_params + block.at) for i, name in enumerate(self._optimizer.state)
-        }
+        state = {name: Buffer("state", i * self._num_params + block.at) for i, name in enumerate(self._optimizer.state)}
         return op(
             self._optimizer.update,
             10 * block.items * block.width,

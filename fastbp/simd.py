@@ -30,9 +30,7 @@ def call(typingctx, address, op, rows, lo, hi):
         function_type = convention.get_function_type(callee.return_type, callee.args)
         function = builder.inttoptr(args[0], function_type.as_pointer())
         dtype = context.get_dummy_value()
-        convention.call_function(
-            builder, function, callee.return_type, callee.args, [args[1], dtype, *args[2:]]
-        )
+        convention.call_function(builder, function, callee.return_type, callee.args, [args[1], dtype, *args[2:]])
         return context.get_dummy_value()
 
     return types.void(types.int64, OP, ROWS, ROWS, ROWS), codegen

@@ -145,7 +145,9 @@ def train(
     except KeyboardInterrupt:
         history.stopped = "interrupted"
         if verbose:
-            print(f"fastbp: interrupted after {len(history.epoch)} whole epochs; fit goes on from here", file=sys.stderr)
+            print(
+                f"fastbp: interrupted after {len(history.epoch)} whole epochs; fit goes on from here", file=sys.stderr
+            )
     finally:
         progress.close()
         history.seconds = time.perf_counter() - begin
@@ -172,7 +174,8 @@ def _train_epoch(
             raise DivergedError(_diverged(f"the loss became {loss}", epoch, reached, net))
         rows = min(last * batch_size, feed.rows) - done * batch_size
         progress.move(rows, epoch, float(workspace.totals[BATCH_LOSS]))
-        chunk = max(1, min(int(chunk * CHUNK_SECONDS / max(seconds, 1e-9)), 4 * chunk))
+        ran = last - done
+        chunk = max(1, min(int(ran * CHUNK_SECONDS / max(seconds, 1e-9)), 4 * ran))
         done = last
     net._chunk = chunk
     if not np.isfinite(net.params).all():

@@ -1,0 +1,177 @@
+"""Every bad argument: the error names it, what is required and what was given, and nothing has changed."""
+
+import numpy as np
+import pytest
+
+import fastbp as fb
+
+X, Y = np.linspace(-1, 1, 40).reshape(10, 4), np.arange(10) % 3
+NAN, INF = X.copy(), X.copy()
+NAN[3, 1], INF[7, 0] = np.nan, -np.inf
+
+
+def classifier():
+    return fb.Network([fb.Dense(5, "tanh"), fb.Dense(3)], (4,), loss="cross_entropy", seed=0)
+
+
+DATA = [
+    (X[:, :3], Y, ValueError, r"X must have shape \(rows, 4\), got \(10, 3\)"),
+    (X[0], Y[:1], ValueError, r"X must have shape \(rows, 4\), got \(4,\)"),
+    (3.0, Y, ValueError, r"X must have shape \(rows, 4\), got \(\)"),
+    (X[:0], Y[:0], ValueError, "X must have at least 1 row, got 0"),
+    ([[1, 2, 3, 4], [1, 2]], Y[:2], ValueError, "X must be an array of numbers with rows of one length"),
+    (X.astype(str), Y, TypeError, "X must hold numbers, got a ndarray of dtype <U"),
+    (X.astype(object), Y, TypeError, "X must hold numbers, got a ndarray of dtype object"),
+    (X + 1j, Y, TypeError, "X must hold numbers"),
+    (None, Y, TypeError, "X must hold numbers, got a NoneType"),
+    (NAN, Y, ValueError, r"X must be finite numbers .*, got nan in row 3"),
+    (INF, Y, ValueError, "X must be finite numbers .*, got -inf in row 7"),
+    (X * 1e300, Y, ValueError, r"X must be finite numbers within .*float32.*, got -1e\+300 in row 0"),
+    (X, Y[:9], ValueError, "y must have as many rows as X, which has 10, got 9"),
+    (X, 1, ValueError, "y must have as many rows as X, which has 10, got a single number"),
+    (X, Y + 1, ValueError, r"y must hold labels 0 to 2 \(the network has 3 outputs\), got 3 in row 2"),
+    (X, Y - 1, ValueError, "y must hold labels 0 to 2 .*, got -1 in row 0"),
+    (X, Y + 0.5, ValueError, "y must hold labels 0 to 2 .*, got 0.5 in row 0"),
+    (X, np.array(list("abcabcabca")), TypeError, "y must hold numbers"),
+    (X, np.ones((10, 2)), ValueError, r"y must have shape \(rows, 3\) or labels of shape \(rows,\), got \(10, 2\)"),
+    (X, -np.ones((10, 3)), ValueError, "y must be within 0 to 1 for cross_entropy, got values from -1 to -1"),
+    (X, np.where(Y == 1, np.nan, Y), ValueError, "y must be finite numbers .*, got nan in row 1"),
+]
+
+
+def unchanged(net, call, error, message):
+    before = net.params.copy(), net._state.copy(), net._scalars.copy(), net.epochs_trained
+    with pytest.raises(error, match=message):
+        call()
+    after = net.params, net._state, net._scalars, net.epochs_trained
+    assert all(np.array_equal(a, b) for a, b in zip(before, after, strict=True))
+
+
+@pytest.mark.parametrize(("x", "y", "error", "message"), DATA)
+@pytest.mark.parametrize("call", ["fit", "train_on_batch", "value_and_grad", "input_gradient", "evaluate"])
+def test_bad_data(call, x, y, error, message):
+    net = classifier()
+    net.train_on_batch(X, Y)
+    unchanged(net, lambda: getattr(net, call)(x, y), error, message)
+
+
+@pytest.mark.parametrize(("x", "y", "error", "message"), [row for row in DATA if "X must" in row[3]])
+@pytest.mark.parametrize("call", ["forward", "predict"])
+def test_bad_inputs(call, x, y, error, message):
+    net = classifier()
+    unchanged(net, lambda: getattr(net, call)(x), error, message)
+
+
+FIT = [
+    (dict(epochs=0), ValueError, "epochs must be at least 1, got 0"),
+    (dict(epochs=1.5), TypeError, "epochs must be an integer, got 1.5"),
+    (dict(epochs=True), TypeError, "epochs must be an integer, got True"),
+    (dict(batch_size=0), ValueError, "batch_size must be at least 1, got 0"),
+    (dict(batch_size="32"), TypeError, "batch_size must be an integer, got '32'"),
+    (dict(validation_data=X), TypeError, r"validation_data must be \(X, y\)"),
+    (dict(validation_data=(X[:, :2], Y)), ValueError, r"validation_data: X must have shape \(rows, 4\)"),
+    (dict(validation_data=(X, Y + 9)), ValueError, "validation_data: y must hold labels 0 to 2"),
+    (dict(validation_data=(X, Y), validation_split=0.5), ValueError, "validation_split must be 0 with validation_data"),
+    (dict(validation_split=1.0), ValueError, "validation_split must be at least 0 and less than 1, got 1.0"),
+    (dict(validation_split=-0.1), ValueError, "validation_split must be a finite number at least 0, got -0.1"),
+    (dict(validation_split=0.01), ValueError, "validation_split must leave rows on both sides, got 0.01 of 10 rows"),
+    (dict(shuffle=1), TypeError, "shuffle must be True or False, got 1"),
+    (dict(sample_weight=np.ones(9)), ValueError, r"sample_weight must have shape \(10,\)"),
+    (dict(sample_weight=-np.ones(10)), ValueError, "sample_weight must be 0 or more, got -1.0 in row 0"),
+    (dict(sample_weight=np.full(10, np.nan)), ValueError, "sample_weight must be finite"),
+    (dict(class_weight={3: 1.0}), ValueError, "class_weight must map labels 0 to 2 to weights, got the label 3"),
+    (dict(class_weight={1: -1.0}), ValueError, r"class_weight\[1\] must be a finite number at least 0, got -1.0"),
+    (dict(class_weight="even"), TypeError, "class_weight must be a mapping .*, got 'even'"),
+    (dict(callbacks=[3]), TypeError, r"callbacks must have a method on_epoch_end\(net, epoch, logs\), got 3"),
+    (dict(callbacks=3), TypeError, "callbacks must be a sequence of callbacks, got 3"),
+    (dict(verbose=2), TypeError, "verbose must be True or False, got 2"),
+]
+
+
+@pytest.mark.parametrize(("arguments", "error", "message"), FIT)
+def test_bad_arguments_of_fit(arguments, error, message):
+    net = classifier()
+    net.train_on_batch(X, Y)
+    unchanged(net, lambda: net.fit(X, Y, **arguments), error, message)
+
+
+def test_targets_of_the_other_losses():
+    for loss in ("mse", "squared_error", "binary_cross_entropy"):
+        net = fb.Network([fb.Dense(2)], (4,), loss=loss, seed=0)
+        unchanged(net, lambda: net.fit(X, Y), ValueError, r"y must have shape \(rows, 2\), got \(10,\)")  # noqa: B023
+    one = fb.Network([fb.Dense(1)], (4,), loss="binary_cross_entropy", seed=0)
+    unchanged(one, lambda: one.fit(X, Y), ValueError, "y must be within 0 to 1 for binary_cross_entropy, got .* 0 to 2")
+    unchanged(one, lambda: one.fit(X, np.ones((10, 2))), ValueError, r"y must have shape \(rows, 1\) or \(rows,\)")
+    unchanged(
+        one, lambda: one.fit(X, Y > 0, class_weight="balanced", verbose=False), ValueError, "class_weight must be None"
+    )
+
+
+CONSTRUCT = [
+    (lambda: fb.Dense(0), ValueError, "units must be at least 1, got 0"),
+    (lambda: fb.Dense(2.5), TypeError, "units must be an integer, got 2.5"),
+    (lambda: fb.Dense(2, activation="rellu"), ValueError, "activation must be one of 'linear', .*, got 'rellu'"),
+    (lambda: fb.Dense(2, activation=3), TypeError, "activation must be one of .*, got 3"),
+    (lambda: fb.Dense(2, bias=1), TypeError, "bias must be True or False, got 1"),
+    (lambda: fb.Dense(2, kernel_init="he"), ValueError, "kernel_init must be one of .*, got 'he'"),
+    (lambda: fb.Dense(2, bias_init=0), TypeError, "bias_init must be one of .*, got 0"),
+    (lambda: fb.Activation("tan"), ValueError, "activation must be one of"),
+    (lambda: fb.SGD(0), ValueError, "learning_rate must be a finite number greater than 0, got 0"),
+    (lambda: fb.SGD(-1.0), ValueError, "learning_rate must be a finite number greater than 0, got -1.0"),
+    (lambda: fb.SGD(float("nan")), ValueError, "learning_rate must be a finite number greater than 0, got nan"),
+    (lambda: fb.SGD("fast"), TypeError, "learning_rate must be a number, got 'fast'"),
+    (lambda: fb.SGD(0.1, momentum=1), ValueError, "momentum must be at least 0 and less than 1, got 1"),
+    (lambda: fb.SGD(0.1, nesterov=True), ValueError, "nesterov must be False unless momentum is greater than 0"),
+    (lambda: fb.SGD(0.1, weight_decay=-1), ValueError, "weight_decay must be a finite number at least 0, got -1"),
+    (lambda: fb.Adam(0), ValueError, "learning_rate must be a finite number greater than 0, got 0"),
+    (lambda: fb.Adam(float("inf")), ValueError, "learning_rate must be .*, got inf"),
+    (lambda: fb.Adam(beta1=1.0), ValueError, "beta1 must be at least 0 and less than 1, got 1.0"),
+    (lambda: fb.Adam(epsilon=0), ValueError, "epsilon must be a finite number greater than 0, got 0"),
+    (lambda: fb.StopAtLoss(float("nan")), ValueError, "threshold must be a finite number, got nan"),
+    (lambda: fb.StopAtLoss("0.1"), TypeError, "threshold must be a number, got '0.1'"),
+    (lambda: fb.set_num_threads(0), ValueError, "n must be 1 to .*, got 0"),
+    (lambda: fb.set_num_threads(10**6), ValueError, "n must be 1 to .*, got 1000000"),
+    (lambda: fb.set_num_threads(1.0), TypeError, "n must be an integer or None, got 1.0"),
+]
+
+
+@pytest.mark.parametrize(("make", "error", "message"), CONSTRUCT)
+def test_bad_parts(make, error, message):
+    with pytest.raises(error, match=message):
+        make()
+
+
+NETWORK = [
+    (dict(layers=[]), ValueError, "layers must hold at least one layer, got none"),
+    (dict(layers=fb.Dense(3)), TypeError, "layers must be a list of layers, got Dense"),
+    (dict(layers=[fb.Dense(3), "relu"]), TypeError, r"layers must hold layers .*, got 'relu' at place 1"),
+    (dict(input_shape=4), TypeError, r"input_shape must be a tuple of sizes such as \(4,\), got 4"),
+    (dict(input_shape=()), ValueError, "input_shape must have at least one size"),
+    (dict(input_shape=(0,)), ValueError, "input_shape must be at least 1, got 0"),
+    (dict(input_shape=("4",)), TypeError, "input_shape must be an integer, got '4'"),
+    (dict(input_shape=(2, 2)), ValueError, r"Dense_1: Dense takes rows of shape \(inputs,\), got \(2, 2\)"),
+    (dict(loss="crossentropy"), ValueError, "loss must be one of 'mse', .*, got 'crossentropy'"),
+    (dict(loss=None), TypeError, "loss must be one of .*, got None"),
+    (dict(optimizer="adm"), ValueError, "optimizer must be one of 'adam', 'sgd', got 'adm'"),
+    (dict(optimizer=0.1), TypeError, r"optimizer must be an optimizer such as Adam\(1e-3\), or a name, got 0.1"),
+    (dict(dtype="float16"), ValueError, "dtype must be 'float32' or 'float64', got 'float16'"),
+    (dict(dtype="double precision"), ValueError, "dtype must be 'float32' or 'float64'"),
+    (dict(seed=-1), ValueError, "seed must be at least 0, got -1"),
+    (dict(seed=0.5), TypeError, "seed must be an integer, got 0.5"),
+    (dict(layers=[fb.Dense(1)]), ValueError, "loss must not be 'cross_entropy' for a network with 1 output"),
+]
+
+
+@pytest.mark.parametrize(("arguments", "error", "message"), NETWORK)
+def test_bad_networks(arguments, error, message):
+    good = dict(layers=[fb.Dense(3)], input_shape=(4,), loss="cross_entropy")
+    with pytest.raises(error, match=message):
+        fb.Network(**(good | arguments))
+
+
+@pytest.mark.parametrize("rate", [0, -1.0, float("nan"), float("inf"), "0.1"])
+def test_a_learning_rate_that_is_set(rate):
+    net = classifier()
+    with pytest.raises((TypeError, ValueError), match="learning_rate must be"):
+        net.learning_rate = rate
+    assert net.learning_rate == 1e-3

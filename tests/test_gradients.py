@@ -1,0 +1,89 @@
+"""Gradients against central differences in float64, for every combination of parts."""
+
+import itertools
+
+import numpy as np
+import pytest
+from cases import ACTIVATIONS, BUILDS, LOSSES, batch, network, relative
+from support import seed_of
+
+import fastbp as fb
+from fastbp.activations import ACTIVATIONS as ALL_ACTIVATIONS
+from fastbp.layers import LAYERS
+from fastbp.losses import LOSSES as ALL_LOSSES
+
+STEP = 1e-6
+
+
+def differences(f, at):
+    """Central differences of f by each element of the array `at`, which is changed in place and put back."""
+    flat, out = at.reshape(-1), np.empty(at.size)
+    for i in range(at.size):
+        kept = flat[i]
+        flat[i] = kept + STEP
+        above = f()
+        flat[i] = kept - STEP
+        below = f()
+        flat[i] = kept
+        out[i] = (above - below) / (2 * STEP)
+    return out.reshape(at.shape)
+
+
+def test_the_table_has_every_part():
+    assert set(ACTIVATIONS) == set(ALL_ACTIVATIONS)
+    assert set(LOSSES) == set(ALL_LOSSES)
+    assert set(LAYERS) == {"Dense", "Activation"}
+
+
+@pytest.mark.parametrize("build", BUILDS)
+@pytest.mark.parametrize(("activation", "loss"), list(itertools.product(ACTIVATIONS, LOSSES)))
+def test_gradient_of_parameters_and_inputs(build, activation, loss):
+    rng = np.random.default_rng(seed_of(build, activation, loss))
+    net = network(build, activation, loss)
+    for probabilities in {False, loss == "cross_entropy"}:
+        X, y = batch(loss, rng, 7, probabilities=probabilities)
+        weight = rng.uniform(0.5, 2, 7)
+        value, gradient = net.value_and_grad(X, y, weight)
+        assert value == pytest.approx(net.evaluate(X, y, sample_weight=weight)["loss"], rel=1e-12)
+        want = differences(lambda: net.value_and_grad(X, y, weight)[0], net.params)  # noqa: B023
+        assert relative(gradient, want) < 1e-6
+        want = differences(lambda: net.value_and_grad(X, y)[0], X)  # noqa: B023
+        assert relative(net.input_gradient(X, y), want) < 1e-6
+
+
+@pytest.mark.parametrize("loss", LOSSES)
+def test_float32_agrees_with_float64(loss):
+    rng = np.random.default_rng(seed_of(loss))
+    double = network("three", "tanh", loss, dtype="float64")
+    single = network("three", "tanh", loss, dtype="float32")
+    np.testing.assert_array_equal(single.params, double.params.astype(np.float32))
+    X, y = batch(loss, rng, 50)
+    (value64, gradient64), (value32, gradient32) = double.value_and_grad(X, y), single.value_and_grad(X, y)
+    assert value32 == pytest.approx(value64, rel=1e-5)
+    assert relative(gradient32, gradient64) < 1e-5
+
+
+@pytest.mark.parametrize("seed", range(30))
+def test_fuzzed_shapes_agree_with_the_naive_chain_rule(seed):
+    """Networks of random sizes and batches, against forward and backward written out in NumPy."""
+    rng = np.random.default_rng(seed)
+    sizes = [int(rng.choice([1, 2, 3, 5, 8, 15, 16, 17, 33, 70])) for _ in range(int(rng.integers(2, 6)))]
+    rows = int(rng.choice([1, 2, 7, 8, 9, 31, 64, 65, 257, 600]))
+    layers = [fb.Dense(n, activation="tanh", bias_init="he_normal") for n in sizes[1:]]
+    net = fb.Network(layers, sizes[:1], loss="squared_error", dtype="float64", seed=seed)
+    X, y = rng.standard_normal((rows, sizes[0])), rng.standard_normal((rows, sizes[-1]))
+    value, gradient = net.value_and_grad(X, y)
+
+    outputs = [X]
+    for layer in net.layers:
+        outputs.append(np.tanh(outputs[-1] @ layer.weight + layer.bias))
+    delta = (outputs[-1] - y) / rows
+    want = []
+    for layer, x, a in zip(net.layers[::-1], outputs[-2::-1], outputs[:0:-1], strict=True):
+        delta = delta * (1 - a**2)
+        want = [(x.T @ delta).ravel(), delta.sum(axis=0), *want]
+        delta = delta @ layer.weight.T
+    assert value == pytest.approx(0.5 * ((outputs[-1] - y) ** 2).sum() / rows, rel=1e-12)
+    assert relative(gradient, np.concatenate(want)) < 1e-12
+    assert relative(net.input_gradient(X, y), delta) < 1e-12
+    np.testing.assert_allclose(net.forward(X), outputs[-1], rtol=1e-11, atol=1e-12)

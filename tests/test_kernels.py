@@ -1,0 +1,209 @@
+"""Every kernel against its naive twin: every dtype, odd shapes, poisoned outputs, any split into tasks."""
+
+import naive
+import numpy as np
+import pytest
+from support import DTYPES, Guarded, all_kernels, run_kernel, seed_of
+
+KERNELS = all_kernels()
+SHAPES = [(1, 1), (1, 17), (3, 15), (8, 16), (5, 33), (64, 10), (37, 100)]
+
+
+def close(got, want, dtype, magnitude, terms):
+    """|got - want| is at most the rounding of `terms` operations on numbers as large as `magnitude`."""
+    bound = (terms + 8) * np.finfo(dtype).eps * (np.abs(magnitude) + np.finfo(dtype).tiny)
+    assert np.isfinite(got).all()
+    assert (np.abs(got - want) <= bound).all(), np.max(np.abs(got - want) / bound)
+
+
+def pieces(rng, items):
+    """lo .. hi of tasks that cover the items."""
+    cut = int(rng.integers(0, items + 1))
+    return [(0, cut), (cut, items)]
+
+
+def normal(rng, dtype, *shape):
+    return rng.standard_normal(shape).astype(dtype)
+
+
+def wide(array):
+    return array.astype(np.float64)
+
+
+def check_dense_forward(kernel, rng, dtype, rows, n):
+    fan_in = int(rng.integers(1, 70))
+    x, weight, bias = normal(rng, dtype, rows, fan_in), normal(rng, dtype, fan_in, n), normal(rng, dtype, n)
+    y = Guarded(None, dtype, (rows, n))
+    for b, given in ((bias, bias), (0 * bias, 0)):
+        run_kernel(
+            kernel, dtype, rows, pieces(rng, rows), y=y, x=x, weight=weight, bias=given, fan_in=fan_in, fan_out=n
+        )
+        magnitude = naive.dense_forward(np.abs(wide(x)), np.abs(wide(weight)), np.abs(wide(b)))
+        close(y.array, naive.dense_forward(wide(x), wide(weight), wide(b)), dtype, magnitude, fan_in)
+
+
+def check_dense_backward_input(kernel, rng, dtype, rows, n):
+    fan_in = int(rng.integers(1, 70))
+    dy, weight = normal(rng, dtype, rows, n), normal(rng, dtype, fan_in, n)
+    dx = Guarded(None, dtype, (rows, fan_in))
+    run_kernel(kernel, dtype, rows, pieces(rng, rows), dx=dx, dy=dy, weight=weight, fan_in=fan_in, fan_out=n)
+    magnitude = naive.dense_backward_input(np.abs(wide(dy)), np.abs(wide(weight)))
+    close(dx.array, naive.dense_backward_input(wide(dy), wide(weight)), dtype, magnitude, n)
+
+
+def check_dense_backward_weight(kernel, rng, dtype, rows, n):
+    fan_in = int(rng.integers(1, 70))
+    x, dy = normal(rng, dtype, rows, fan_in), normal(rng, dtype, rows, n)
+    dweight = Guarded(None, dtype, (fan_in + 1, n))
+    run_kernel(kernel, dtype, rows, pieces(rng, fan_in + 1), dweight=dweight, x=x, dy=dy, fan_in=fan_in, fan_out=n)
+    magnitude = naive.dense_backward_weight(np.abs(wide(x)), np.abs(wide(dy)))
+    close(dweight.array, naive.dense_backward_weight(wide(x), wide(dy)), dtype, magnitude, rows)
+
+
+def check_forward(kernel, rng, dtype, rows, n):
+    x = 4 * normal(rng, dtype, rows, n)
+    want = getattr(naive, kernel.name)(wide(x))
+    y = Guarded(None, dtype, (rows, n))
+    run_kernel(kernel, dtype, rows, pieces(rng, rows), y=y, x=x, features=n)
+    close(y.array, want, dtype, want * (1 + np.abs(x).max()), n)
+    in_place = Guarded(x)
+    run_kernel(kernel, dtype, rows, pieces(rng, rows), y=in_place, x=in_place, features=n)
+    close(in_place.array, want, dtype, want * (1 + np.abs(x).max()), n)
+
+
+def check_backward(kernel, rng, dtype, rows, n):
+    dy, y = normal(rng, dtype, rows, n), rng.uniform(-1, 1, (rows, n)).astype(dtype)
+    want = getattr(naive, kernel.name)(wide(dy), wide(y))
+    dx = Guarded(None, dtype, (rows, n))
+    run_kernel(kernel, dtype, rows, pieces(rng, rows), dx=dx, dy=dy, y=y, features=n)
+    magnitude = np.abs(dy) * (1 + y**2) + np.abs(dy * y).sum(axis=1, keepdims=True)
+    close(dx.array, want, dtype, magnitude, n)
+    in_place = Guarded(dy)
+    run_kernel(kernel, dtype, rows, pieces(rng, rows), dx=in_place, dy=in_place, y=y, features=n)
+    close(in_place.array, want, dtype, magnitude, n)
+
+
+def check_loss(kernel, rng, dtype, rows, n):
+    y, weight = 3 * normal(rng, dtype, rows, n), rng.uniform(0, 2, rows).astype(dtype)
+    target = rng.uniform(0, 1, (rows, n)).astype(dtype)
+    if "labels" in kernel.name:
+        target = rng.integers(0, n, (rows, 1)).astype(dtype)
+    dy, grain = Guarded(None, dtype, (rows, n)), int(rng.integers(1, rows + 1))
+    tasks = [(lo, min(lo + grain, rows)) for lo in range(0, rows, grain)]
+    sums = Guarded(None, np.float64, (len(tasks), 2))
+    record = dict(dy=dy, y=y, target=target, weight=weight, sums=sums, outputs=n, grain=grain)
+    run_kernel(kernel, dtype, rows, tasks, **record)
+    want, loss, right = getattr(naive, kernel.name)(wide(y), wide(target), wide(weight))
+    mass = target.sum() if "probabilities" in kernel.name else 1
+    close(dy.array, want, dtype, weight[:, None] / rows * (1 + np.abs(y) + mass) * 4, n)
+    close(sums.array[:, 0].sum(), loss, dtype, np.abs(y).max() * weight.sum() * n * 4 * (1 + mass), n)
+    np.testing.assert_allclose(sums.array[:, 1].sum(), right, rtol=1e-6)
+
+
+def check_load_rows(kernel, rng, dtype, rows, n):
+    for source in (np.float32, np.float64, np.uint8):
+        for order in (None, rng.permutation(rows + 5)):
+            for layout in (np.ascontiguousarray, np.asfortranarray, lambda a: np.ascontiguousarray(a[::-1])[::-1]):
+                x = layout(rng.integers(0, 200, (rows + 5, n)).astype(source))
+                code = {np.float32: 0, np.float64: 1, np.uint8: 2}[source]
+                described = np.array([x.ctypes.data, code, *(s // x.itemsize for s in x.strides)], np.int64)
+                at = np.array([0 if order is None else order.ctypes.data], np.int64)
+                start = np.array([int(rng.integers(0, 6))], np.int64)
+                y = Guarded(None, dtype, (rows, n))
+                record = dict(y=y, source=described, order=at, start=start, features=n)
+                run_kernel(kernel, dtype, rows, pieces(rng, rows), **record)
+                assert (y.array == naive.load_rows(x, order, start[0], rows)).all()
+
+
+def check_store_rows(kernel, rng, dtype, rows, n):
+    x, target = normal(rng, dtype, rows, n), Guarded(normal(rng, dtype, rows + 3, n))
+    want = naive.store_rows(x, target.array, 2)
+    at, start = np.array([target.array.ctypes.data], np.int64), np.array([2], np.int64)
+    run_kernel(kernel, dtype, rows, pieces(rng, rows), x=x, target=at, start=start, features=n)
+    assert (target.array == want).all() and target.intact()
+
+
+def check_add_sums(kernel, rng, dtype, rows, n):
+    grain = int(rng.integers(1, rows + 1))
+    sums, totals = rng.standard_normal((-(-rows // grain), 2)), Guarded(rng.standard_normal(3))
+    want = naive.add_sums(totals.array, sums, rows)
+    run_kernel(kernel, dtype, rows, [(0, 1)], totals=totals, sums=sums, grain=grain)
+    np.testing.assert_allclose(totals.array, want, rtol=1e-12, atol=1e-12)
+
+
+def check_count_step(kernel, rng, dtype, rows, n):
+    scalars = Guarded([float(rows - 1), 0.1, 0.9, 0.999, 1e-8, np.nan, np.nan])
+    want = getattr(naive, kernel.name)(scalars.array)
+    run_kernel(kernel, dtype, rows, [(0, 1)], scalars=scalars)
+    np.testing.assert_allclose(scalars.array, want, rtol=1e-12)
+
+
+def check_update(kernel, rng, dtype, rows, n):
+    state = [name for name in kernel.fields if name not in ("w", "dw", "scalars", "width")]
+    arrays = {name: normal(rng, dtype, rows, n) for name in ("w", *state, "dw")}
+    if "v" in state:
+        arrays["v"] = np.abs(arrays["v"])
+    nesterov = float(rng.integers(0, 2))
+    scalars = {"adam_update": [3, 0.1, 0.9, 0.999, 1e-8, 0.2, 0.05]}.get(kernel.name, [3, 0.1, 0.9, 0.01, nesterov])
+    scalars = np.array(scalars, dtype=np.float64)
+    want = getattr(naive, kernel.name)(**{name: wide(a) for name, a in arrays.items()}, scalars=scalars)
+    guarded = {name: Guarded(array) for name, array in arrays.items()}
+    run_kernel(kernel, dtype, rows, pieces(rng, rows), **guarded, scalars=scalars, width=n)
+    assert (guarded["dw"].array == arrays["dw"]).all()
+    for name, value in want.items():
+        close(guarded[name].array, value, dtype, np.abs(value) + np.abs(arrays["w"]) + 1, 8)
+
+
+CHECKS = {
+    "load_rows": check_load_rows,
+    "store_rows": check_store_rows,
+    "dense_forward": check_dense_forward,
+    "dense_backward_input": check_dense_backward_input,
+    "dense_backward_weight": check_dense_backward_weight,
+    **dict.fromkeys(("sigmoid_forward", "tanh_forward", "relu_forward", "softmax_forward"), check_forward),
+    **dict.fromkeys(("sigmoid_backward", "tanh_backward", "relu_backward", "softmax_backward"), check_backward),
+    **dict.fromkeys(("mse_loss", "squared_error_loss", "binary_cross_entropy_loss"), check_loss),
+    **dict.fromkeys(("cross_entropy_labels_loss", "cross_entropy_probabilities_loss"), check_loss),
+    "add_sums": check_add_sums,
+    "count_step": check_count_step,
+    "adam_count_step": check_count_step,
+    **dict.fromkeys(("sgd_update", "momentum_update", "adam_update"), check_update),
+}
+
+
+def test_every_kernel_has_a_naive_twin_and_a_row_here():
+    assert set(KERNELS) == set(CHECKS)
+    assert set(KERNELS) == {name for name in vars(naive) if name in KERNELS}
+
+
+@pytest.mark.parametrize("dtype", DTYPES, ids=str)
+@pytest.mark.parametrize("name", CHECKS)
+def test_kernel_agrees_with_naive(name, dtype):
+    for rows, n in SHAPES:
+        rng = np.random.default_rng(seed_of(name, str(dtype), rows, n))
+        CHECKS[name](KERNELS[name], rng, dtype, rows, n)
+
+
+def test_relu_keeps_nan_and_infinity():
+    x = np.array([[np.nan, np.inf, -np.inf, -0.0]], np.float32)
+    y = Guarded(None, np.float32, x.shape)
+    run_kernel(KERNELS["relu_forward"], np.float32, 1, [(0, 1)], y=y, x=x, features=4)
+    assert np.isnan(y.array[0, 0]) and y.array[0, 1] == np.inf and (y.array[0, 2:] == 0).all()
+
+
+@pytest.mark.parametrize("dtype", DTYPES, ids=str)
+@pytest.mark.parametrize("size", [50.0, 1e4, 1e30])
+def test_losses_from_logits_are_stable(dtype, size):
+    """Logits of any size give finite gradients and the right loss: no exp overflows."""
+    y = np.array([[size, -size], [-size, size]], dtype)
+    weight, sums = np.ones(2, dtype), np.zeros((1, 2))
+    for name, target, want in (
+        ("cross_entropy_labels_loss", np.array([[0], [0]]), 0 + 2 * size),
+        ("cross_entropy_probabilities_loss", np.array([[1, 0], [1, 0]]), 0 + 2 * size),
+        ("binary_cross_entropy_loss", np.array([[1, 0], [1, 0]]), 0 + size),
+    ):
+        dy = Guarded(None, dtype, (2, 2))
+        record = dict(dy=dy, y=y, target=target.astype(dtype), weight=weight, sums=sums, outputs=2, grain=2)
+        run_kernel(KERNELS[name], dtype, 2, [(0, 2)], **record)
+        assert np.isfinite(dy.array).all()
+        np.testing.assert_allclose(sums[0, 0], want, rtol=1e-6)

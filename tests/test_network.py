@@ -1,0 +1,305 @@
+"""The object API: what its calls return, and what they leave alone."""
+
+import copy
+import pickle
+
+import numpy as np
+import pytest
+from cases import batch, network
+
+import fastbp as fb
+
+
+@pytest.fixture
+def digits():
+    """A classifier and data that it can learn."""
+    rng = np.random.default_rng(0)
+    y = rng.integers(0, 3, 200)
+    X = rng.standard_normal((200, 4)) + 3 * np.eye(4)[y]
+    net = fb.Network([fb.Dense(16, activation="relu"), fb.Dense(3)], (4,), loss="cross_entropy", seed=0)
+    return net, X, y
+
+
+def test_fit_learns_and_records(digits):
+    net, X, y = digits
+    history = net.fit(X, y, epochs=30, batch_size=16, validation_data=(X[:50], y[:50]), verbose=False)
+    assert set(history.history) == {"loss", "accuracy", "val_loss", "val_accuracy"}
+    assert all(len(values) == 30 for values in history.history.values())
+    assert history.history["loss"][-1] < 0.3 * history.history["loss"][0]
+    assert net.evaluate(X, y)["accuracy"] > 0.95
+    assert history.history["val_loss"][-1] == net.evaluate(X[:50], y[:50])["loss"]
+    assert net.epochs_trained == 30 and net.steps_trained == 30 * 13
+    assert history.stopped == "epochs" and history.epoch == list(range(30)) and "30 epochs" in repr(history)
+
+
+def test_recorded_loss_is_the_mean_of_the_losses_before_each_step(digits):
+    net, X, y = digits
+    twin = copy.deepcopy(net)
+    history = net.fit(X, y, batch_size=64, shuffle=False, verbose=False)
+    losses = [twin.train_on_batch(X[i : i + 64], y[i : i + 64]) * len(y[i : i + 64]) for i in range(0, 200, 64)]
+    assert history.history["loss"] == [pytest.approx(sum(losses) / 200, rel=1e-12)]
+    assert (net.params == twin.params).all()
+
+
+def test_shuffling_visits_every_row_once_an_epoch_in_another_order():
+    """With a network that only adds up its inputs' gradients, the step tells which rows were in the batch."""
+    X = np.eye(8)
+    net = fb.Network([fb.Dense(1, bias=False, kernel_init="zeros")], (8,), loss="mse", optimizer=fb.SGD(0.5), seed=3)
+    seen = []
+
+    class Recorder:
+        def on_epoch_end(self, net, epoch, logs):
+            seen.append(net.params.copy())
+
+    net.fit(X, np.ones(8), epochs=1, batch_size=1, callbacks=[Recorder()], verbose=False)
+    assert (seen[0] == 1).all()  # each row moved its own weight once: from 0 by 0.5 · 2 · 1
+    orders = [tuple(net._generator(net._SHUFFLE, epoch).permutation(8)) for epoch in range(4)]
+    assert len(set(orders)) == 4
+
+
+def test_fit_goes_on_where_it_stands(digits):
+    net, X, y = digits
+    twin = copy.deepcopy(net)
+    net.fit(X, y, epochs=5, verbose=False)
+    twin.fit(X, y, epochs=2, verbose=False)
+    twin.fit(X, y, epochs=3, verbose=False)
+    assert (net.params == twin.params).all() and net.steps_trained == twin.steps_trained
+
+
+def test_batch_larger_than_the_data_is_one_step_of_all_rows(digits):
+    net, X, y = digits
+    twin = copy.deepcopy(net)
+    net.fit(X, y, batch_size=10**6, shuffle=False, verbose=False)
+    twin.train_on_batch(X, y)
+    assert net.steps_trained == 1 and (net.params == twin.params).all()
+
+
+def test_one_row_trains_and_predicts(digits):
+    net, X, y = digits
+    before = net.evaluate(X[:1], y[:1])["loss"]
+    net.fit(X[:1], y[:1], epochs=20, verbose=False)
+    assert net.evaluate(X[:1], y[:1])["loss"] < before
+    assert net.predict(X[:1]).shape == (1, 3)
+
+
+@pytest.mark.parametrize(
+    "convert",
+    [
+        lambda X: X.astype(np.float32),
+        lambda X: X.astype(np.float16),
+        lambda X: X.astype(np.uint8),
+        lambda X: X.astype(np.int64),
+        lambda X: X.astype(bool),
+        lambda X: X.astype(">f8"),
+        lambda X: X.tolist(),
+        np.asfortranarray,
+        lambda X: np.ascontiguousarray(X[::-1])[::-1],
+        lambda X: np.repeat(X, 2, axis=1)[:, ::2],
+        lambda X: np.frombuffer(b"\0" + X.tobytes(), np.uint8)[1:].view(np.float64).reshape(X.shape),
+    ],
+)
+def test_inputs_of_any_type_and_layout_give_the_same_bits(convert):
+    X = np.random.default_rng(0).integers(0, 2, (70, 5)).astype(np.float64)
+    y = X.sum(axis=1)
+    results = []
+    for data in (X, convert(X)):
+        net = fb.Network([fb.Dense(4, "tanh"), fb.Dense(1)], (5,), loss="mse", seed=0)
+        net.fit(data, y, epochs=3, batch_size=16, verbose=False)
+        results.append((net.params.tobytes(), net.predict(data).tobytes(), net.evaluate(data, y)["loss"]))
+    assert results[0] == results[1]
+
+
+def test_rows_that_must_be_converted_are_converted_a_piece_at_a_time(monkeypatch):
+    X = np.random.default_rng(0).standard_normal((1000, 5)).astype(np.float16)
+    y = np.arange(1000) % 3
+    nets = [network("two", "tanh", "cross_entropy", inputs=5, dtype="float32") for _ in range(2)]
+    nets[0].fit(X.astype(np.float32), y, epochs=2, batch_size=32, verbose=False)
+    monkeypatch.setattr("fastbp.data._STAGED_AT_ONCE", 5 * 4 * 100)
+    nets[1].fit(X, y, epochs=2, batch_size=32, verbose=False)
+    assert (nets[0].params == nets[1].params).all()
+    assert (nets[0].predict(X) == nets[1].predict(X.astype(np.float32))).all()
+
+
+def test_predictions_do_not_depend_on_the_batch():
+    net = network("three", "tanh", "cross_entropy", dtype="float32")
+    X = np.random.default_rng(0).standard_normal((100, 6))
+    whole = net.predict(X)
+    assert (net.predict(X, batch_size=7) == whole).all()
+    assert (np.concatenate([net.predict(X[i : i + 1]) for i in range(100)]) == whole).all()
+    np.testing.assert_allclose(whole.sum(axis=1), 1, rtol=1e-6)
+
+
+def test_predict_is_forward_through_the_inverse_link():
+    for loss, link in (("mse", lambda z: z), ("binary_cross_entropy", lambda z: 1 / (1 + np.exp(-z)))):
+        net = network("two", "tanh", loss)
+        X, _ = batch(loss, np.random.default_rng(0), 9)
+        np.testing.assert_allclose(net.predict(X), link(net.forward(X)), rtol=1e-14)
+
+
+def test_params_and_layer_views_are_live(digits):
+    net, X, _ = digits
+    assert net.params.shape == net.grads.shape == (net.num_params,) == (4 * 16 + 16 + 16 * 3 + 3,)
+    assert net.layers[0].weight.shape == (4, 16) and net.layers[1].bias.shape == (3,)
+    assert np.shares_memory(net.layers[0].weight, net.params)
+    net.params[:] = 0
+    assert (net.layers[1].weight == 0).all() and (net.forward(X) == 0).all()
+    net.layers[1].bias[:] = [1, 2, 3]
+    assert (net.forward(X) == [1, 2, 3]).all()
+    with pytest.raises(AttributeError, match="write into it"):
+        net.layers[1].bias = 3
+    with pytest.raises(AttributeError, match="Dense_2 has no 'gain'; its parameters are weight, bias"):
+        _ = net.layers[1].gain
+
+
+def test_value_and_grad_changes_nothing_and_returns_a_copy(digits):
+    net, X, y = digits
+    before = net.params.copy()
+    _, gradient = net.value_and_grad(X, y)
+    assert (net.params == before).all() and net.steps_trained == 0
+    assert (gradient == net.grads).all() and not np.shares_memory(gradient, net.grads)
+
+
+def test_sample_weight_is_a_factor_of_the_rows_loss(digits):
+    net, X, y = digits
+    weight = np.arange(200.0) % 3
+    each = np.array([net.value_and_grad(X[i : i + 1], y[i : i + 1])[0] for i in range(200)])
+    value, gradient = net.value_and_grad(X, y, weight)
+    assert value == pytest.approx((weight * each).mean(), rel=1e-6)
+    doubled = np.repeat(np.arange(200), (np.arange(200) % 3))
+    np.testing.assert_allclose(gradient, net.value_and_grad(X[doubled], y[doubled])[1] * len(doubled) / 200, atol=1e-6)
+
+
+def test_class_weight_is_a_factor_of_the_classs_rows(digits):
+    net, X, y = digits
+    twin, third = copy.deepcopy(net), copy.deepcopy(net)
+    net.fit(X, y, class_weight={0: 2.0, 2: 0.5}, verbose=False)
+    twin.fit(X, y, sample_weight=np.array([2.0, 1.0, 0.5])[y], verbose=False)
+    assert (net.params == twin.params).all()
+    fourth = copy.deepcopy(third)
+    third.fit(X, y, class_weight="balanced", verbose=False)
+    fourth.fit(X, y, sample_weight=(200 / (3 * np.bincount(y)))[y], verbose=False)
+    assert (third.params == fourth.params).all()
+
+
+def test_validation_split_keeps_the_last_rows(digits):
+    net, X, y = digits
+    twin = copy.deepcopy(net)
+    a = net.fit(X, y, epochs=2, validation_split=0.25, verbose=False)
+    b = twin.fit(X[:150], y[:150], epochs=2, validation_data=(X[150:], y[150:]), verbose=False)
+    assert a.history == b.history and (net.params == twin.params).all()
+
+
+def test_initial_values():
+    """Bounds of Glorot's and He's uniform laws, chosen by activation, and the seed."""
+    for activation, bound in (("tanh", np.sqrt(6 / 500)), ("relu", np.sqrt(6 / 200))):
+        net = fb.Network([fb.Dense(300, activation)], (200,), loss="mse", seed=1)
+        weight = net.layers[0].weight
+        assert 0.98 * bound < np.abs(weight).max() <= bound and (net.layers[0].bias == 0).all()
+        assert weight.var() == pytest.approx(bound**2 / 3, rel=0.02)
+    for name, variance in (("glorot_normal", 2 / 500), ("he_normal", 2 / 200)):
+        net = fb.Network([fb.Dense(300, kernel_init=name)], (200,), loss="mse", seed=1)
+        assert net.params[: 200 * 300].var() == pytest.approx(variance, rel=0.03)
+    seeds = [fb.Network([fb.Dense(3)], (2,), loss="mse", seed=s).params.tobytes() for s in (0, 0, 1, None, None)]
+    assert seeds[0] == seeds[1] and len(set(seeds)) == 4
+
+
+def test_learning_rate_can_be_set(digits):
+    net, X, y = digits
+    net.learning_rate = 1e-5
+    before = net.params.copy()
+    net.train_on_batch(X, y)
+    assert 0 < np.abs(net.params - before).max() < 1.1e-5
+
+
+def test_stop_at_loss_and_own_callbacks(digits):
+    net, X, y = digits
+    history = net.fit(X, y, epochs=500, callbacks=[fb.StopAtLoss(0.3)], verbose=False)
+    losses = history.history["loss"]
+    assert losses[-1] <= 0.3 < losses[-2] and len(losses) < 500 and history.stopped == "callback"
+    calls = []
+
+    class Own:
+        def on_epoch_end(self, net, epoch, logs):
+            calls.append((epoch, dict(logs)))
+            net.stop_training = epoch == 2
+
+    history = net.fit(X, y, epochs=10, callbacks=[Own()], verbose=False)
+    assert [epoch for epoch, _ in calls] == [0, 1, 2] and set(calls[0][1]) == {"loss", "accuracy"}
+
+
+def test_ctrl_c_ends_training_and_keeps_the_history(digits, capsys):
+    net, X, y = digits
+
+    class Interrupt:
+        def on_epoch_end(self, net, epoch, logs):
+            if epoch == 3:
+                raise KeyboardInterrupt
+
+    history = net.fit(X, y, epochs=10, callbacks=[Interrupt()])
+    assert history.stopped == "interrupted" and len(history.epoch) == 4
+    assert "interrupted after 4 whole epochs" in capsys.readouterr().err
+    net.fit(X, y, epochs=2, verbose=False)
+    assert net.epochs_trained == 6
+
+
+def test_plain_lines_when_stderr_is_no_terminal(digits, capsys):
+    net, X, y = digits
+    net.fit(X, y, epochs=3, validation_split=0.1)
+    lines = capsys.readouterr().err.strip().split("\n")
+    assert len(lines) == 3 and lines[0].startswith("epoch 1/3 loss ") and "val_accuracy" in lines[0]
+    net.fit(X, y, epochs=100)
+    assert len(capsys.readouterr().err.strip().split("\n")) == 10
+
+
+def test_divergence_leaves_the_last_good_epoch():
+    rng = np.random.default_rng(0)
+    X, y = rng.standard_normal((64, 3)), rng.standard_normal((64, 1))
+    net = fb.Network([fb.Dense(1)], (3,), loss="mse", optimizer=fb.SGD(1e10), seed=0)
+    kept = []
+
+    class Keep:
+        def on_epoch_end(self, net, epoch, logs):
+            kept.append(net.params.copy())
+
+    with pytest.raises(fb.DivergedError, match=r"epoch \d+, step \d+; the parameters are those before that epoch"):
+        net.fit(X, y, epochs=100, batch_size=8, callbacks=[Keep()], verbose=False)
+    want = kept[-1] if kept else fb.Network([fb.Dense(1)], (3,), loss="mse", seed=0).params
+    assert np.isfinite(net.params).all() and (net.params == want).all()
+
+
+def test_a_step_that_diverges_is_not_done():
+    net = fb.Network([fb.Dense(1)], (1,), loss="mse", seed=0)
+    net.params[:] = 1e30
+    before = net.params.copy()
+    with pytest.raises(fb.DivergedError, match="no step was done"):
+        net.train_on_batch([[1e30]], [0.0])
+    assert (net.params == before).all() and net.steps_trained == 0
+    assert np.isinf(net.evaluate([[1e30]] * 600, [0.0] * 600)["loss"])
+    assert net.evaluate([[-1.0]], [0.0])["loss"] == 0.0  # 1e30 · -1 + 1e30: the next evaluation is not affected
+
+
+def test_copies_and_pickles_are_independent_and_go_on_alike(digits):
+    net, X, y = digits
+    net.fit(X, y, epochs=2, verbose=False)
+    for twin in (copy.deepcopy(net), pickle.loads(pickle.dumps(net))):
+        assert (twin.params == net.params).all() and not np.shares_memory(twin.params, net.params)
+        alone = copy.deepcopy(net)
+        twin.fit(X, y, verbose=False)
+        alone.fit(X, y, verbose=False)
+        assert (twin.params == alone.params).all()
+
+
+def test_summary_and_repr(digits):
+    net, *_ = digits
+    text = net.summary()
+    assert "Dense_1 relu" in text and "(16,)" in text and "131" in text and "cross_entropy" in text
+    assert repr(net).startswith("Network([Dense(units=16, activation='relu'")
+    assert "Dense_1" in repr(net.layers[0])
+
+
+def test_a_network_without_parameters():
+    net = fb.Network([fb.Activation("tanh")], (3,), loss="mse", seed=0)
+    X = np.ones((2, 3))
+    assert net.num_params == 0 and np.allclose(net.predict(X), np.tanh(1))
+    net.fit(X, X, verbose=False)
+    assert net.input_gradient(X, np.tanh(X)).max() < 1e-7

@@ -1,0 +1,19 @@
+"""The README's Python examples run as they stand, in order, in one namespace."""
+
+import re
+from pathlib import Path
+
+README = Path(__file__).parent.parent / "README.md"
+
+
+def test_examples_run(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    blocks = re.findall(r"^```python\n(.*?)^```", README.read_text(), re.DOTALL | re.MULTILINE)
+    assert len(blocks) >= 3
+    namespace: dict = {}
+    for block in blocks:
+        exec(compile(block, "README.md", "exec"), namespace)
+    assert namespace["net"].evaluate(namespace["X_test"], namespace["y_test"])["accuracy"] > 0.9
+    out = capsys.readouterr().out
+    assert namespace["net"].summary() in README.read_text() and namespace["net"].summary() in out
+    assert (namespace["xor"].predict([[0, 1], [1, 1]]).round() == [[1], [0]]).all()

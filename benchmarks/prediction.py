@@ -1,0 +1,32 @@
+"""How fast networks predict."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from . import reference
+from .networks import NETWORKS, build, make_data
+
+
+class Prediction:
+    """Predict 1000 rows: one by one, in 1000 calls, or all in one.
+
+    So many calls because asv may time a benchmark that has a setup by single calls, and one row takes
+    microseconds; and the same rows, so that the two show what a call costs.
+    """
+
+    params = (("tiny", "digits", "mnist", "wide"), (1, 1000))
+    param_names = ("network", "rows in a call")
+
+    def setup(self, network, rows):
+        spec = NETWORKS[network]
+        X, _ = make_data(spec, 1000)
+        self.net = build(spec)
+        self.calls = [X[i : i + rows] for i in range(0, len(X), rows)]
+        # Compiles or loads the code and allocates the workspace, too.
+        x = self.calls[0]
+        np.testing.assert_allclose(self.net.predict(x), reference.predict(spec, self.net, x), rtol=1e-4, atol=1e-5)
+
+    def time_predict(self, network, rows):
+        for x in self.calls:
+            self.net.predict(x)

@@ -1,0 +1,65 @@
+"""A slow and obvious dense network in float64 NumPy: what a benchmark's result is compared with before it is timed."""
+
+from __future__ import annotations
+
+import numpy as np
+
+import fastbp as fb
+
+from .networks import Spec
+
+# f(x), and f'(x) from y = f(x)
+ACTIVATIONS = {
+    "relu": (lambda x: np.maximum(x, 0), lambda y: y > 0),
+    "tanh": (np.tanh, lambda y: 1 - y**2),
+    "sigmoid": (lambda x: 1 / (1 + np.exp(-x)), lambda y: y * (1 - y)),
+}
+
+
+def _forward(spec: Spec, net: fb.Network, X: np.ndarray) -> list[np.ndarray]:
+    """X, and the output of each layer, the last one without an activation."""
+    f, _ = ACTIVATIONS[spec.activation]
+    values = [X.astype(np.float64)]
+    for layer in net.layers:
+        z = values[-1] @ layer.weight.astype(np.float64) + layer.bias
+        values.append(z if layer is net.layers[-1] else f(z))
+    return values
+
+
+def _softmax(z: np.ndarray) -> np.ndarray:
+    e = np.exp(z - z.max(axis=1, keepdims=True))
+    return e / e.sum(axis=1, keepdims=True)
+
+
+def predict(spec: Spec, net: fb.Network, X: np.ndarray) -> np.ndarray:
+    """What net.predict(X) should be."""
+    z = _forward(spec, net, X)[-1]
+    return _softmax(z) if spec.loss == "cross_entropy" else z
+
+
+def value_and_grad(spec: Spec, net: fb.Network, X: np.ndarray, y: np.ndarray) -> tuple[float, np.ndarray]:
+    """What net.value_and_grad(X, y) should be."""
+    _, df = ACTIVATIONS[spec.activation]
+    values = _forward(spec, net, X)
+    rows, z = len(X), values[-1]
+    if spec.loss == "cross_entropy":
+        p, target = _softmax(z), np.eye(spec.sizes[-1])[y]
+        loss, dz = -np.log(p[np.arange(rows), y]).mean(), (p - target) / rows
+    else:
+        loss, dz = ((z - y) ** 2).mean(), 2 * (z - y) / z.size
+    grad: list[np.ndarray] = []
+    for layer, x in zip(net.layers[::-1], values[-2::-1], strict=True):
+        grad = [(x.T @ dz).ravel(), dz.sum(axis=0), *grad]
+        dz = dz @ layer.weight.T * df(x)  # of X itself it is never used
+    return float(loss), np.concatenate(grad)
+
+
+def check(spec: Spec, net: fb.Network, X: np.ndarray, y: np.ndarray) -> None:
+    """Raise AssertionError unless the network's predictions, loss and gradient agree with these within float32."""
+    loss, grad = value_and_grad(spec, net, X, y)
+    got_loss, got_grad = net.value_and_grad(X, y)
+    np.testing.assert_allclose(got_loss, loss, rtol=1e-5)
+    # A relu whose input is almost 0 may be on in one and off in the other: compare the whole, not each number.
+    error = np.linalg.norm(got_grad - grad) / np.linalg.norm(grad)
+    assert error < 1e-4, f"the gradient is off by {error:.1e} of its norm"
+    np.testing.assert_allclose(net.predict(X), predict(spec, net, X), rtol=1e-4, atol=1e-5)

@@ -24,12 +24,13 @@ from numba.core import caching
 
 from .simd import kernel_signature
 
-# fastmath without nnan and ninf: those would break the detection of NaN.
-OPTIONS: dict[str, Any] = dict(nogil=True, error_model="numpy", fastmath={"nsz", "arcp", "contract", "afn", "reassoc"})
+# Numba puts the fastmath flags on vector arithmetic too. Only contraction to fma is allowed: `reassoc` would undo the
+# range reductions of kernels/maths.py and the fixed order of sums, and sums are vectors by hand anyway.
+OPTIONS: dict[str, Any] = dict(nogil=True, error_model="numpy", fastmath={"contract"})
 DTYPES: dict[np.dtype, Any] = {np.dtype(np.float32): types.float32, np.dtype(np.float64): types.float64}
 
-# A piece of a kernel: compiled into whatever calls it, never cached by itself.
-inner = njit(**OPTIONS)
+# A piece of a kernel: inlined into whatever calls it, never cached by itself.
+inner = njit(forceinline=True, **OPTIONS)
 
 
 # --- the cache ----------------------------------------------------------------------------------------

@@ -19,7 +19,7 @@ import math
 from numba import njit, prange, types
 
 from ._jit import OPTIONS, entry_point, inner
-from .simd import call, offset, pointer
+from .simd import call, flush_subnormals, offset, pointer, restore_subnormals
 
 EXTENT, GRAIN, FIRST, LAST, WORK, PER_ROW = range(6)
 GROUP_WIDTH = 6
@@ -28,7 +28,7 @@ ROWS_OF_BATCH = -1
 
 # Operations that one core does while a fork finds its threads and waits for them (2 µs with TBB): with
 # less work than this in it, a group runs on the calling thread.
-FORK = 200_000
+FORK = 1_000_000
 
 START = 0  # in `inputs`: where the engine tells kernels the first row of the batch
 LOSS = 0  # in `totals`: where kernels tell the engine the loss of the batch
@@ -54,7 +54,9 @@ def _run(groups, ops, first, last, rows, threads):
         tasks = (extent + grain - 1) // grain
         if threads > 1 and tasks > 1 and work > FORK:
             for t in prange(tasks):
+                state = flush_subnormals()  # each worker has a floating-point unit of its own
                 _task(ops, begin, end, rows, t * grain, min((t + 1) * grain, extent))
+                restore_subnormals(state)
         else:
             for t in range(tasks):
                 _task(ops, begin, end, rows, t * grain, min((t + 1) * grain, extent))
@@ -72,6 +74,7 @@ def run_batches(groups, ops, update, inputs, totals, rows, batch_size, first, la
     threads      1 for the serial loops; else the parallel ones, on as many threads as Numba is set to
     Returns the number of the first batch that was not run: `last`, or less where the loss was not finite.
     """
+    state = flush_subnormals()
     b = first
     while b < last:
         start = b * batch_size
@@ -82,4 +85,5 @@ def run_batches(groups, ops, update, inputs, totals, rows, batch_size, first, la
             break
         _run(groups, ops, update, groups.shape[0], n, threads)
         b += 1
+    restore_subnormals(state)
     return b

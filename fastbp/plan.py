@@ -14,16 +14,26 @@ import numpy as np
 from . import engine
 from ._jit import Kernel, num_threads, thread_limit
 from .kernels import data, losses
+from .kernels.activations import relu_backward
+from .kernels.dense import BY_ITEMS, BY_ROWS, PACKED, WIDE, add_partial
 from .kernels.data import FLOAT32, FLOAT64, UINT8
 
 Shape = tuple[int, ...]
 ALIGNMENT = 16  # elements: a row buffer begins at a multiple of 64 bytes
 
 # A task of a row group is to take some 20 µs: many forks' cost, and short beside a batch.
-TASK_FLOPS = 1_000_000
-LEAST_GRAIN, MOST_GRAIN = 8, 256
-# A weight gradient is cut into at most this many tasks.
-WEIGHT_TASKS = 64
+TASK_FLOPS = 2_000_000
+LEAST_GRAIN, MOST_GRAIN = 16, 256
+# … and to read weights that don't fit into the L2 cache for so many rows at least that reading is hidden.
+LEAST_GRAIN_OF_WEIGHTS = {1 << 17: 32, 1 << 20: 64}
+# Ops that are no matrix product, in operations of one, for an element.
+LOAD, ELEMENTWISE, LOSS = 10, 40, 60
+# Gradients of up to so many parameters are summed by row tasks, while their inputs are in the cache; those of
+# more are cut by rows of the weights, and so need no private sums.
+SMALL_GRADIENT = 8192
+# Prepared weights are cut into at most this many tasks, updates into tasks of about so many parameters.
+PREPARE_TASKS, UPDATE_SIZE = 32, 8192
+FEW_ROWS = 32
 
 
 class Buffer(NamedTuple):
@@ -32,6 +42,9 @@ class Buffer(NamedTuple):
     arena: str
     fixed: int
     per_row: int = 0
+
+
+CAPACITY = Buffer("capacity", 0)  # stands for the rows that a workspace has room for
 
 
 class Tensor(NamedTuple):
@@ -77,12 +90,19 @@ class Group(NamedTuple):
 
 
 class Block(NamedTuple):
-    """A part of the parameters that one op writes the gradient of: `items` rows of `width` parameters."""
+    """A part of the parameters that one op writes the gradient of: `items` rows of `width` parameters.
 
-    gradient: Op
+    fields  the op's record without its place (first) and without how it is cut into tasks (mode, grain, step)
+    large   whether its inputs are packed for the cache
+    """
+
+    kernel: Kernel
+    flops: int
+    fields: dict[str, Buffer | int]
     at: int
     items: int
     width: int
+    large: bool
 
 
 # Offsets into the arena `inputs`, in which a workspace describes the user's arrays to the kernels.
@@ -111,8 +131,12 @@ class Plan:
         self._size = {"work": [0, 0], "totals": [TOTALS_SIZE, 2]}
         self._forward: list[Op] = []
         self._backward: list[Op] = []  # in the order of the forward pass
+        self._prepare: list[Group] = []
+        self._relus: dict[Buffer, Op] = {}
         self._input_gradient: list[Op] = []
         self._blocks: list[Block] = []
+        self._packs: set[Op] = set()
+        self._few: dict[Op, Op] = {}
         self._sums = Buffer("totals", TOTALS_SIZE)
         self._loss, self._optimizer, self._num_params = loss, optimizer, num_params
 
@@ -126,7 +150,9 @@ class Plan:
         self._prediction = self.buffer(self.output.size)
 
         flops = sum(o.flops for o in self._forward + self._backward)
-        self.grain = int(np.clip(TASK_FLOPS // max(flops, 1), LEAST_GRAIN, MOST_GRAIN)) // 8 * 8
+        least = max((g for n, g in LEAST_GRAIN_OF_WEIGHTS.items() if self._most_weights() >= n), default=LEAST_GRAIN)
+        self.grain = int(np.clip(TASK_FLOPS // max(flops, 1), least, MOST_GRAIN)) // 8 * 8
+        self._partials = {block: self._partial(block) for block in range(len(self._blocks)) if self._is_small(block)}
 
     # --- for layers ---
 
@@ -137,14 +163,25 @@ class Plan:
         size[1] += per_row
         return place
 
+    def fixed(self, size: int) -> Buffer:
+        """Room for `size` numbers, whatever the rows."""
+        size = -(-size // ALIGNMENT) * ALIGNMENT
+        counts = self._size["work"]
+        place = Buffer("work", counts[0], counts[1])
+        counts[0] += size
+        return place
+
     def tensor(self, shape: Shape) -> Tensor:
         """Room for a value of `shape` for each row, and for its gradient."""
         size = int(np.prod(shape))
         return Tensor(self.buffer(size), self.buffer(size), shape)
 
-    def forward(self, kernel: Kernel, flops: float, **record: Buffer | int) -> None:
-        """Add an op on rows to the forward pass."""
-        self._forward.append(op(kernel, flops, **record))
+    def forward(self, kernel: Kernel, flops: float, few: Op | None = None, **record: Buffer | int) -> None:
+        """Add an op on rows to the forward pass; `few` takes its place where there are few rows."""
+        added = op(kernel, flops, **record)
+        self._forward.append(added)
+        if few is not None:
+            self._few[added] = few
 
     def backward(self, kernel: Kernel, flops: float, dx: Buffer, **record: Buffer | int) -> None:
         """Add an op on rows, which writes dx, to the backward pass: ops added first run last."""
@@ -152,60 +189,135 @@ class Plan:
         only_for_input = dx == self.x.grad
         (self._input_gradient if only_for_input else self._backward).append(added)
 
-    def gradient(self, kernel: Kernel, flops: float, block: Weight, items: int, **record: Buffer | int) -> None:
-        """Add an op that writes the gradient of `items` rows of parameters, from `block` on."""
+    def give_relu(self, y: Tensor) -> None:
+        """Add the backward pass of y = max(x, 0), in place; the layer that takes y in may take this over."""
+        relu = op(relu_backward, 4 * y.size, dx=y.grad, dy=y.grad, y=y.value, features=y.size)
+        self._backward.append(relu)
+        self._relus[y.grad] = relu
+
+    def take_relu(self, x: Tensor) -> Buffer | int:
+        """For a layer that writes x.grad: x.value if it shall apply the ReLU's derivative there, else 0."""
+        relu = self._relus.pop(x.grad, None)
+        if relu is None:
+            return 0
+        self._backward.remove(relu)
+        return x.value
+
+    def prepare(self, kernel: Kernel, flops: float, items: int, **record: Buffer | int) -> None:
+        """Add an op that a step runs before its backward pass, on `items` of its own: weights in another layout."""
         added = op(kernel, flops, **record)
-        self._blocks.append(Block(added, block.value.fixed, items, block.shape[-1]))
+        self._prepare.append(Group((added,), items, -(-items // PREPARE_TASKS), added.flops, False))
+
+    def packed_rows(self, kernel: Kernel, x: Buffer, size: int, width: int) -> Buffer:
+        """Where an op `kernel` of the backward pass packs x (rows, size) to, in panels of `width` columns (or 32)."""
+        most = width or 32
+        packed = self.buffer(-(-size // most) * most)
+        added = op(kernel, 2 * size, packed=packed, x=x, features=size, width=width, capacity=CAPACITY)
+        self._backward.append(added)
+        self._packs.add(added)
+        return packed
+
+    def gradient(
+        self, kernel: Kernel, flops: int, first: Weight, items: int, large: bool, **fields: Buffer | int
+    ) -> None:
+        """Add the op that writes the gradient of `items` rows of parameters, from `first` on.
+
+        Its record is the place, `fields`, and then mode, grain and step; see dense_backward_weight.
+        """
+        self._blocks.append(Block(kernel, flops, fields, first.value.fixed, items, first.shape[-1], large))
 
     # --- programs ---
 
-    def program(self, name: str, target: str) -> tuple[list[Group], int]:
+    def program(self, name: str, target: str, few: bool) -> tuple[list[Group], int]:
         """The groups of a program, and the number of the first that belongs to the update.
 
         name    "forward": outputs to `out`; "predict": the same through the loss's inverse link;
                 "evaluate": loss and right answers to `totals`; "gradient": grads too; "train": an update too;
                 "input_gradient": the gradient with respect to the input to `out`
         target  which kind of target the loss gets: a key of the loss's `kernels`
+        few     whether batches have so few rows that it doesn't pay to prepare weights for them
         """
-        rows = [self._load("x", self.x.value, self.x.size), *self._forward]
+        rows = [self._load("x", self.x.value, self.x.size)]
+        rows += [self._few.get(o, o) for o in self._forward] if few else self._forward
         if name in ("forward", "predict"):
             value = self.output.value
             if name == "predict" and self._loss.link is not None:
-                value = self._prediction
-                link = self._loss.link.forward
-                rows.append(op(link, 20 * self.output.size, y=value, x=self.output.value, features=self.output.size))
-            groups = [self._rows([*rows, self._store(value, self.output.size)])]
-            return groups, len(groups)
+                value, size = self._prediction, self.output.size
+                rows.append(op(self._loss.link.forward, ELEMENTWISE * size, y=value, x=self.output.value, features=size))
+            return self._with_prepared([*rows, self._store(value, self.output.size)])
 
         rows += self._loss_ops(target)
         sums = self._serial(op(losses.add_sums, 1, totals=Buffer("totals", 0), sums=self._sums, grain=self.grain))
         if name == "evaluate":
-            groups = [self._rows(rows), sums]
-            return groups, len(groups)
+            return self._with_prepared(rows, sums)
+        if name == "input_gradient":
+            rows += [o for o in self._backward[::-1] if o not in self._packs]
+            rows += [*self._input_gradient[::-1], self._store(self.x.grad, self.x.size)]
+            return self._with_prepared(rows, sums)
 
         rows += self._backward[::-1]
-        if name == "input_gradient":
-            rows += [*self._input_gradient[::-1], self._store(self.x.grad, self.x.size)]
-            groups = [self._rows(rows), sums]
-            return groups, len(groups)
-
-        groups = [self._rows(rows), sums]
+        rows += [self._gradient_op(block) for block in self._partials]
+        groups, update = self._with_prepared(rows, sums)
         if name == "gradient":
-            groups += [self._weights(block) for block in self._blocks]
+            groups += [self._weights(block) for block in range(len(self._blocks))]
             return groups, len(groups)
         begin = op(self._optimizer.begin, 1, scalars=Buffer("scalars", 0))
-        update = [self._serial(begin), *(self._weights(block, self._update(block)) for block in self._blocks)]
-        return [*groups, *update], len(groups)
+        groups.append(self._serial(begin))
+        groups += [self._weights(block, self._update(block)) for block in range(len(self._blocks))]
+        return groups, update
+
+    def _with_prepared(self, rows: list[Op], *then: Group) -> tuple[list[Group], int]:
+        """The rows' group behind what it needs prepared."""
+        read = {field for o in rows for field in o.record}
+        prepare = [group for group in self._prepare if group.ops[0].record[0] in read]
+        groups = [*prepare, self._rows(rows), *then]
+        return groups, len(groups)
+
+    def _most_weights(self) -> int:
+        return max((block.items * block.width for block in self._blocks), default=0)
+
+    def _is_small(self, block: int) -> bool:
+        items, width = self._blocks[block].items, self._blocks[block].width
+        return items * width <= SMALL_GRADIENT
+
+    def _partial(self, block: int) -> Buffer:
+        """Room for the partial gradients of each row task: rows // grain of them, and one of fewer rows."""
+        size = self._partial_size(self._blocks[block])
+        place = self.buffer(-(-size // self.grain))
+        self.fixed(size)  # right behind: buffers lie in the order of their fixed and row parts
+        return place
+
+    def _partial_size(self, block: Block) -> int:
+        return (block.items + 1) * block.width  # a layer without a bias gets room for one
+
+    def _gradient_op(self, number: int) -> Op:
+        block = self._blocks[number]
+        place = self._partials.get(number, Buffer("grads", block.at))
+        mode = BY_ROWS if number in self._partials else PACKED if block.large else BY_ITEMS
+        step = self._partial_size(block) if mode == BY_ROWS else CAPACITY
+        record = {block.kernel.fields[0]: place, **block.fields, "mode": mode, "grain": self.grain, "step": step}
+        return op(block.kernel, block.flops, **record)
+
+    def _weights(self, number: int, *then: Op) -> Group:
+        """The group that completes a block's gradient, and then updates it while it is in the cache."""
+        block = self._blocks[number]
+        if number in self._partials:
+            size = self._partial_size(block)
+            record = dict(dweight=Buffer("grads", block.at), partial=self._partials[number], size=size)
+            add = op(add_partial, 0, **record, grain=self.grain, width=block.width)
+            grain = max(1, UPDATE_SIZE // block.width)
+            return Group((add, *then), block.items, grain, ELEMENTWISE * block.items * block.width, False)
+        return Group((self._gradient_op(number), *then), block.items, WIDE, block.flops, True)
 
     def _load(self, source: str, y: Buffer, features: int) -> Op:
         at = {name: Buffer("inputs", INPUTS[name]) for name in (source, "order", "start")}
         return op(
-            data.load_rows, features, y=y, source=at[source], order=at["order"], start=at["start"], features=features
+            data.load_rows, LOAD * features, y=y, source=at[source], order=at["order"], start=at["start"], features=features
         )
 
     def _store(self, x: Buffer, features: int) -> Op:
         out, start = Buffer("inputs", INPUTS["out"]), Buffer("inputs", INPUTS["start"])
-        return op(data.store_rows, features, x=x, target=out, start=start, features=features)
+        return op(data.store_rows, LOAD * features, x=x, target=out, start=start, features=features)
 
     def _loss_ops(self, target: str) -> Iterator[Op]:
         y, size = self.output, self.output.size
@@ -213,7 +325,7 @@ class Plan:
         yield self._load("weight", self._weight, 1)
         yield op(
             self._loss.kernels[target],
-            20 * size,
+            LOSS * size,
             dy=y.grad,
             y=y.value,
             target=self._target,
@@ -229,12 +341,9 @@ class Plan:
     def _serial(self, only: Op) -> Group:
         return Group((only,), 1, 1, 1, False)
 
-    def _weights(self, block: Block, *then: Op) -> Group:
-        grain = -(-block.items // WEIGHT_TASKS)
-        return Group((block.gradient, *then), block.items, grain, block.gradient.flops, True)
-
-    def _update(self, block: Block) -> Op:
-        """The optimizer's op for a block, whose tasks are those of the gradient: it finds it in the cache."""
+    def _update(self, number: int) -> Op:
+        """The optimizer's op for a block."""
+        block = self._blocks[number]
         state = {name: Buffer("state", i * self._num_params + block.at) for i, name in enumerate(self._optimizer.state)}
         return op(
             self._optimizer.update,
@@ -325,7 +434,7 @@ class Workspace:
         """
         key = (name, target)
         if key not in self._programs:
-            self._programs[key] = self._link(*self.plan.program(name, target))
+            self._programs[key] = self._link(*self.plan.program(name, target, self.capacity <= FEW_ROWS))
         groups, ops, update = self._programs[key]
         if last is None:
             last = -(-rows // batch_size)
@@ -351,6 +460,8 @@ class Workspace:
         return groups, table, update
 
     def _resolve(self, field: Buffer | int) -> int:
+        if field == CAPACITY:
+            return self.capacity
         if not isinstance(field, Buffer):
             return int(field)
         arena = self._arenas[field.arena]

@@ -14,20 +14,38 @@ def store_rows(x, target, start):
     return out
 
 
-def dense_forward(x, weight, bias):
+def dense_forward(x, weight, bias, relu):
     y = np.zeros((len(x), weight.shape[1]))
     for r in range(len(x)):
         for j in range(weight.shape[1]):
             y[r, j] = sum(x[r, i] * weight[i, j] for i in range(len(weight))) + bias[j]
-    return y
+    return relu_forward(y) if relu else y
 
 
-def dense_backward_input(dy, weight):
+def dense_pack_rows(x, width):
+    """(panels, rows, width), 0 beyond the last column."""
+    panels = -(-x.shape[1] // width)
+    packed = np.zeros((panels, len(x), width))
+    for j in range(x.shape[1]):
+        packed[j // width, :, j % width] = x[:, j]
+    return packed
+
+
+def dense_pack_transposed(weight, width):
+    """(panels, fan_out, width), for enough panels for a multiple of 32 columns."""
+    fan_in, fan_out = weight.shape
+    packed = np.zeros((-(-fan_in // 32) * 32 // width, fan_out, width))
+    for i in range(fan_in):
+        packed[i // width, :, i % width] = weight[i]
+    return packed
+
+
+def dense_backward_input(dy, weight, y):
     dx = np.zeros((len(dy), len(weight)))
     for r in range(len(dy)):
         for i in range(len(weight)):
             dx[r, i] = sum(dy[r, j] * weight[i, j] for j in range(weight.shape[1]))
-    return dx
+    return dx if y is None else relu_backward(dx, y)
 
 
 def dense_backward_weight(x, dy):
@@ -38,6 +56,10 @@ def dense_backward_weight(x, dy):
             dweight[i, j] = sum(x[r, i] * dy[r, j] for r in range(len(x)))
         dweight[-1, j] = sum(dy[r, j] for r in range(len(x)))
     return dweight
+
+
+def add_partial(partial):
+    return sum(partial)
 
 
 def sigmoid_forward(x):

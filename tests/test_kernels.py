@@ -1,9 +1,15 @@
 """Every kernel against its naive twin: every dtype, odd shapes, poisoned outputs, any split into tasks."""
 
+import itertools
+
 import naive
 import numpy as np
 import pytest
 from support import DTYPES, Guarded, all_kernels, run_kernel, seed_of
+
+from fastbp._jit import DTYPES as NUMBA_TYPES
+from fastbp.kernels.dense import BY_ITEMS, BY_ROWS, PACKED, WIDE
+from fastbp.simd import lanes_of
 
 KERNELS = all_kernels()
 SHAPES = [(1, 1), (1, 17), (3, 15), (8, 16), (5, 33), (64, 10), (37, 100)]
@@ -26,6 +32,10 @@ def normal(rng, dtype, *shape):
     return rng.standard_normal(shape).astype(dtype)
 
 
+def panel_width(dtype):
+    return 2 * lanes_of(NUMBA_TYPES[np.dtype(dtype)])
+
+
 def wide(array):
     return array.astype(np.float64)
 
@@ -33,31 +43,84 @@ def wide(array):
 def check_dense_forward(kernel, rng, dtype, rows, n):
     fan_in = int(rng.integers(1, 70))
     x, weight, bias = normal(rng, dtype, rows, fan_in), normal(rng, dtype, fan_in, n), normal(rng, dtype, n)
-    y = Guarded(None, dtype, (rows, n))
-    for b, given in ((bias, bias), (0 * bias, 0)):
-        run_kernel(
-            kernel, dtype, rows, pieces(rng, rows), y=y, x=x, weight=weight, bias=given, fan_in=fan_in, fan_out=n
-        )
-        magnitude = naive.dense_forward(np.abs(wide(x)), np.abs(wide(weight)), np.abs(wide(b)))
-        close(y.array, naive.dense_forward(wide(x), wide(weight), wide(b)), dtype, magnitude, fan_in)
+    in_panels = naive.dense_pack_rows(weight, panel_width(dtype)).astype(dtype)
+    for (b, given), relu, packed in itertools.product(((bias, bias), (0 * bias, 0)), (0, 1), (0, n > 1)):
+        y = Guarded(None, dtype, (rows, n))
+        sizes = dict(fan_in=fan_in, fan_out=n, relu=relu, packed=packed)
+        w = in_panels if packed else weight
+        run_kernel(kernel, dtype, rows, pieces(rng, rows), y=y, x=x, weight=w, bias=given, **sizes)
+        magnitude = naive.dense_forward(np.abs(wide(x)), np.abs(wide(weight)), np.abs(wide(b)), False)
+        close(y.array, naive.dense_forward(wide(x), wide(weight), wide(b), relu), dtype, magnitude, fan_in)
+
+
+def check_dense_pack_rows(kernel, rng, dtype, rows, n):
+    x, capacity = normal(rng, dtype, rows, n), rows + 3
+    for width in (0, 96):
+        want = naive.dense_pack_rows(x, width or panel_width(dtype))
+        packed = Guarded(None, dtype, (len(want), capacity, want.shape[2]))
+        sizes = dict(features=n, width=width, capacity=capacity)
+        run_kernel(kernel, dtype, rows, pieces(rng, rows), packed=packed, x=x, **sizes)
+        assert (packed.array[:, :rows] == want).all() and np.isnan(packed.array[:, rows:]).all()
+
+
+def check_dense_pack_transposed(kernel, rng, dtype, rows, n):
+    fan_in = int(rng.integers(1, 100))
+    weight = normal(rng, dtype, fan_in, n)
+    want = naive.dense_pack_transposed(weight, panel_width(dtype))
+    packed = Guarded(None, dtype, want.shape)
+    run_kernel(
+        kernel, dtype, rows, pieces(rng, -(-fan_in // 32)), packed=packed, weight=weight, fan_in=fan_in, fan_out=n
+    )
+    assert (packed.array == want).all()
 
 
 def check_dense_backward_input(kernel, rng, dtype, rows, n):
     fan_in = int(rng.integers(1, 70))
-    dy, weight = normal(rng, dtype, rows, n), normal(rng, dtype, fan_in, n)
-    dx = Guarded(None, dtype, (rows, fan_in))
-    run_kernel(kernel, dtype, rows, pieces(rng, rows), dx=dx, dy=dy, weight=weight, fan_in=fan_in, fan_out=n)
-    magnitude = naive.dense_backward_input(np.abs(wide(dy)), np.abs(wide(weight)))
-    close(dx.array, naive.dense_backward_input(wide(dy), wide(weight)), dtype, magnitude, n)
+    dy, weight, mask = normal(rng, dtype, rows, n), normal(rng, dtype, fan_in, n), normal(rng, dtype, rows, fan_in)
+    packed = weight if n == 1 else naive.dense_pack_transposed(weight, panel_width(dtype)).astype(dtype)
+    sizes = dict(fan_in=fan_in, fan_out=n)
+    for y in (None, mask):
+        dx = Guarded(None, dtype, (rows, fan_in))
+        given = 0 if y is None else y
+        run_kernel(kernel, dtype, rows, pieces(rng, rows), dx=dx, dy=dy, packed=packed, y=given, **sizes)
+        magnitude = naive.dense_backward_input(np.abs(wide(dy)), np.abs(wide(weight)), None)
+        close(dx.array, naive.dense_backward_input(wide(dy), wide(weight), y), dtype, magnitude, n)
 
 
 def check_dense_backward_weight(kernel, rng, dtype, rows, n):
-    fan_in = int(rng.integers(1, 70))
+    fan_in, grain = int(rng.integers(1, 250)), int(rng.integers(1, rows + 1))
     x, dy = normal(rng, dtype, rows, fan_in), normal(rng, dtype, rows, n)
-    dweight = Guarded(None, dtype, (fan_in + 1, n))
-    run_kernel(kernel, dtype, rows, pieces(rng, fan_in + 1), dweight=dweight, x=x, dy=dy, fan_in=fan_in, fan_out=n)
+    want = naive.dense_backward_weight(wide(x), wide(dy))
     magnitude = naive.dense_backward_weight(np.abs(wide(x)), np.abs(wide(dy)))
-    close(dweight.array, naive.dense_backward_weight(wide(x), wide(dy)), dtype, magnitude, rows)
+    sizes = dict(fan_in=fan_in, fan_out=n)
+
+    dweight = Guarded(None, dtype, (fan_in + 1, n))
+    record = dict(dweight=dweight, x=x, dy=dy, **sizes, mode=BY_ITEMS, grain=grain, step=rows)
+    run_kernel(kernel, dtype, rows, pieces(rng, fan_in + 1), **record)
+    close(dweight.array, want, dtype, magnitude, rows)
+
+    tasks = [(lo, min(lo + grain, rows)) for lo in range(0, rows, grain)]
+    partial = Guarded(None, dtype, (len(tasks), fan_in + 2, n))
+    run_kernel(kernel, dtype, rows, tasks, **(record | dict(dweight=partial, mode=BY_ROWS, step=(fan_in + 2) * n)))
+    assert np.isnan(partial.array[:, -1]).all()
+    close(wide(partial.array[:, :-1]).sum(axis=0), want, dtype, magnitude, rows)
+
+    if min(fan_in, n) > 1:
+        packs = (naive.dense_pack_rows(x, WIDE), naive.dense_pack_rows(dy, panel_width(dtype)))
+        packed = dict(zip(("x", "dy"), (pack.astype(dtype) for pack in packs), strict=True))
+        dweight = Guarded(None, dtype, (fan_in + 1, n))
+        tasks = [(lo, min(lo + WIDE, fan_in + 1)) for lo in range(0, fan_in + 1, WIDE)]
+        run_kernel(kernel, dtype, rows, tasks, **(record | dict(dweight=dweight, **packed, mode=PACKED)))
+        close(dweight.array, want, dtype, magnitude, rows)
+
+
+def check_add_partial(kernel, rng, dtype, rows, n):
+    grain, items = int(rng.integers(1, rows + 1)), int(rng.integers(1, 40))
+    partial = normal(rng, dtype, -(-rows // grain), items + 1, n)
+    dweight = Guarded(None, dtype, (items, n))
+    sizes = dict(size=(items + 1) * n, grain=grain, width=n)
+    run_kernel(kernel, dtype, rows, pieces(rng, items), dweight=dweight, partial=partial, **sizes)
+    close(dweight.array, naive.add_partial(wide(partial[:, :items])), dtype, np.abs(partial[:, :items]).sum(0), len(partial))
 
 
 def check_forward(kernel, rng, dtype, rows, n):
@@ -158,6 +221,9 @@ CHECKS = {
     "load_rows": check_load_rows,
     "store_rows": check_store_rows,
     "dense_forward": check_dense_forward,
+    "dense_pack_rows": check_dense_pack_rows,
+    "add_partial": check_add_partial,
+    "dense_pack_transposed": check_dense_pack_transposed,
     "dense_backward_input": check_dense_backward_input,
     "dense_backward_weight": check_dense_backward_weight,
     **dict.fromkeys(("sigmoid_forward", "tanh_forward", "relu_forward", "softmax_forward"), check_forward),

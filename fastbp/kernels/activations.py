@@ -5,16 +5,23 @@ All work in place as well: y may be x, dx may be dy.
 
 from __future__ import annotations
 
-import math
-
 from .._jit import inner, kernel
-from ..simd import offset, pointers
-
-
-@inner
-def sigmoid(x, dtype):
-    """1 / (1 + exp(-x)), without overflow."""
-    return dtype(1) / (dtype(1) + math.exp(-x))
+from ..simd import (
+    first_lanes,
+    lanes,
+    load_first,
+    max_lanes,
+    maximum,
+    offset,
+    pointers,
+    select,
+    splat,
+    store_first,
+    sum_lanes,
+)
+from . import maths
+from .elementwise import binary, unary
+from .maths import one, zero
 
 
 @kernel("y x features")
@@ -24,9 +31,12 @@ def sigmoid_forward(op, dtype, rows, lo, hi):
     Writes y (rows, features). Reads x (rows, features).
     """
     y, x = pointers(op, 0, 2, dtype)
-    features = op[2]
-    for i in range(lo * features, hi * features):
-        y[i] = sigmoid(x[i], dtype)
+    unary(maths.sigmoid, y, x, lo * op[2], hi * op[2], dtype)
+
+
+@inner
+def _sigmoid_backward(dy, y):
+    return dy * (y * (one(y) - y))
 
 
 @kernel("dx dy y features")
@@ -36,9 +46,7 @@ def sigmoid_backward(op, dtype, rows, lo, hi):
     Writes dx (rows, features). Reads dy, y (rows, features).
     """
     dx, dy, y = pointers(op, 0, 3, dtype)
-    features = op[3]
-    for i in range(lo * features, hi * features):
-        dx[i] = dy[i] * (y[i] * (dtype(1) - y[i]))
+    binary(_sigmoid_backward, dx, dy, y, lo * op[3], hi * op[3], dtype)
 
 
 @kernel("y x features")
@@ -48,9 +56,12 @@ def tanh_forward(op, dtype, rows, lo, hi):
     Writes y (rows, features). Reads x (rows, features).
     """
     y, x = pointers(op, 0, 2, dtype)
-    features = op[2]
-    for i in range(lo * features, hi * features):
-        y[i] = math.tanh(x[i])
+    unary(maths.tanh, y, x, lo * op[2], hi * op[2], dtype)
+
+
+@inner
+def _tanh_backward(dy, y):
+    return dy * (one(y) - y * y)
 
 
 @kernel("dx dy y features")
@@ -60,9 +71,12 @@ def tanh_backward(op, dtype, rows, lo, hi):
     Writes dx (rows, features). Reads dy, y (rows, features).
     """
     dx, dy, y = pointers(op, 0, 3, dtype)
-    features = op[3]
-    for i in range(lo * features, hi * features):
-        dx[i] = dy[i] * (dtype(1) - y[i] * y[i])
+    binary(_tanh_backward, dx, dy, y, lo * op[3], hi * op[3], dtype)
+
+
+@inner
+def _relu(x):
+    return select(x < zero(x), zero(x), x)
 
 
 @kernel("y x features")
@@ -72,10 +86,12 @@ def relu_forward(op, dtype, rows, lo, hi):
     Writes y (rows, features). Reads x (rows, features).
     """
     y, x = pointers(op, 0, 2, dtype)
-    features = op[2]
-    for i in range(lo * features, hi * features):
-        a = x[i]
-        y[i] = dtype(0) if a < dtype(0) else a
+    unary(_relu, y, x, lo * op[2], hi * op[2], dtype)
+
+
+@inner
+def _relu_backward(dy, y):
+    return select(y > zero(y), dy, zero(y))
 
 
 @kernel("dx dy y features")
@@ -85,10 +101,31 @@ def relu_backward(op, dtype, rows, lo, hi):
     Writes dx (rows, features). Reads dy, y (rows, features).
     """
     dx, dy, y = pointers(op, 0, 3, dtype)
-    features = op[3]
-    for i in range(lo * features, hi * features):
-        d = dy[i]
-        dx[i] = d if y[i] > dtype(0) else dtype(0)
+    binary(_relu_backward, dx, dy, y, lo * op[3], hi * op[3], dtype)
+
+
+@inner
+def row_max(x, n, dtype):
+    """The largest of x[0] … x[n - 1]; a NaN that is not x[0] does not count."""
+    first = splat(x[0])
+    top, i = first, 0
+    while i < n:
+        v = load_first(x, i, n - i)
+        top = maximum(top, select(first_lanes(v, n - i), v, first))
+        i += lanes(dtype)
+    return max_lanes(top)
+
+
+@inner
+def row_exp(y, x, n, top, dtype):
+    """y[j] = exp(x[j] - top), for j < n; returns their sum."""
+    total, shift, i = splat(dtype(0)), splat(top), 0
+    while i < n:
+        e = maths.exp(load_first(x, i, n - i) - shift)
+        store_first(y, i, e, n - i)
+        total = total + select(first_lanes(e, n - i), e, zero(e))
+        i += lanes(dtype)
+    return sum_lanes(total)
 
 
 @kernel("y x features")
@@ -101,16 +138,11 @@ def softmax_forward(op, dtype, rows, lo, hi):
     features = op[2]
     for r in range(lo, hi):
         a, out = offset(x, r * features), offset(y, r * features)
-        top = a[0]
-        for j in range(1, features):
-            top = max(top, a[j])
-        total = dtype(0)
-        for j in range(features):
-            e = math.exp(a[j] - top)
-            out[j] = e
-            total += e
-        for j in range(features):
-            out[j] /= total
+        total = splat(row_exp(out, a, features, row_max(a, features, dtype), dtype))
+        i = 0
+        while i < features:
+            store_first(out, i, load_first(out, i, features - i) / total, features - i)
+            i += lanes(dtype)
 
 
 @kernel("dx dy y features")
@@ -123,8 +155,13 @@ def softmax_backward(op, dtype, rows, lo, hi):
     features = op[3]
     for r in range(lo, hi):
         at = r * features
-        total = dtype(0)
-        for j in range(features):
-            total += dy[at + j] * y[at + j]
-        for j in range(features):
-            dx[at + j] = y[at + j] * (dy[at + j] - total)
+        total, i = splat(dtype(0)), 0
+        while i < features:
+            total = total + load_first(dy, at + i, features - i) * load_first(y, at + i, features - i)
+            i += lanes(dtype)
+        total = splat(sum_lanes(total))
+        i = 0
+        while i < features:
+            d, a = load_first(dy, at + i, features - i), load_first(y, at + i, features - i)
+            store_first(dx, at + i, a * (d - total), features - i)
+            i += lanes(dtype)

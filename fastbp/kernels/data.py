@@ -5,11 +5,17 @@ from __future__ import annotations
 from numba import types
 
 from .._jit import inner, kernel
-from ..simd import offset, pointer, pointers
+from ..simd import lanes, offset, pointer, pointers
 
 # How the user's array is described, in int64s (plan.Workspace.bind writes them).
 ADDRESS, TYPE, ROW_STRIDE, COLUMN_STRIDE = range(4)  # strides in elements
 FLOAT32, FLOAT64, UINT8 = range(3)  # the element types that kernels read as they are
+
+
+@inner
+def type_code(dtype):
+    """FLOAT32 or FLOAT64."""
+    return FLOAT32 if lanes(dtype) > lanes(types.float64) else FLOAT64
 
 
 @inner
@@ -36,6 +42,10 @@ def load_rows(op, dtype, rows, lo, hi):
     order, first = pointer(order_at[0], types.int64), start[0]
     address, kind = source[ADDRESS], source[TYPE]
     row_stride, stride = source[ROW_STRIDE], source[COLUMN_STRIDE]
+    if order_at[0] == 0 and stride == 1 and row_stride == features and kind == type_code(dtype):
+        source_rows = offset(pointer(address, dtype), (first + lo) * features)
+        _copy_row(offset(y, lo * features), source_rows, 1, (hi - lo) * features, dtype)
+        return
     for r in range(lo, hi):
         i = first + r
         if order_at[0] != 0:

@@ -2,67 +2,206 @@
 
 from __future__ import annotations
 
-from .._jit import kernel
-from ..simd import offset, pointers, sizes
+from .._jit import inner, kernel
+from ..simd import (
+    lanes,
+    load_first,
+    offset,
+    pointers,
+    sizes,
+    splat,
+    store,
+    store_first,
+    tile_add_row,
+    tile_store,
+    tile_store_relu,
+    tile_store_where,
+    transpose_block,
+)
+from .matmul import dot, product_storing
 
 
-@kernel("y x weight bias fan_in fan_out")
+PANEL = 32  # columns of a panel are a divisor of it: two vectors, 32 with AVX-512 in float32
+WIDE = 96  # columns of a panel of inputs, for weight gradients: a multiple of every tile's rows
+
+
+@inner
+def _add_bias(t, c, c_stride, r, j, n, extra):
+    bias, has_bias, relu = extra
+    if has_bias:
+        t = tile_add_row(t, offset(bias, j), n)
+    tile_store_relu(t, offset(c, r * c_stride + j), c_stride, n, relu)
+
+
+_product_and_bias = product_storing(_add_bias)
+
+
+@kernel("y x weight bias fan_in fan_out relu packed")
 def dense_forward(op, dtype, rows, lo, hi):
-    """y = x @ weight + bias, for the rows lo .. hi.
+    """y = x @ weight + bias, or max(that, 0) where `relu` is 1, for the rows lo .. hi.
 
     Writes y (rows, fan_out).
-    Reads  x (rows, fan_in), weight (fan_in, fan_out), bias (fan_out,) or null.
+    Reads  x (rows, fan_in); weight (fan_in, fan_out), or what dense_pack wrote where `packed` is 1; bias (fan_out,)
+           or null.
     """
     y, x, weight, bias = pointers(op, 0, 4, dtype)
-    fan_in, fan_out = sizes(op, 4, 2)
-    for r in range(lo, hi):
-        row = offset(y, r * fan_out)
-        if op[3] != 0:
-            for j in range(fan_out):
-                row[j] = bias[j]
-        else:
-            for j in range(fan_out):
-                row[j] = dtype(0)
-        for i in range(fan_in):
-            a, w = x[r * fan_in + i], offset(weight, i * fan_out)
-            for j in range(fan_out):
-                row[j] += a * w[j]
+    fan_in, fan_out, relu, packed = sizes(op, 4, 4)
+    has_bias = op[3] != 0
+    y, x, n, width = offset(y, lo * fan_out), offset(x, lo * fan_in), hi - lo, 2 * lanes(dtype)
+    if fan_out == 1:  # a column: whole vectors along x instead of one lane of each
+        for r in range(n):
+            z = dot(offset(x, r * fan_in), weight, fan_in, dtype)
+            if has_bias:
+                z += bias[0]
+            y[r] = dtype(0) if relu != 0 and z < dtype(0) else z
+        return
+    extra = bias, has_bias, relu
+    step, panel = (width, width * fan_in) if packed != 0 else (fan_out, width)
+    _product_and_bias(extra, dtype, n, fan_out, fan_in, y, fan_out, x, fan_in, 1, weight, step, panel)
 
 
-@kernel("dx dy weight fan_in fan_out")
+@kernel("packed x features width capacity")
+def dense_pack_rows(op, dtype, rows, lo, hi):
+    """The rows lo .. hi of x in panels of `width` columns (0: of two vectors' width).
+
+    A matrix whose rows are a power of two apart has all of a column in a few sets of the cache; a panel has not.
+
+    Writes packed (panels, capacity, width): packed[p, r, j] = x[r, p · width + j]; 0 beyond the last column.
+    Reads  x (rows, features).
+    """
+    packed, x = pointers(op, 0, 2, dtype)
+    features, width, capacity = sizes(op, 2, 3)
+    if width == 0:
+        width = 2 * lanes(dtype)
+    for j in range(0, features, width):
+        out = offset(packed, j * capacity)
+        for r in range(lo, hi):
+            for v in range(0, width, lanes(dtype)):
+                n = max(features - j - v, 0)
+                store(out, r * width + v, load_first(x, r * features + j + v, n))
+
+
+@kernel("packed weight fan_in fan_out")
+def dense_pack_transposed(op, dtype, rows, lo, hi):
+    """The transposed weights in panels of two vectors' width, for the columns 32 lo .. 32 hi.
+
+    Writes packed (panels, fan_out, width): packed[p, j, i] = weight[p · width + i, j], 0 beyond fan_in.
+    Reads  weight (fan_in, fan_out).
+    """
+    packed, weight = pointers(op, 0, 2, dtype)
+    fan_in, fan_out = sizes(op, 2, 2)
+    n = lanes(dtype)
+    for i in range(lo * PANEL, hi * PANEL, n):  # half panels
+        out = offset(packed, i // (2 * n) * (2 * n) * fan_out + i % (2 * n))
+        source = offset(weight, i * fan_out)
+        j = 0
+        if i + n <= fan_in:
+            while j + n <= fan_out:
+                transpose_block(offset(out, j * 2 * n), 2 * n, offset(source, j), fan_out)
+                j += n
+        for jj in range(j, fan_out):
+            for ii in range(n):
+                out[jj * 2 * n + ii] = source[ii * fan_out + jj] if i + ii < fan_in else dtype(0)
+
+
+@inner
+def _store_where(t, c, c_stride, r, j, n, extra):
+    y, has_y = extra
+    at = r * c_stride + j
+    if has_y:
+        tile_store_where(t, offset(c, at), c_stride, n, offset(y, at))
+    else:
+        tile_store(t, offset(c, at), c_stride, n)
+
+
+_product_where = product_storing(_store_where)
+
+
+@kernel("dx dy packed y fan_in fan_out")
 def dense_backward_input(op, dtype, rows, lo, hi):
-    """dx = dy @ weight.T, for the rows lo .. hi.
+    """dx = dy @ weight.T, and 0 where y is not positive, for the rows lo .. hi.
 
     Writes dx (rows, fan_in).
-    Reads  dy (rows, fan_out), weight (fan_in, fan_out).
+    Reads  dy (rows, fan_out); packed: what dense_pack_transposed wrote, or weight itself if fan_out is 1;
+           y (rows, fan_in), the ReLU's output whose derivative is applied, or null.
     """
-    dx, dy, weight = pointers(op, 0, 3, dtype)
-    fan_in, fan_out = sizes(op, 3, 2)
-    for r in range(lo, hi):
-        delta = offset(dy, r * fan_out)
-        for i in range(fan_in):
-            w = offset(weight, i * fan_out)
-            total = dtype(0)
-            for j in range(fan_out):
-                total += delta[j] * w[j]
-            dx[r * fan_in + i] = total
+    dx, dy, packed, y = pointers(op, 0, 4, dtype)
+    fan_in, fan_out = sizes(op, 4, 2)
+    width = 2 * lanes(dtype)
+    dx, dy, extra = offset(dx, lo * fan_in), offset(dy, lo * fan_out), (offset(y, lo * fan_in), op[3] != 0)
+    panel = width * fan_out
+    _product_where(extra, dtype, hi - lo, fan_in, fan_out, dx, fan_in, dy, fan_out, 1, packed, width, panel)
 
 
-@kernel("dweight x dy fan_in fan_out")
+@inner
+def _store(t, c, c_stride, r, j, n, extra):
+    tile_store(t, offset(c, r * c_stride + j), c_stride, n)
+
+
+_product = product_storing(_store)
+
+
+@inner
+def _sum_rows(out, x, step, panel, width, rows, columns, dtype):
+    """out[j] = Σ over rows of x[r, j], where x[r, j] stands as B[k, j] does in a product."""
+    j = 0
+    while j < columns:
+        total, column, n = splat(dtype(0)), offset(x, j // width * panel + j % width), columns - j
+        for r in range(rows):
+            total = total + load_first(column, r * step, n)
+        store_first(out, j, total, n)
+        j += lanes(dtype)
+
+
+BY_ITEMS, BY_ROWS, PACKED = range(3)
+
+
+@kernel("dweight x dy fan_in fan_out mode grain step")
 def dense_backward_weight(op, dtype, rows, lo, hi):
-    """dweight = x.T @ dy, for the rows lo .. hi of dweight; row fan_in is dbias = the sum of dy over the batch.
+    """dweight = x.T @ dy, with dbias = the sum of dy over the batch as its row fan_in.
 
-    Writes dweight (fan_in, fan_out), with dbias (fan_out,) right behind it.
+    BY_ITEMS  the rows lo .. hi of dweight
+    PACKED    likewise, from x and dy as dense_pack_rows wrote them with widths WIDE and 0 and the capacity `step`;
+              lo is a multiple of WIDE
+    BY_ROWS   all of dweight, summed over the rows lo .. hi of the batch, to the place lo // grain, `step` apart
+
+    Writes dweight (fan_in, fan_out), with dbias (fan_out,) right behind it (BY_ROWS: in any case).
     Reads  x (rows, fan_in), dy (rows, fan_out).
     """
     dweight, x, dy = pointers(op, 0, 3, dtype)
-    fan_in, fan_out = sizes(op, 3, 2)
-    for i in range(lo, hi):
-        d = offset(dweight, i * fan_out)
-        for j in range(fan_out):
-            d[j] = dtype(0)
-        for r in range(rows):
-            a = x[r * fan_in + i] if i < fan_in else dtype(1)
-            delta = offset(dy, r * fan_out)
-            for j in range(fan_out):
-                d[j] += a * delta[j]
+    fan_in, fan_out, mode, grain, step = sizes(op, 3, 5)
+    width = 2 * lanes(dtype)
+    if mode == BY_ROWS:
+        dweight = offset(dweight, lo // grain * step)
+        x, dy, rows = offset(x, lo * fan_in), offset(dy, lo * fan_out), hi - lo
+        lo, hi = 0, fan_in + 1
+    n, dw = min(hi, fan_in) - lo, offset(dweight, lo * fan_out)
+    a, a_stride, a_step = offset(x, lo), 1, fan_in
+    b, b_step, panel, columns = dy, fan_out, width, fan_out
+    if mode == PACKED:
+        a, a_step = offset(x, lo * step), WIDE
+        b_step, panel = width, width * step
+    if hi > fan_in:
+        _sum_rows(offset(dweight, fan_in * fan_out), b, b_step, panel, width, rows, fan_out, dtype)
+    if fan_out == 1:  # transposed: vectors run along x
+        b, b_step, columns = a, fan_in, n
+        a, a_stride, a_step, n = dy, 0, 1, 1
+    extra = ()
+    _product(extra, dtype, n, columns, rows, dw, columns, a, a_stride, a_step, b, b_step, panel)
+
+
+@kernel("dweight partial size grain width")
+def add_partial(op, dtype, rows, lo, hi):
+    """dweight = the sum over tasks of what BY_ROWS wrote, in their order, for the rows lo .. hi of dweight.
+
+    Writes dweight (items, width). Reads partial (tasks, size), where size = items · width or more.
+    """
+    dweight, partial = pointers(op, 0, 2, dtype)
+    size, grain, width = sizes(op, 2, 3)
+    i, end = lo * width, hi * width
+    while i < end:
+        total = load_first(partial, i, end - i)
+        for task in range(1, (rows + grain - 1) // grain):
+            total = total + load_first(partial, task * size + i, end - i)
+        store_first(dweight, i, total, end - i)
+        i += lanes(dtype)

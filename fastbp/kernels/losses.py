@@ -8,13 +8,28 @@ rows of a task, so that task lo // grain finds its place.
 
 from __future__ import annotations
 
-import math
-
 from numba import types
 
 from .._jit import inner, kernel
-from ..simd import offset, pointer, pointers, sizes
-from .activations import sigmoid
+from ..simd import (
+    fma,
+    first_lanes,
+    lanes,
+    load_first,
+    offset,
+    pointer,
+    pointers,
+    select,
+    sizes,
+    splat,
+    stack,
+    store_first,
+    sum_lanes,
+    sum_lanes_double,
+)
+from . import maths
+from .activations import row_exp, row_max
+from .maths import half, one, zero
 
 
 @inner
@@ -23,25 +38,60 @@ def _write_sums(op, sums_field, lo, grain, loss, right):
     sums[0], sums[1] = loss, right
 
 
+@inner
+def _elements(f, op, dtype, lo, hi, factor):
+    """A loss that is a sum over elements, f(y, t) -> (loss, ∂loss/∂y, right): (Σ weighted loss, Σ weighted right).
+
+    Writes dy = ∂loss/∂y · weight · factor. One output: vectors run over rows; more: over each row's outputs.
+    """
+    dy, y, target, weight = pointers(op, 0, 4, dtype)
+    outputs, scale = op[5], splat(dtype(factor))
+    loss, right, i = 0.0, 0.0, 0
+    if outputs == 1:
+        i = lo
+        while i < hi:
+            n = hi - i
+            w = load_first(weight, i, n)
+            value, slope, agree = f(load_first(y, i, n), load_first(target, i, n))
+            store_first(dy, i, slope * (w * scale), n)
+            loss += sum_lanes_double(value * w)
+            right += sum_lanes_double(agree * w)
+            i += lanes(dtype)
+        return loss, right
+    for r in range(lo, hi):
+        at, w = r * outputs, weight[r]
+        by_row = splat(w) * scale
+        total, agreed = splat(dtype(0)), splat(dtype(0))
+        i = 0
+        while i < outputs:
+            n = outputs - i
+            z = load_first(y, at + i, n)
+            value, slope, agree = f(z, load_first(target, at + i, n))
+            store_first(dy, at + i, slope * by_row, n)
+            inside = first_lanes(z, n)
+            total = total + select(inside, value, zero(z))
+            agreed = agreed + select(inside, agree, zero(z))
+            i += lanes(dtype)
+        loss += float(w) * sum_lanes_double(total)
+        right += float(w) * sum_lanes_double(agreed)
+    return loss, right
+
+
+@inner
+def _square(y, t):
+    e = y - t
+    return e * e, e, zero(y)
+
+
 @kernel("dy y target weight sums outputs grain")
 def mse_loss(op, dtype, rows, lo, hi):
     """Row loss: the mean over outputs of (y - t)²; dy = 2 (y - t) weight / (rows outputs).
 
     Writes dy (rows, outputs), sums. Reads y, target (rows, outputs), weight (rows,).
     """
-    dy, y, target, weight = pointers(op, 0, 4, dtype)
     outputs, grain = sizes(op, 5, 2)
-    loss = 0.0
-    for r in range(lo, hi):
-        at, w = r * outputs, weight[r]
-        scale = dtype(2) * w / dtype(rows * outputs)
-        total = 0.0
-        for j in range(outputs):
-            e = y[at + j] - target[at + j]
-            dy[at + j] = scale * e
-            total += float(e) * float(e)
-        loss += float(w) * total / outputs
-    _write_sums(op, 4, lo, grain, loss, 0.0)
+    loss, _ = _elements(_square, op, dtype, lo, hi, 2.0 / (rows * outputs))
+    _write_sums(op, 4, lo, grain, loss / outputs, 0.0)
 
 
 @kernel("dy y target weight sums outputs grain")
@@ -50,19 +100,16 @@ def squared_error_loss(op, dtype, rows, lo, hi):
 
     Writes dy (rows, outputs), sums. Reads y, target (rows, outputs), weight (rows,).
     """
-    dy, y, target, weight = pointers(op, 0, 4, dtype)
-    outputs, grain = sizes(op, 5, 2)
-    loss = 0.0
-    for r in range(lo, hi):
-        at, w = r * outputs, weight[r]
-        scale = w / dtype(rows)
-        total = 0.0
-        for j in range(outputs):
-            e = y[at + j] - target[at + j]
-            dy[at + j] = scale * e
-            total += float(e) * float(e)
-        loss += 0.5 * float(w) * total
-    _write_sums(op, 4, lo, grain, loss, 0.0)
+    loss, _ = _elements(_square, op, dtype, lo, hi, 1.0 / rows)
+    _write_sums(op, 4, lo, op[6], 0.5 * loss, 0.0)
+
+
+@inner
+def _logistic(z, t):
+    positive = select(z < zero(z), zero(z), z)  # NaN stays
+    value = positive - z * t + maths.softplus_minus(z)
+    same = select(z > zero(z), one(z), zero(z)) == select(t > half(z), one(z), zero(z))
+    return value, maths.sigmoid(z) - t, select(same, one(z), zero(z))
 
 
 @kernel("dy y target weight sums outputs grain")
@@ -74,56 +121,57 @@ def binary_cross_entropy_loss(op, dtype, rows, lo, hi):
 
     Writes dy (rows, outputs), sums. Reads y, target (rows, outputs), weight (rows,).
     """
-    dy, y, target, weight = pointers(op, 0, 4, dtype)
     outputs, grain = sizes(op, 5, 2)
-    loss, right = 0.0, 0.0
-    for r in range(lo, hi):
-        at, w = r * outputs, weight[r]
-        scale = w / dtype(rows * outputs)
-        total, agree = 0.0, 0
-        for j in range(outputs):
-            z, t = y[at + j], target[at + j]
-            dy[at + j] = scale * (sigmoid(z, dtype) - t)
-            positive = max(z, dtype(0)) if z == z else z
-            total += float(positive - z * t + math.log1p(math.exp(-abs(z))))
-            agree += (z > dtype(0)) == (t > dtype(0.5))
-        loss += float(w) * total / outputs
-        right += float(w) * agree / outputs
-    _write_sums(op, 4, lo, grain, loss, right)
+    loss, right = _elements(_logistic, op, dtype, lo, hi, 1.0 / (rows * outputs))
+    _write_sums(op, 4, lo, grain, loss / outputs, right / outputs)
 
 
 @inner
-def _log_sum_exp(z, outputs, dtype):
-    """(the first place of the largest z, log Σ exp z - max z, max z)."""
-    best, top = 0, z[0]
-    for j in range(1, outputs):
-        if z[j] > top:
-            best, top = j, z[j]
-    total = dtype(0)
-    for j in range(outputs):
-        total += math.exp(z[j] - top)
-    return best, math.log(total), top
+def _scaled_softmax(dy, total, factor, n, dtype):
+    """dy ← dy · factor / total, where dy holds the exponentials."""
+    ratio, i = splat(factor / total), 0
+    while i < n:
+        store_first(dy, i, load_first(dy, i, n - i) * ratio, n - i)
+        i += lanes(dtype)
+
+
+@inner
+def _sum_logs(totals, rests, weights, n, dtype):
+    """Σ weight (log total + rest) over the n ≤ 16 rows that are collected."""
+    loss, i = 0.0, 0
+    while i < n:
+        m = n - i
+        t = load_first(totals, i, m)
+        t = select(first_lanes(t, m), t, one(t))
+        loss += sum_lanes_double(load_first(weights, i, m) * (maths.log(t) + load_first(rests, i, m)))
+        i += lanes(dtype)
+    return loss
 
 
 @kernel("dy y target weight sums outputs grain")
 def cross_entropy_labels_loss(op, dtype, rows, lo, hi):
     """Row loss: -log p[label], where p = softmax(y); dy = (p - onehot(label)) weight / rows.
 
+    A row counts as right when no output is larger than the label's.
+
     Writes dy (rows, outputs), sums. Reads y (rows, outputs), target (rows,): labels 0 .. outputs - 1, weight (rows,).
     """
     dy, y, target, weight = pointers(op, 0, 4, dtype)
     outputs, grain = sizes(op, 5, 2)
+    totals, rests = stack(dtype, 16), stack(dtype, 16)
     loss, right = 0.0, 0.0
-    for r in range(lo, hi):
-        z, d, w = offset(y, r * outputs), offset(dy, r * outputs), weight[r]
-        label = int(target[r])
-        best, log_total, top = _log_sum_exp(z, outputs, dtype)
-        scale = w / dtype(rows)
-        for j in range(outputs):
-            d[j] = scale * math.exp(z[j] - top - log_total)
-        d[label] -= scale
-        loss += float(w) * float(log_total - (z[label] - top))
-        right += float(w) if best == label else 0.0
+    for first in range(lo, hi, 16):
+        last = min(first + 16, hi)
+        for r in range(first, last):
+            z, d = offset(y, r * outputs), offset(dy, r * outputs)
+            label, scale = int(target[r]), weight[r] / dtype(rows)
+            top = row_max(z, outputs, dtype)
+            total = row_exp(d, z, outputs, top, dtype)
+            _scaled_softmax(d, total, scale, outputs, dtype)
+            d[label] -= scale
+            totals[r - first], rests[r - first] = total, top - z[label]
+            right += float(weight[r]) if z[label] == top else 0.0
+        loss += _sum_logs(totals, rests, offset(weight, first), last - first, dtype)
     _write_sums(op, 4, lo, grain, loss, right)
 
 
@@ -131,28 +179,38 @@ def cross_entropy_labels_loss(op, dtype, rows, lo, hi):
 def cross_entropy_probabilities_loss(op, dtype, rows, lo, hi):
     """Row loss: -Σ t log p, where p = softmax(y); dy = (p Σ t - t) weight / rows.
 
-    A row counts as right when the largest y and the largest t stand in the same place.
+    A row counts as right when the largest t stands where no y is larger.
 
     Writes dy (rows, outputs), sums. Reads y, target (rows, outputs), weight (rows,).
     """
     dy, y, target, weight = pointers(op, 0, 4, dtype)
     outputs, grain = sizes(op, 5, 2)
+    log_total = stack(dtype, 16)
     loss, right = 0.0, 0.0
     for r in range(lo, hi):
-        z, d, w = offset(y, r * outputs), offset(dy, r * outputs), weight[r]
-        t = offset(target, r * outputs)
-        best, log_total, top = _log_sum_exp(z, outputs, dtype)
-        scale = w / dtype(rows)
-        mass, total, label = dtype(0), 0.0, 0
-        for j in range(outputs):
-            mass += t[j]
-            total += float(t[j] * (log_total - (z[j] - top)))
-            if t[j] > t[label]:
-                label = j
-        for j in range(outputs):
-            d[j] = scale * (mass * math.exp(z[j] - top - log_total) - t[j])
-        loss += float(w) * total
-        right += float(w) if best == label else 0.0
+        z, d, t = offset(y, r * outputs), offset(dy, r * outputs), offset(target, r * outputs)
+        scale = weight[r] / dtype(rows)
+        top = row_max(z, outputs, dtype)
+        total = row_exp(d, z, outputs, top, dtype)
+        store_first(log_total, 0, maths.log(splat(total)), 1)
+        # Σ t (log total - (z - top)), Σ t, and the largest t
+        shift = splat(top + log_total[0])
+        terms, mass, best, i = splat(dtype(0)), splat(dtype(0)), 0, 0
+        while i < outputs:
+            p = load_first(t, i, outputs - i)
+            terms = fma(p, shift - load_first(z, i, outputs - i), terms)
+            mass = mass + p
+            i += lanes(dtype)
+        for j in range(1, outputs):
+            best = j if t[j] > t[best] else best
+        _scaled_softmax(d, total, scale * sum_lanes(mass), outputs, dtype)
+        i = 0
+        while i < outputs:
+            p = load_first(t, i, outputs - i)
+            store_first(d, i, load_first(d, i, outputs - i) - splat(scale) * p, outputs - i)
+            i += lanes(dtype)
+        loss += float(weight[r]) * sum_lanes_double(terms)
+        right += float(weight[r]) if z[best] == top else 0.0
     _write_sums(op, 4, lo, grain, loss, right)
 
 

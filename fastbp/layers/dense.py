@@ -9,8 +9,11 @@ from ..activations import ActivationFunction
 from ..errors import check_bool, check_integer
 from ..initializers import Initializer
 from ..kernels import dense as kernels
-from ..plan import Plan, Shape, Tensor, Weight
+from ..plan import Plan, Shape, Tensor, Weight, op
 from .base import Layer, Parameter
+
+# From so many weights on they are packed for the caches before each step: half of an L2 cache, in float32.
+LARGE_WEIGHTS = 1 << 17
 
 
 @dataclass(frozen=True)
@@ -72,12 +75,40 @@ class Dense(Layer):
         y = plan.tensor((fan_out,))
         sizes = dict(fan_in=fan_in, fan_out=fan_out)
         flops = 2 * fan_in * fan_out
-        bias = weights[1].value if self.bias else 0
-        plan.forward(kernels.dense_forward, flops, y=y.value, x=x.value, weight=weight.value, bias=bias, **sizes)
-        plan.backward(kernels.dense_backward_input, flops, dx=x.grad, dy=y.grad, weight=weight.value, **sizes)
-        items = fan_in + self.bias
-        plan.gradient(
-            kernels.dense_backward_weight, flops, weight, items, dweight=weight.grad, x=x.value, dy=y.grad, **sizes
+        relu = self.ends_with is activations.relu
+        large = min(fan_in, fan_out) > 1 and fan_in * fan_out >= LARGE_WEIGHTS
+
+        forward = dict(y=y.value, x=x.value, weight=weight.value, bias=weights[1].value if self.bias else 0)
+        ending = dict(**sizes, relu=relu)
+        few = None
+        if large:
+            packed = plan.fixed(-(-fan_out // kernels.PANEL) * kernels.PANEL * fan_in)
+            record = dict(packed=packed, x=weight.value, features=fan_out, width=0, capacity=fan_in)
+            plan.prepare(kernels.dense_pack_rows, 8 * fan_in * fan_out, fan_in, **record)
+            few = op(kernels.dense_forward, flops, **forward, **ending, packed=0)
+            forward["weight"] = packed
+        plan.forward(kernels.dense_forward, flops, few, **forward, **ending, packed=large)
+
+        transposed = weight.value
+        if fan_out > 1:
+            panels = -(-fan_in // kernels.PANEL)
+            transposed = plan.fixed(panels * kernels.PANEL * fan_out)
+            record = dict(packed=transposed, weight=weight.value)
+            plan.prepare(kernels.dense_pack_transposed, 8 * fan_in * fan_out, panels, **record, **sizes)
+        mask = plan.take_relu(x)
+        plan.backward(
+            kernels.dense_backward_input, flops, dx=x.grad, dy=y.grad, packed=transposed, y=mask, **sizes
         )
-        self.ends_with.emit(plan, y, y)
+
+        gradient = dict(x=x.value, dy=y.grad)
+        if large:
+            gradient = {
+                name: plan.packed_rows(kernels.dense_pack_rows, place, size, width)
+                for name, place, size, width in (("x", x.value, fan_in, kernels.WIDE), ("dy", y.grad, fan_out, 0))
+            }
+        plan.gradient(kernels.dense_backward_weight, flops, weight, fan_in + self.bias, large, **gradient, **sizes)
+        if relu:
+            plan.give_relu(y)
+        else:
+            self.ends_with.emit(plan, y, y)
         return y

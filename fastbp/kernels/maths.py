@@ -1,0 +1,158 @@
+"""exp, log, tanh, sigmoid and softplus of a vector: range reduction and polynomials.
+
+At most 2 ulp from the true value in float32 and 4 in float64, over the whole range, subnormal results
+included where the thread does not flush them (tests/test_maths.py). NaN gives NaN. The polynomials are
+Chebyshev fits in 60 digits on the reduced ranges: their own error is below 1/8 ulp.
+"""
+
+from __future__ import annotations
+
+from .._jit import inner
+from ..simd import (
+    absolute,
+    constant,
+    copy_sign,
+    exponent,
+    fma,
+    maximum,
+    minimum,
+    nearest,
+    polynomial,
+    select,
+    times_power_of_two,
+)
+
+zero, one, _two, half = constant(0, 0), constant(1, 1), constant(2, 2), constant(0.5, 0.5)
+_infinity, _nan = constant(float("inf"), float("inf")), constant(float("nan"), float("nan"))
+_log2_e = constant(1.4426950408889634, 1.4426950408889634)
+# log 2 in two parts, the first so short that its product with an exponent is exact
+_log_2_high = constant(0.6923828125, 0.6931471803691238)
+_log_2_low = constant(7.6436805994530941723e-4, 1.9082149292705878161e-10)
+
+# (exp r - 1 - r) / r² for |r| ≤ ½ log 2
+_exp_tail = polynomial(
+    (1.392692661402190648e-3, 8.3637738744055734983e-3, 4.1666550110305124444e-2, 0.16666573381900846023, 0.5),
+    (
+        2.0915442297780115216e-9,
+        2.5106274733573294687e-8,
+        2.7557271810219799569e-7,
+        2.7557252833516909748e-6,
+        2.4801587327007186731e-5,
+        1.9841269876864354929e-4,
+        1.3888888888883326674e-3,
+        8.3333333333255446996e-3,
+        4.1666666666666670074e-2,
+        0.16666666666666671438,
+        0.5,
+    ),
+)
+# (log((1 + s) / (1 - s)) - 2s) / s³ as a function of s², for |s| ≤ (√2 - 1) / (√2 + 1)
+_log_tail = polynomial(
+    (0.23341943388714560866, 0.28550396959618013579, 0.40000125594554367087, 0.6666666654988317655),
+    (
+        0.14630031364122860468,
+        0.15330617306743304885,
+        0.18182922513515941633,
+        0.22222210674238515246,
+        0.28571428628810995598,
+        0.39999999999893221763,
+        0.6666666666666669907,
+    ),
+)
+# Beyond these, exp is 0 or infinite, and tanh is 1.
+_exp_least, _exp_most = constant(-104.0, -746.0), constant(89.0, 710.0)
+# (tanh x - x) / x³ as a function of x², for |x| < 9/16
+_tanh_near = constant(0.5625, 0.5625)
+_tanh_tail = polynomial(
+    (
+        -6.5255721689981483556e-3,
+        2.1263353447151622097e-2,
+        -5.3901753164581233464e-2,
+        0.13333073813501169266,
+        -0.3333333169526054732,
+    ),
+    (
+        -2.0026740085317684745e-5,
+        8.426522203958066102e-5,
+        -2.3410556936772797301e-4,
+        5.8875371118348039075e-4,
+        -1.4556239774192677815e-3,
+        3.5921055321327687723e-3,
+        -8.8632340215295135964e-3,
+        2.1869488476962561362e-2,
+        -5.3968253967059396515e-2,
+        0.13333333333332390931,
+        -0.33333333333333332102,
+    ),
+)
+_tanh_most = constant(9.2, 19.2)
+_least_normal = constant(2.0**-126, 2.0**-1022)
+_lift, _lifted = constant(2.0**25, 2.0**54), constant(25.0, 54.0)
+
+
+@inner
+def exp(x):
+    """eˣ = 2ⁿ eʳ for x = n log 2 + r."""
+    x = maximum(minimum(x, _exp_most(x)), _exp_least(x))
+    n = nearest(x * _log2_e(x))
+    r = fma(n, zero(x) - _log_2_low(x), fma(n, zero(x) - _log_2_high(x), x))
+    # 1 + r + r² P(r), with what is lost in rounding 1 + r put back
+    t = one(x) + r
+    lost = r - (t - one(x))
+    return times_power_of_two(t + fma(r * r, _exp_tail(r), lost), n)
+
+
+@inner
+def tanh(x):
+    """tanh x = 1 - 2 / (e²ˣ + 1), and x + x³ Q(x²) for small x."""
+    a = minimum(absolute(x), _tanh_most(x))
+    z = a * a
+    near = fma(a * z, _tanh_tail(z), a)
+    far = one(x) - _two(x) / (exp(a + a) + one(x))
+    return copy_sign(select(a < _tanh_near(x), near, far), x)
+
+
+@inner
+def sigmoid(x):
+    """1 / (1 + e⁻ˣ), as e⁻|ˣ| / (1 + e⁻|ˣ|) for negative x."""
+    e = exp(zero(x) - absolute(x))
+    d = one(x) + e
+    lost = e - (d - one(x))
+    negative = x < zero(x)
+    y = select(negative, e, one(x)) / d
+    # what was lost in rounding d is put back to first order: 1 / d is y, or 1 - y for negative x
+    return fma(y * select(negative, y - one(x), zero(x) - y), lost, y)
+
+
+@inner
+def _log_normal(x):
+    """log x for a normal x > 0: with n and f of x = 2ⁿ (1 + f), s = f / (2 + f), log(1 + f) = 2s + s³ R(s²)."""
+    n = exponent(x)
+    f = times_power_of_two(x, zero(x) - n) - one(x)
+    s = f / (_two(x) + f)
+    z = s * s
+    half_square = half(x) * f * f
+    # 2s = f - s f, and s f = f²/2 - s f²/2: small terms first, f last
+    rest = fma(s, fma(z, _log_tail(z), half_square), n * _log_2_low(x)) - half_square
+    return fma(n, _log_2_high(x), f + rest)
+
+
+@inner
+def log(x):
+    """Natural logarithm: -∞ at 0, NaN below."""
+    small = x < _least_normal(x)
+    y = _log_normal(select(small, x * _lift(x), x))
+    y = select(small, y - _lifted(x) * (_log_2_high(x) + _log_2_low(x)), y)
+    y = select(x == _infinity(x), x, y)
+    y = select(x == zero(x), zero(x) - _infinity(x), y)
+    y = select(x < zero(x), _nan(x), y)
+    return select(x == x, y, x)
+
+
+@inner
+def softplus_minus(x):
+    """log(1 + e⁻|ˣ|)."""
+    u = exp(zero(x) - absolute(x))
+    w = one(x) + u
+    # what is lost in rounding w is put back to first order
+    return _log_normal(w) + (u - (w - one(x))) / w

@@ -1,5 +1,6 @@
 """fastbp: backpropagation, compiled. See Network."""
 
+from . import jit
 from ._jit import get_num_threads, set_num_threads
 from .errors import DivergedError, FileFormatError
 from .layers import Activation, Dense
@@ -20,6 +21,7 @@ __all__ = [
     "Network",
     "StopAtLoss",
     "get_num_threads",
+    "jit",
     "load",
     "set_num_threads",
 ]

@@ -42,15 +42,30 @@ def _task(ops, first, last, rows, lo, hi):
         call(op[0], offset(op, 1), rows, lo, hi)
 
 
+@inner
+def _cut(groups, g, rows):
+    """(items, items in a task, first op, last op) of a group, for a batch of `rows` rows."""
+    extent = groups[g, EXTENT]
+    if extent == ROWS_OF_BATCH:
+        extent = rows
+    return extent, groups[g, GRAIN], groups[g, FIRST], groups[g, LAST]
+
+
+@inner
+def run_serial(groups, ops, first, last, rows):
+    """Run the groups first .. last on a batch of `rows` rows, on the calling thread."""
+    for g in range(first, last):
+        extent, grain, begin, end = _cut(groups, g, rows)
+        for lo in range(0, extent, grain):
+            _task(ops, begin, end, rows, lo, min(lo + grain, extent))
+
+
 @njit(parallel=True, **OPTIONS)
 def _run(groups, ops, first, last, rows, threads):
-    """Run the groups first .. last on a batch of `rows` rows."""
+    """As run_serial, with the tasks of a group shared among threads where that is worth a fork."""
     for g in range(first, last):
-        extent, grain = groups[g, EXTENT], groups[g, GRAIN]
-        begin, end = groups[g, FIRST], groups[g, LAST]
+        extent, grain, begin, end = _cut(groups, g, rows)
         work = groups[g, WORK] * rows if groups[g, PER_ROW] else groups[g, WORK]
-        if extent == ROWS_OF_BATCH:
-            extent = rows
         tasks = (extent + grain - 1) // grain
         if threads > 1 and tasks > 1 and work > FORK:
             for t in prange(tasks):
@@ -58,8 +73,7 @@ def _run(groups, ops, first, last, rows, threads):
                 _task(ops, begin, end, rows, t * grain, min((t + 1) * grain, extent))
                 restore_subnormals(state)
         else:
-            for t in range(tasks):
-                _task(ops, begin, end, rows, t * grain, min((t + 1) * grain, extent))
+            run_serial(groups, ops, g, g + 1, rows)
 
 
 _INTS, _TABLE = types.int64[::1], types.int64[:, ::1]

@@ -15,6 +15,7 @@ from .activations import ActivationFunction
 from .data import Feed, check_inputs, check_targets, check_weights, weigh_classes
 from .errors import DivergedError, FileFormatError, check_bool, check_integer, check_number
 from .initializers import Initializer
+from .jit import Handle, make_handle
 from .kernels.updates import RATE, STEP
 from .layers import LAYERS, Layer
 from .losses import Loss
@@ -345,6 +346,17 @@ class Network:
         Feed(x).run(workspace, program, batch_size, out=out)
         return out
 
+    def handle(self, rows: int = 1) -> Handle:
+        """What compiled code needs to run this network: see fastbp.jit.
+
+        rows: how many rows are worked on at once, 1 or more; more rows are taken piece by piece.
+
+        The handle shares the network's parameters, and owns memory for the rest: it is for one thread at a time.
+        Raises TypeError or ValueError if rows is no such integer.
+        """
+        rows = check_integer("rows", rows, low=1)
+        return make_handle(self._new_workspace(rows), self._outputs)
+
     # --- files ---
 
     def save(self, path: str | os.PathLike) -> None:
@@ -404,9 +416,11 @@ class Network:
     def _workspace(self, rows: int) -> Workspace:
         """Memory for batches of that many rows: what there is, or larger."""
         if self._space is None or self._space.capacity < rows:
-            arenas = {**self._arrays(), "grads": self._grads}
-            self._space = Workspace(self._plan, arenas, self.dtype, rows)
+            self._space = self._new_workspace(rows)
         return self._space
+
+    def _new_workspace(self, rows: int) -> Workspace:
+        return Workspace(self._plan, {**self._arrays(), "grads": self._grads}, self.dtype, rows)
 
     def _snapshot(self) -> list[np.ndarray]:
         return [array.copy() for array in self._arrays().values()]

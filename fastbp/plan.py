@@ -392,7 +392,7 @@ class Workspace:
         self.inputs = np.zeros(INPUTS_SIZE, np.int64)
         self.totals = np.zeros(plan.arena_size("totals", self.capacity))
         work = _aligned(plan.arena_size("work", self.capacity), dtype)
-        self._arenas = {**arenas, "work": work, "totals": self.totals, "inputs": self.inputs}
+        self.arenas = {**arenas, "work": work, "totals": self.totals, "inputs": self.inputs}
         self._programs: dict[tuple[str, str], tuple[np.ndarray, np.ndarray, int]] = {}
         self._bound: dict[str, Any] = {}
 
@@ -432,10 +432,7 @@ class Workspace:
 
         Returns the number of the first batch that was not run: `last`, or less if its loss was not finite.
         """
-        key = (name, target)
-        if key not in self._programs:
-            self._programs[key] = self._link(*self.plan.program(name, target, self.capacity <= FEW_ROWS))
-        groups, ops, update = self._programs[key]
+        groups, ops, update = self.program(name, target)
         if last is None:
             last = -(-rows // batch_size)
         threads = num_threads()
@@ -444,6 +441,13 @@ class Workspace:
             return engine.run_batches(*args)
         with thread_limit(threads):
             return engine.run_batches(*args)
+
+    def program(self, name: str, target: str) -> tuple[np.ndarray, np.ndarray, int]:
+        """A program bound to this memory: its groups, its ops, and the first group of its update."""
+        key = (name, target)
+        if key not in self._programs:
+            self._programs[key] = self._link(*self.plan.program(name, target, self.capacity <= FEW_ROWS))
+        return self._programs[key]
 
     def _link(self, program: list[Group], update: int) -> tuple[np.ndarray, np.ndarray, int]:
         ops = [o for group in program for o in group.ops]
@@ -464,7 +468,7 @@ class Workspace:
             return self.capacity
         if not isinstance(field, Buffer):
             return int(field)
-        arena = self._arenas[field.arena]
+        arena = self.arenas[field.arena]
         return arena.ctypes.data + arena.itemsize * (field.fixed + field.per_row * self.capacity)
 
 

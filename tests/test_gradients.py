@@ -68,19 +68,32 @@ def test_fuzzed_shapes_agree_with_the_naive_chain_rule(seed):
     """Networks of random sizes and batches, against forward and backward written out in NumPy."""
     rng = np.random.default_rng(seed)
     sizes = [int(rng.choice([1, 2, 3, 5, 8, 15, 16, 17, 33, 70])) for _ in range(int(rng.integers(2, 6)))]
-    rows = int(rng.choice([1, 2, 7, 8, 9, 31, 64, 65, 257, 600]))
-    layers = [fb.Dense(n, activation="tanh", bias_init="he_normal") for n in sizes[1:]]
-    net = fb.Network(layers, sizes[:1], loss="squared_error", dtype="float64", seed=seed)
+    check_against_numpy(sizes, int(rng.choice([1, 2, 7, 8, 9, 31, 64, 65, 257, 600])), rng)
+
+
+@pytest.mark.parametrize(("sizes", "rows"), [((370, 390, 5), 70), ((200, 777, 190, 1), 33), ((500, 300), 1)])
+def test_large_layers_agree_with_the_naive_chain_rule(sizes, rows):
+    """Layers whose weights are packed."""
+    check_against_numpy(sizes, rows, np.random.default_rng(seed_of(sizes, rows)))
+
+
+def check_against_numpy(sizes, rows, rng):
+    """Loss, gradients and outputs of a network of tanh and relu layers."""
+    layers = [fb.Dense(n, ("relu", "tanh")[i % 2], bias_init="he_normal") for i, n in enumerate(sizes[1:])]
+    net = fb.Network(layers, sizes[:1], loss="squared_error", dtype="float64", seed=int(rng.integers(1000)))
     X, y = rng.standard_normal((rows, sizes[0])), rng.standard_normal((rows, sizes[-1]))
     value, gradient = net.value_and_grad(X, y)
 
     outputs = [X]
-    for layer in net.layers:
-        outputs.append(np.tanh(outputs[-1] @ layer.weight + layer.bias))
+    for i, layer in enumerate(net.layers):
+        z = outputs[-1] @ layer.weight + layer.bias
+        outputs.append(np.tanh(z) if i % 2 else np.maximum(z, 0))
     delta = (outputs[-1] - y) / rows
     want = []
-    for layer, x, a in zip(net.layers[::-1], outputs[-2::-1], outputs[:0:-1], strict=True):
-        delta = delta * (1 - a**2)
+    for i, layer, x, a in zip(
+        reversed(range(len(layers))), net.layers[::-1], outputs[-2::-1], outputs[:0:-1], strict=True
+    ):
+        delta = delta * (1 - a**2) if i % 2 else delta * (a > 0)
         want = [(x.T @ delta).ravel(), delta.sum(axis=0), *want]
         delta = delta @ layer.weight.T
     assert value == pytest.approx(0.5 * ((outputs[-1] - y) ** 2).sum() / rows, rel=1e-12)

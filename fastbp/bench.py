@@ -1,0 +1,434 @@
+"""Side by side with the peers that are installed: time for one training step, in processes of their own, taking turns.
+
+All do the same work: float32, Adam with the same settings, the same initial weights, the same batches in the same
+order; the loss after CHECKED_STEPS steps shows it. Each figure is the median over rounds, in each of which every
+contestant is timed once, so that a machine whose speed drifts treats all alike.
+"""
+
+from __future__ import annotations
+
+import importlib.metadata
+import importlib.util
+import json
+import os
+import platform
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+CHECKED_STEPS = 16
+
+
+@dataclass(frozen=True)
+class Spec:
+    """A dense network, and how it is trained: float32, Adam.
+
+    sizes       inputs, units of each hidden layer, outputs
+    activation  of the hidden layers; the last layer is linear
+    loss        "mse" or "cross_entropy"
+    batch       rows in a step
+    steps       steps in an epoch: so many that Python's part of the epoch does not count
+    rate        learning rate
+    """
+
+    sizes: tuple[int, ...]
+    activation: str
+    loss: str
+    batch: int
+    steps: int
+    rate: float = 1e-3
+
+    @property
+    def rows(self) -> int:
+        """Rows in an epoch."""
+        return self.batch * self.steps
+
+
+NETWORKS = {
+    "tiny": Spec((4, 32, 32, 1), "relu", "mse", 32, steps=5000),
+    "chains": Spec((4, 32, 16, 4), "tanh", "mse", 10_000, steps=20),
+    "digits": Spec((64, 64, 10), "relu", "cross_entropy", 64, steps=1000),
+    "sigmoid": Spec((30, 100, 50, 2), "sigmoid", "cross_entropy", 100, steps=500),
+    "mnist": Spec((784, 128, 10), "relu", "cross_entropy", 64, steps=200),
+    "wide": Spec((784, 512, 512, 10), "relu", "cross_entropy", 128, steps=20),
+    # Adam's first step moves each of a unit's 2048 weights by the whole rate: 1e-3 is too far.
+    "big": Spec((1024, 2048, 2048, 10), "relu", "cross_entropy", 256, steps=4, rate=1e-4),
+}
+
+
+def make_data(spec: Spec, rows: int) -> tuple[np.ndarray, np.ndarray]:
+    """X (rows, inputs), and y: labels (rows,) for cross_entropy, values (rows, outputs) for mse.
+
+    Both are the same each time. y depends on X through a random linear map: there is something to learn.
+    """
+    rng = np.random.default_rng(0)
+    inputs, outputs = spec.sizes[0], spec.sizes[-1]
+    teacher = rng.standard_normal((inputs, outputs), np.float32) / np.float32(np.sqrt(inputs))
+    X = rng.standard_normal((rows, inputs), np.float32)
+    y = X @ teacher
+    return X, y.argmax(axis=1) if spec.loss == "cross_entropy" else np.tanh(y)
+
+
+def make_weights(spec: Spec) -> list[tuple[np.ndarray, np.ndarray]]:
+    """(weight (in, out), bias (out,)) of each layer: Glorot's uniform law and zeros, the same each time."""
+    rng = np.random.default_rng(1)
+    pairs = zip(spec.sizes[:-1], spec.sizes[1:], strict=True)
+    return [
+        (rng.uniform(-1, 1, (m, n)).astype(np.float32) * np.float32(np.sqrt(6 / (m + n))), np.zeros(n, np.float32))
+        for m, n in pairs
+    ]
+
+
+# --- contestants: each is made from (spec, X, y, weights) and trains `steps` steps, returning the last loss ---
+
+Train = Callable[[int], float]
+
+
+def build(spec: Spec) -> Any:
+    """The network in fastbp, with the same initial values each time."""
+    import fastbp as fb
+
+    *hidden, outputs = spec.sizes[1:]
+    layers = [fb.Dense(units, activation=spec.activation) for units in hidden]
+    layers.append(fb.Dense(outputs))
+    net = fb.Network(layers, spec.sizes[:1], loss=spec.loss, optimizer=fb.Adam(spec.rate), seed=0)
+    for layer, (weight, bias) in zip(net.layers, make_weights(spec), strict=True):
+        layer.weight[...], layer.bias[...] = weight, bias
+    return net
+
+
+def _fastbp(threads: int | None) -> Callable[..., Train]:
+    def make(spec: Spec, X: np.ndarray, y: np.ndarray) -> Train:
+        import fastbp as fb
+
+        fb.set_num_threads(threads)
+        net = build(spec)
+
+        def train(steps: int) -> float:
+            epochs, rest = divmod(steps, spec.steps)
+            if epochs:
+                net.fit(X, y, epochs=epochs, batch_size=spec.batch, shuffle=False, verbose=False)
+            if rest:
+                rows = rest * spec.batch
+                net.fit(X[:rows], y[:rows], batch_size=spec.batch, shuffle=False, verbose=False)
+            return float(net._space.totals[0])
+
+        return train
+
+    return make
+
+
+def _batches(spec: Spec, steps: int) -> Iterator[slice]:
+    for step in range(steps):
+        start = step % spec.steps * spec.batch
+        yield slice(start, start + spec.batch)
+
+
+def _torch(threads: int | None, compiled: bool) -> Callable[..., Train]:
+    def make(spec: Spec, X: np.ndarray, y: np.ndarray) -> Train:
+        import torch
+
+        torch.set_num_threads(threads or os.cpu_count() or 1)
+        activation = {"relu": torch.nn.ReLU, "tanh": torch.nn.Tanh, "sigmoid": torch.nn.Sigmoid}[spec.activation]
+        parts: list[Any] = []
+        for weight, bias in make_weights(spec):
+            layer = torch.nn.Linear(*weight.shape)
+            with torch.no_grad():
+                layer.weight.copy_(torch.tensor(weight.T))
+                layer.bias.copy_(torch.tensor(bias))
+            parts += [layer, activation()]
+        model = torch.nn.Sequential(*parts[:-1])
+        optimizer = torch.optim.Adam(model.parameters(), lr=spec.rate, fused=not compiled)
+        measure = torch.nn.functional.mse_loss if spec.loss == "mse" else torch.nn.functional.cross_entropy
+        inputs, targets = torch.tensor(X), torch.tensor(y)
+
+        def loss_of(x, t):
+            return measure(model(x), t)
+
+        update = optimizer.step
+        if compiled:
+            loss_of, update = torch.compile(loss_of), torch.compile(optimizer.step)
+
+        def train(steps: int) -> float:
+            loss = torch.zeros(())
+            for rows in _batches(spec, steps):
+                optimizer.zero_grad()
+                loss = loss_of(inputs[rows], targets[rows])
+                loss.backward()
+                update()
+            return loss.item()
+
+        return train
+
+    return make
+
+
+def _jax(spec: Spec, X: np.ndarray, y: np.ndarray) -> Train:
+    import jax
+    import jax.numpy as jnp
+
+    activation = {"relu": jax.nn.relu, "tanh": jnp.tanh, "sigmoid": jax.nn.sigmoid}[spec.activation]
+    shape = (spec.steps, spec.batch)
+    inputs, targets = jnp.asarray(X.reshape(*shape, -1)), jnp.asarray(y.reshape(*shape, *y.shape[1:]))
+
+    def loss_of(weights, x, t):
+        for weight, bias in weights[:-1]:
+            x = activation(x @ weight + bias)
+        z = x @ weights[-1][0] + weights[-1][1]
+        if spec.loss == "mse":
+            return jnp.mean((z - t) ** 2)
+        return jnp.mean(jax.nn.logsumexp(z, axis=1) - jnp.take_along_axis(z, t[:, None], axis=1)[:, 0])
+
+    def step(state, batch):
+        weights, means, squares, t = state
+        loss, grads = jax.value_and_grad(loss_of)(weights, *batch)
+        t = t + 1
+        size, root = spec.rate / (1 - 0.9**t), jnp.sqrt(1 - 0.999**t)
+        means = jax.tree.map(lambda m, g: 0.9 * m + 0.1 * g, means, grads)
+        squares = jax.tree.map(lambda v, g: 0.999 * v + 0.001 * g * g, squares, grads)
+        weights = jax.tree.map(
+            lambda w, m, v: w - size * m / (jnp.sqrt(v) / root + 1e-8), weights, means, squares
+        )
+        return (weights, means, squares, t), loss
+
+    run = jax.jit(lambda state, x, t: jax.lax.scan(step, state, (x, t)))
+    weights = [(jnp.asarray(w), jnp.asarray(b)) for w, b in make_weights(spec)]
+    zeros = jax.tree.map(jnp.zeros_like, weights)
+    state = [(weights, zeros, zeros, jnp.float32(0))]
+
+    def train(steps: int) -> float:
+        loss = np.zeros(1)
+        while steps > 0:
+            n = min(steps, spec.steps)
+            state[0], loss = run(state[0], inputs[:n], targets[:n])
+            steps -= n
+        return float(loss[-1])
+
+    return train
+
+
+def _sklearn(spec: Spec, X: np.ndarray, y: np.ndarray) -> Train:
+    from sklearn.neural_network import MLPClassifier, MLPRegressor
+
+    kind = MLPRegressor if spec.loss == "mse" else MLPClassifier
+    activation = {"relu": "relu", "tanh": "tanh", "sigmoid": "logistic"}[spec.activation]
+    net = kind(
+        hidden_layer_sizes=spec.sizes[1:-1], activation=activation, alpha=0, batch_size=spec.batch, learning_rate_init=spec.rate
+    )
+    two = spec.sizes[-1] == 2  # scikit-learn then has one output: less work, another loss
+    more = {} if spec.loss == "mse" else {"classes": np.arange(spec.sizes[-1])}
+    targets = y.ravel() if y.ndim == 2 and y.shape[1] == 1 else y
+    # a first step makes the network and its optimizer, then both are put to the common start
+    net.partial_fit(X[: spec.batch], targets[: spec.batch], **more)
+    for i, (weight, bias) in enumerate(make_weights(spec)):
+        if not (two and i == len(net.coefs_) - 1):
+            net.coefs_[i][...], net.intercepts_[i][...] = weight, bias
+    for m in (*net._optimizer.ms, *net._optimizer.vs):
+        m[...] = 0
+    net._optimizer.t = 0
+
+    def train(steps: int) -> float:
+        for rows in _batches(spec, steps):
+            net.partial_fit(X[rows], targets[rows])
+        # its mse is half of the others'
+        return float(net.loss_) * (2 if spec.loss == "mse" else 1)
+
+    return train
+
+
+CONTESTANTS: dict[str, tuple[str, Callable[..., Train]]] = {
+    "fastbp, 1 thread": ("fastbp", _fastbp(1)),
+    "fastbp": ("fastbp", _fastbp(None)),
+    "PyTorch, 1 thread": ("torch", _torch(1, False)),
+    "PyTorch": ("torch", _torch(None, False)),
+    "torch.compile": ("torch", _torch(None, True)),
+    "JAX": ("jax", _jax),
+    "scikit-learn": ("sklearn", _sklearn),
+}
+OURS = ("fastbp, 1 thread", "fastbp")
+
+
+# --- one contestant in its process: a line of JSON on standard output for each line on standard input ---
+
+
+def contestant(name: str, network: str, seconds: float) -> None:
+    """Train `network`: say the loss after CHECKED_STEPS steps, then time about `seconds` for each line of input."""
+    spec = NETWORKS[network]
+    X, y = make_data(spec, spec.rows)
+    train = CONTESTANTS[name][1](spec, X, y)
+    checked = min(CHECKED_STEPS, spec.steps)
+    loss = train(checked)
+    train(spec.steps)
+    begin = time.perf_counter()
+    train(spec.steps)
+    each = (time.perf_counter() - begin) / spec.steps
+    steps = spec.steps * max(1, round(seconds / each / spec.steps)) if each * spec.steps < seconds else spec.steps
+    if each * steps > 10 * seconds:  # a whole epoch is too long
+        steps = max(1, round(seconds / each))
+        train(steps)
+    print(json.dumps({"loss": loss}), flush=True)
+    for _ in sys.stdin:
+        begin = time.perf_counter()
+        train(steps)
+        print(json.dumps({"seconds": (time.perf_counter() - begin) / steps}), flush=True)
+
+
+class _Process:
+    def __init__(self, name: str, network: str, seconds: float):
+        self.name, self.times, self.loss, self.error = name, [], None, ""
+        command = [sys.executable, "-m", "fastbp.bench", name, network, str(seconds)]
+        self._errors = tempfile.TemporaryFile("w+")
+        self._process = subprocess.Popen(
+            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self._errors, text=True
+        )
+        answer = self._answer()
+        self.loss = None if answer is None else answer["loss"]
+
+    def _answer(self) -> dict[str, float] | None:
+        assert self._process.stdout is not None
+        line = self._process.stdout.readline()
+        if line:
+            return json.loads(line)
+        self._process.wait()
+        self._errors.seek(0)
+        lines = self._errors.read().strip().splitlines()
+        self.error = lines[-1] if lines else f"exit status {self._process.returncode}"
+        return None
+
+    def turn(self) -> None:
+        if self.error:
+            return
+        assert self._process.stdin is not None
+        self._process.stdin.write("\n")
+        self._process.stdin.flush()
+        answer = self._answer()
+        if answer is not None:
+            self.times.append(answer["seconds"])
+
+    def close(self) -> None:
+        for stream in (self._process.stdin, self._process.stdout, self._errors):
+            if stream is not None:
+                stream.close()
+        self._process.wait()
+
+
+def installed(names: list[str] | None = None) -> list[str]:
+    """The contestants whose packages are here."""
+    return [n for n, (package, _) in CONTESTANTS.items() if (names is None or n in names) and _is_here(package)]
+
+
+def _is_here(package: str) -> bool:
+    return importlib.util.find_spec(package) is not None
+
+
+def compare(network: str, names: list[str], rounds: int, seconds: float) -> dict[str, Any]:
+    """Time the contestants on a network: {name: {"seconds", "loss"} or {"error"}}."""
+    processes = [_Process(name, network, seconds) for name in names]
+    for _ in range(rounds):
+        for process in processes:
+            time.sleep(0.05)  # until the last one's threads have gone to sleep
+            process.turn()
+    for process in processes:
+        process.close()
+    return {
+        p.name: {"error": p.error} if p.error else {"seconds": statistics.median(p.times), "loss": p.loss}
+        for p in processes
+    }
+
+
+def best_ratio(result: dict[str, Any]) -> tuple[str, float] | None:
+    """(the best peer, its time over ours); None without a peer."""
+    times = {name: entry["seconds"] for name, entry in result.items() if "seconds" in entry}
+    peers = {name: t for name, t in times.items() if name not in OURS}
+    ours = min((t for name, t in times.items() if name in OURS), default=None)
+    if not peers or ours is None:
+        return None
+    best = min(peers, key=lambda name: peers[name])
+    return best, peers[best] / ours
+
+
+def table(results: dict[str, dict[str, Any]]) -> str:
+    """The results as a Markdown table: microseconds a step, and the ratio of the best peer to fastbp."""
+    names = list(next(iter(results.values())))
+    lines = [f"| network | {' | '.join(names)} | best peer / fastbp |", f"|---|{'---:|' * (len(names) + 1)}"]
+    for network, result in results.items():
+        cells = [f"{result[n]['seconds'] * 1e6:,.1f}" if "seconds" in result[n] else "failed" for n in names]
+        best = best_ratio(result)
+        cells.append("" if best is None else f"{best[1]:.1f} ({best[0]})")
+        lines.append(f"| {network} | {' | '.join(cells)} |")
+    return "\n".join(lines)
+
+
+def losses(results: dict[str, dict[str, Any]]) -> str:
+    """The losses after CHECKED_STEPS steps (or an epoch, if that is shorter), as a Markdown table."""
+    names = list(next(iter(results.values())))
+    lines = [f"| loss of step {CHECKED_STEPS} | {' | '.join(names)} |", f"|---|{'---:|' * len(names)}"]
+    for network, result in results.items():
+        cells = [f"{result[n]['loss']:.6f}" if "loss" in result[n] else result[n]["error"] for n in names]
+        lines.append(f"| {network} | {' | '.join(cells)} |")
+    return "\n".join(lines)
+
+
+def plot(results: dict[str, dict[str, Any]], path: str) -> None:
+    """Draw how many times longer than fastbp each peer takes, on a log scale."""
+    from matplotlib.figure import Figure
+
+    peers = [name for name in next(iter(results.values())) if name not in OURS]
+    figure = Figure(figsize=(1.5 + 1.3 * len(results), 4), layout="constrained")
+    axes = figure.add_subplot()
+    width = 0.8 / max(len(peers), 1)
+    for i, peer in enumerate(peers):
+        ratios = []
+        for result in results.values():
+            ours = min(result[n]["seconds"] for n in OURS if "seconds" in result.get(n, {}))
+            ratios.append(result[peer]["seconds"] / ours if "seconds" in result[peer] else float("nan"))
+        axes.bar([x + (i - (len(peers) - 1) / 2) * width for x in range(len(results))], ratios, width, label=peer)
+    axes.axhline(1, color="black", linewidth=1)
+    axes.set_yscale("log")
+    axes.set_xticks(range(len(results)), list(results))
+    axes.set_ylabel("time of a training step / fastbp's")
+    if peers:
+        axes.legend(ncols=2, frameon=False, fontsize="small")
+    figure.savefig(path, dpi=120)
+
+
+def machine() -> dict[str, Any]:
+    """What the figures were measured on."""
+    versions = {}
+    for package in ("numba", "numpy", "torch", "jax", "scikit-learn"):
+        try:
+            versions[package] = importlib.metadata.version(package)
+        except importlib.metadata.PackageNotFoundError:
+            continue
+    return {"cpu": _cpu(), "cores": os.cpu_count(), "python": platform.python_version(), **versions}
+
+
+def _cpu() -> str:
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+        return next(line.split(":", 1)[1].strip() for line in lines if line.startswith("model name"))
+    except (OSError, StopIteration):
+        return platform.processor() or platform.machine()
+
+
+def run(networks: list[str], rounds: int, seconds: float, say: Callable[[str], None] = print) -> dict[str, Any]:
+    """The whole comparison; `say` gets a line for each network as it is done."""
+    names = installed()
+    results = {}
+    for network in networks:
+        results[network] = compare(network, names, rounds, seconds)
+        ratio = best_ratio(results[network])
+        say(f"{network}: " + ("no peer" if ratio is None else f"{ratio[0]} takes {ratio[1]:.1f} times as long"))
+    return {"machine": machine(), "rounds": rounds, "results": results}
+
+
+if __name__ == "__main__":
+    contestant(sys.argv[1], sys.argv[2], float(sys.argv[3]))

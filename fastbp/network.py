@@ -359,12 +359,15 @@ class Network:
 
     # --- files ---
 
-    def save(self, path: str | os.PathLike) -> None:
+    def save(self, path: str | os.PathLike, extra: dict | None = None) -> None:
         """Write everything needed to go on training bit for bit to one .npz file, whole or not at all.
+
+        extra: what else to keep in the file, of types that JSON has; `load` ignores it.
 
         Raises OSError if it can't be written: a file that was there stays.
         """
-        files.write(path, self._header(), self._arrays())
+        header = self._header() if extra is None else {**self._header(), "extra": extra}
+        files.write(path, header, self._arrays())
 
     def _header(self) -> dict[str, Any]:
         return {

@@ -1,0 +1,565 @@
+"""The command line: fastbp train, predict and info."""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import csv
+import importlib.metadata
+import io
+import math
+import os
+import platform
+import sys
+import tempfile
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any, NoReturn
+
+import numpy as np
+
+from . import __version__, _jit, activations, files, network, tables
+from .errors import DivergedError, FileFormatError
+from .layers import Dense
+from .network import Network
+from .optimizers import SGD, Adam, Optimizer
+from .tables import CLASSIFICATION, REGRESSION, Parts, Preparation, Table
+from .training import History
+
+FAILED, WRONG_USE, INTERRUPTED = 1, 2, 130
+# Small tables overfit: smoothed labels and a falling rate take the mean test accuracy on digits, over 40 random
+# splits, from 0.980 to 0.984.
+HIDDEN, EPOCHS, BATCH_SIZE, LABEL_SMOOTHING = (512,), 60, 32, 0.1
+RATES, MOMENTUM = {"adam": 3e-3, "sgd": 2e-2}, 0.9
+LAST_RATE = 0.01  # of the first
+MOST_UNITS = 1_000_000
+INSTALLED = ("numba", "llvmlite", "numpy", "tbb", "scikit-learn", "matplotlib", "torch")
+
+
+class CommandError(ValueError):
+    """The command can't be done as it was given; the message is one line."""
+
+
+# --- arguments ----------------------------------------------------------------------------------------
+
+
+class _Parser(argparse.ArgumentParser):
+    def error(self, message: str) -> NoReturn:
+        raise CommandError(message)
+
+
+def _integer(text: str, low: int) -> int:
+    try:
+        value = int(text)
+    except ValueError:
+        value = low - 1
+    if value < low:
+        raise argparse.ArgumentTypeError(f"must be an integer, {low} or more, got {text!r}")
+    return value
+
+
+def _count(text: str) -> int:
+    return _integer(text, 1)
+
+
+def _seed(text: str) -> int:
+    return _integer(text, 0)
+
+
+def _real(text: str) -> float:
+    """NaN for what is not a number: no comparison with it holds."""
+    try:
+        return float(text)
+    except ValueError:
+        return math.nan
+
+
+def _rate(text: str) -> float:
+    if not 0 < _real(text) < math.inf:
+        raise argparse.ArgumentTypeError(f"must be a finite number greater than 0, got {text!r}")
+    return float(text)
+
+
+def _share(text: str) -> float:
+    if not 0 < _real(text) < 1:
+        raise argparse.ArgumentTypeError(f"must be greater than 0 and less than 1, got {text!r}")
+    return float(text)
+
+
+def _fraction(text: str) -> float:
+    if not 0 <= _real(text) < 1:
+        raise argparse.ArgumentTypeError(f"must be at least 0 and less than 1, got {text!r}")
+    return float(text)
+
+
+def _widths(text: str) -> tuple[int, ...]:
+    """Units of the hidden layers: "64,64", or "none"."""
+    if text == "none":
+        return ()
+    parts = [part.strip() for part in text.split(",")]
+    if not all(part.isdecimal() and 1 <= int(part) <= MOST_UNITS for part in parts):
+        raise argparse.ArgumentTypeError(f"must be numbers of units such as 64,64, or none, got {text!r}")
+    return tuple(int(part) for part in parts)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = _Parser(prog="fastbp", description="Train neural networks on tables, fast.", allow_abbrev=False)
+    parser.add_argument("--version", action="version", version=f"fastbp {__version__}")
+    commands = parser.add_subparsers(metavar="COMMAND", dest="command")
+    _add_train(commands)
+    _add_predict(commands)
+    info = commands.add_parser("info", help="show versions, processor, threads and cache", allow_abbrev=False)
+    info.set_defaults(run=_info)
+    return parser
+
+
+def _add_train(commands: Any) -> None:
+    about = "Train on a table, test on rows kept aside, and save the model and a picture of the training."
+    train = commands.add_parser("train", help="train on a table", description=about, allow_abbrev=False)
+    train.set_defaults(run=_train)
+    names = ", ".join(tables.BUNDLED)
+    train.add_argument("data", metavar="DATA", nargs="?", default="digits", help=f"a CSV or NPZ file, or {names}")
+    data = train.add_argument_group("data")
+    data.add_argument("--target", metavar="COLUMN", help="name or number of what to predict (default: last column)")
+    data.add_argument("--task", choices=(CLASSIFICATION, REGRESSION), help="default: guessed from the target")
+    data.add_argument("--test-size", metavar="SHARE", type=_share, default=0.2, help="of the rows (default: 0.2)")
+    learning = train.add_argument_group("network and training")
+    _add_learning(learning)
+    results = train.add_argument_group("results")
+    save = results.add_mutually_exclusive_group()
+    save.add_argument("--save", metavar="FILE", help="where the model goes (default: fastbp-NAME.npz)")
+    save.add_argument("--no-save", action="store_true", help="save no model, and no picture without --plot")
+    plot = results.add_mutually_exclusive_group()
+    plot.add_argument("--plot", metavar="FILE", help="where the picture goes (default: beside the model, .png)")
+    plot.add_argument("--no-plot", action="store_true", help="draw no picture")
+    results.add_argument("--quiet", action="store_true", help="show no progress, only results")
+
+
+def _add_learning(group: Any) -> None:
+    add = group.add_argument
+    hidden = ",".join(map(str, HIDDEN))
+    add("--hidden", metavar="UNITS", type=_widths, default=HIDDEN, help=f"such as 64,64, or none (default: {hidden})")
+    add("--activation", choices=tuple(activations.ACTIVATIONS), default="relu", help="default: relu")
+    add("--epochs", metavar="N", type=_count, default=EPOCHS, help=f"default: {EPOCHS}")
+    add("--batch-size", metavar="ROWS", type=_count, default=BATCH_SIZE, help=f"default: {BATCH_SIZE}")
+    add("--optimizer", choices=tuple(RATES), default="adam", help="default: adam")
+    rates = ", ".join(f"{rate:g} for {name}" for name, rate in RATES.items())
+    add("--learning-rate", metavar="RATE", type=_rate, help=f"at first; it falls to 1 %% (default: {rates})")
+    add("--momentum", metavar="M", type=_fraction, help=f"for sgd (default: {MOMENTUM:g})")
+    smoothing = f"share of a label that goes to all classes alike (default: {LABEL_SMOOTHING:g})"
+    add("--label-smoothing", metavar="SHARE", type=_fraction, default=LABEL_SMOOTHING, help=smoothing)
+    add("--seed", metavar="N", type=_seed, default=0, help="decides all that is random (default: 0)")
+    add("--dtype", choices=("float32", "float64"), default="float32", help="default: float32")
+    add("--threads", metavar="N", type=_count, help="default: all")
+
+
+def _add_predict(commands: Any) -> None:
+    about = "Predict the rows of a table with a saved model, and write the predictions as CSV."
+    predict = commands.add_parser("predict", help="predict with a saved model", description=about, allow_abbrev=False)
+    predict.set_defaults(run=_predict)
+    predict.add_argument("model", metavar="MODEL", help="a file that fastbp train or Network.save wrote")
+    predict.add_argument("data", metavar="DATA", help="a CSV or NPZ file, with or without the target")
+    predict.add_argument("--output", metavar="FILE", help="where the predictions go (default: shown)")
+
+
+# --- places to write to -------------------------------------------------------------------------------
+
+
+def _check_place(option: str, path: Path, inputs: Iterable[str]) -> None:
+    """Find out before the work whether its result can be written to `path`, and is none of the inputs."""
+    if path.is_dir():
+        raise CommandError(f"{option}: {path} is a folder: it must be a file")
+    if not path.parent.is_dir():
+        raise CommandError(f"{option}: there is no folder {path.parent}")
+    try:
+        with tempfile.TemporaryFile(dir=path.parent):
+            pass
+    except OSError as error:
+        raise CommandError(f"{option}: the folder {path.parent} can't be written to: {error.strerror}") from None
+    for source in inputs:
+        if path.exists() and os.path.exists(source) and path.samefile(source):
+            raise CommandError(f"{option}: {path} would overwrite what is read")
+
+
+@contextlib.contextmanager
+def _replacing(path: Path) -> Iterator[Any]:
+    """A binary file that becomes `path` if all goes well; if not, an old one stays."""
+    handle, temporary = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".tmp", dir=path.parent)
+    try:
+        with os.fdopen(handle, "wb") as file:
+            yield file
+        os.chmod(temporary, files._mode(path))
+        os.replace(temporary, path)
+    except BaseException:
+        os.unlink(temporary)
+        raise
+
+
+def _places(args: argparse.Namespace) -> tuple[Path | None, Path | None]:
+    """Where the model and the picture go; None for one that is not wanted."""
+    model = Path(args.save if args.save is not None else f"fastbp-{tables.stem(args.data)}.npz")
+    if not args.no_save:
+        _check_place("--save", model, [args.data])
+    return (None if args.no_save else model), _picture_place(args, model)
+
+
+def _picture_place(args: argparse.Namespace, model: Path) -> Path | None:
+    if args.no_plot or (args.plot is None and args.no_save):
+        return None
+    picture = model.with_suffix(".png") if args.plot is None else Path(args.plot)
+    if not _can_draw(picture, args.plot is not None):
+        return None
+    _check_place("--plot", picture, [args.data])
+    if picture == model and not args.no_save:
+        raise CommandError(f"--plot and --save must be two files, got {model} for both")
+    return picture
+
+
+def _can_draw(picture: Path, asked_for: bool) -> bool:
+    try:
+        from matplotlib.backends.backend_agg import FigureCanvasAgg
+    except ImportError:
+        if asked_for:
+            raise CommandError("--plot needs matplotlib: pip install 'fastbp[plot]'") from None
+        return False
+    known = FigureCanvasAgg.get_supported_filetypes()
+    if picture.suffix.lower().removeprefix(".") not in known:
+        raise CommandError(f"--plot: {picture} must end in .{', .'.join(sorted(known))}")
+    return True
+
+
+# --- train --------------------------------------------------------------------------------------------
+
+
+def _say(label: str, text: str) -> None:
+    print(f"{label:<15} {text}", flush=True)
+
+
+def _counted(number: int, thing: str) -> str:
+    return f"{number:,} {thing}{'' if number == 1 else 's'}"
+
+
+def _train(args: argparse.Namespace) -> int:
+    optimizer = _optimizer(args)
+    _set_threads(args.threads)
+    model, picture = _places(args)
+    table = tables.read(args.data, args.target, args.task)
+    assert table.y is not None
+    task = args.task or tables.guess_task(table.y)
+    if task == REGRESSION and table.y.dtype.kind == "U":
+        raise CommandError("--task regression needs a target of numbers, got text")
+    preparation, parts = tables.prepare(table, task, args.test_size, args.seed, args.dtype)
+    net = _network(args, preparation, optimizer)
+    _describe(args, table, preparation, parts, net)
+    history = _fit(net, args, preparation, parts)
+    epochs, seconds = _counted(len(history.epoch), "epoch"), history.seconds
+    interrupted = history.stopped == "interrupted"
+    score = _test_score(net, preparation, *parts.test)
+    _say("trained", f"{epochs} in {seconds:.2f} s{', then interrupted' if interrupted else ''}")
+    _say(*score)
+    if model is not None:
+        net.save(model, extra={"preparation": asdict(preparation)})
+        _say("model", str(model))
+    if picture is not None and history.epoch:
+        _draw(picture, history, _loss_name(args, preparation), f"{tables.stem(args.data)}: {' '.join(score)}")
+        _say("picture", str(picture))
+    return INTERRUPTED if interrupted else 0
+
+
+def _optimizer(args: argparse.Namespace) -> Optimizer:
+    rate = RATES[args.optimizer] if args.learning_rate is None else args.learning_rate
+    if args.optimizer == "sgd":
+        return SGD(rate, momentum=MOMENTUM if args.momentum is None else args.momentum)
+    if args.momentum is not None:
+        raise CommandError("--momentum needs --optimizer sgd")
+    return Adam(rate)
+
+
+def _set_threads(threads: int | None) -> None:
+    try:
+        _jit.set_num_threads(threads)
+    except ValueError as error:
+        raise CommandError(f"--threads {str(error).removeprefix('n ')}") from None
+
+
+def _network(args: argparse.Namespace, preparation: Preparation, optimizer: Optimizer) -> Network:
+    outputs = len(preparation.classes) if preparation.classes else 1
+    layers = [Dense(units, activation=args.activation) for units in args.hidden]
+    return Network(
+        [*layers, Dense(outputs)],
+        (len(preparation.mean),),
+        loss="cross_entropy" if preparation.classes else "mse",
+        optimizer=optimizer,
+        dtype=args.dtype,
+        seed=args.seed,
+    )
+
+
+def _describe(args: argparse.Namespace, table: Table, preparation: Preparation, parts: Parts, net: Network) -> None:
+    rows = sum(len(part[0]) for part in parts)
+    kind = f"{len(preparation.classes):,} classes" if preparation.classes else REGRESSION
+    features = _counted(table.X.shape[1], "feature")
+    _say("data", f"{args.data}: {_counted(rows, 'row')}, {features}, {kind}, target {table.target!r}")
+    sizes = [f"{len(part[0]):,}" for part in parts]
+    _say("rows", f"{sizes[0]} to train on, {sizes[1]} for validation, {sizes[2]} for the test")
+    shape = [f"{table.X.shape[1]}", *(f"{units} {args.activation}" for units in args.hidden), f"{net.output_shape[0]}"]
+    _say("network", f"{' -> '.join(shape)}, {net.num_params:,} parameters, {net.dtype}")
+
+
+class _CosineDecay:
+    """Callback: the learning rate falls along half a cosine from the first epoch to LAST_RATE of it in the last."""
+
+    def __init__(self, rate: float, epochs: int):
+        self.rate, self.epochs = rate, epochs
+
+    def on_epoch_end(self, net: Network, epoch: int, logs: dict[str, float]) -> None:
+        done = (epoch + 1) / max(1, self.epochs - 1)
+        net.learning_rate = self.rate * (LAST_RATE + (1 - LAST_RATE) * (1 + math.cos(math.pi * min(done, 1))) / 2)
+
+
+def _fit(net: Network, args: argparse.Namespace, preparation: Preparation, parts: Parts) -> History:
+    def smoothed(y: np.ndarray) -> np.ndarray:
+        if preparation.classes is None or args.label_smoothing == 0:
+            return y
+        classes, share = len(preparation.classes), args.label_smoothing
+        targets = np.full((len(y), classes), share / classes, net.dtype)
+        targets[np.arange(len(y)), y] += 1 - share
+        return targets
+
+    (X, y), (X_validation, y_validation) = parts.train, parts.validation
+    rate = net.learning_rate
+    history = net.fit(
+        X,
+        smoothed(y),
+        args.epochs,
+        min(args.batch_size, len(X)),
+        validation_data=(X_validation, smoothed(y_validation)),
+        callbacks=[_CosineDecay(rate, args.epochs)],
+        verbose=not args.quiet,
+    )
+    net.learning_rate = rate  # so that whoever goes on with the saved model starts with it again
+    return history
+
+
+def _test_score(net: Network, preparation: Preparation, X: np.ndarray, y: np.ndarray) -> tuple[str, str]:
+    """The score's name, and the score."""
+    outputs = net.predict(X)
+    if preparation.classes is not None:
+        return "test accuracy", _accuracy(outputs.argmax(axis=1) == y)
+    return "test R²", _fit_of(preparation.unscaled(y[:, None]), preparation.unscaled(outputs))
+
+
+def _accuracy(right: np.ndarray) -> str:
+    return f"{right.mean():.4f} ({right.sum():,} of {_counted(len(right), 'row')})"
+
+
+def _fit_of(y: np.ndarray, predicted: np.ndarray) -> str:
+    """R² and the root of the mean squared error, in the target's units."""
+    error, spread = ((predicted - y) ** 2).mean(), ((y - y.mean()) ** 2).mean()
+    r2 = f"{1 - error / spread:.4f}" if spread > 0 else "undefined (all targets are one number)"
+    return f"{r2}, RMSE {math.sqrt(error):.4g}"
+
+
+def _loss_name(args: argparse.Namespace, preparation: Preparation) -> str:
+    if preparation.classes is None:
+        return "mean squared error (target standardised)"
+    return f"cross-entropy (labels smoothed by {args.label_smoothing:g})" if args.label_smoothing else "cross-entropy"
+
+
+def _draw(path: Path, history: History, loss: str, title: str) -> None:
+    """The loss over the epochs, and the accuracy, if there is one, beside it."""
+    from matplotlib.figure import Figure
+
+    panels = [name for name in ("loss", "accuracy") if name in history.history]
+    figure = Figure(figsize=(1 + 4.6 * len(panels), 4.2), layout="constrained")
+    for axes, name in zip(figure.subplots(1, len(panels), squeeze=False)[0], panels, strict=True):
+        _draw_panel(axes, history, name, loss if name == "loss" else name)
+    figure.suptitle(title)
+    with _replacing(path) as file:
+        figure.savefig(file, format=path.suffix.lower().removeprefix("."), dpi=150)
+
+
+def _draw_panel(axes: Any, history: History, name: str, label: str) -> None:
+    from matplotlib.ticker import MaxNLocator
+
+    epochs = [epoch + 1 for epoch in history.epoch]
+    lines = {"training": history.history[name], "validation": history.history[f"val_{name}"]}
+    marker = "o" if len(epochs) <= 10 else None
+    for who, values in lines.items():
+        axes.plot(epochs, values, label=who, linewidth=1.8, marker=marker, markersize=4)
+    values = [value for line in lines.values() for value in line]
+    if name == "loss" and min(values) > 0 and max(values) > 10 * min(values):
+        axes.set_yscale("log")
+    if len(epochs) > 1:
+        axes.set_xlim(1, epochs[-1])
+    axes.set_xlabel("epoch")
+    axes.set_ylabel(label)
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+    axes.grid(True, which="both", alpha=0.25)
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.legend(frameon=False)
+
+
+# --- predict ------------------------------------------------------------------------------------------
+
+
+def _predict(args: argparse.Namespace) -> int:
+    output = None if args.output is None else Path(args.output)
+    if output is not None:
+        _check_place("--output", output, [args.model, args.data])
+    net = network.load(args.model)
+    preparation = _preparation(args.model, net)
+    table = tables.read_to_predict(args.data, preparation, math.prod(net.input_shape))
+    outputs = _outputs(net, preparation, table.X)
+    columns, score = _columns(net, preparation, outputs, table.y)
+    _write_csv(output, columns)
+    if score is not None:
+        print(f"fastbp: {score}", file=sys.stderr)
+    return 0
+
+
+def _preparation(model: str, net: Network) -> Preparation | None:
+    """What `fastbp train` keeps in a model file; None for a file that was saved from Python."""
+    extra = files.read(model)[0].get("extra")
+    if not isinstance(extra, dict) or "preparation" not in extra:
+        return None
+    try:
+        preparation = Preparation(**extra["preparation"])
+        moments = np.array([preparation.mean, preparation.deviation], float)
+        outputs = 1 if preparation.classes is None else len(preparation.classes)
+        whole = moments.shape == (2, *net.input_shape) and (outputs,) == net.output_shape
+    except (TypeError, ValueError):
+        whole = False
+    if not whole:
+        raise FileFormatError(f"{model} is not a valid model: what fastbp train kept beside the network is damaged")
+    return preparation
+
+
+def _outputs(net: Network, preparation: Preparation | None, X: np.ndarray) -> np.ndarray:
+    if preparation is not None:
+        return net.predict(preparation.inputs(X, net.dtype))
+    try:
+        return net.predict(X.reshape(len(X), *net.input_shape))
+    except ValueError as error:
+        raise CommandError(str(error)) from None
+
+
+def _columns(
+    net: Network, preparation: Preparation | None, outputs: np.ndarray, y: np.ndarray | None
+) -> tuple[dict[str, Sequence[str]], str | None]:
+    """The columns to write, by name, and the score if there is a target."""
+    if preparation is None:
+        classes = [str(label) for label in range(outputs.shape[1])] if net.loss.name == "cross_entropy" else None
+        preparation = Preparation("", "", None, None, [], [], classes)
+    if preparation.classes is not None:
+        best = outputs.argmax(axis=1)
+        names = np.array(preparation.classes)[best]
+        sure = [f"{probability:.6g}" for probability in outputs.max(axis=1)]
+        columns = {"prediction": names.tolist(), "probability": sure}
+        return columns, None if y is None else _score_labels(preparation.labels(y), names)
+    flat = outputs.reshape(len(outputs), -1)
+    if flat.shape[1] == 1:
+        predicted = preparation.unscaled(flat)
+        return {"prediction": _texts(predicted)}, None if y is None else _score_numbers(y, predicted)
+    return {f"prediction_{number}": _texts(column) for number, column in enumerate(flat.T, 1)}, None
+
+
+def _texts(values: np.ndarray) -> list[str]:
+    return [f"{value:.10g}" for value in values]
+
+
+def _score_labels(labels: np.ndarray, predicted: np.ndarray) -> str | None:
+    missing = labels == ""
+    if missing.any():
+        return None if missing.all() else f"no accuracy: the target of row {int(np.argmax(missing)) + 1} is empty"
+    return f"accuracy {_accuracy(labels == predicted)}"
+
+
+def _score_numbers(y: np.ndarray, predicted: np.ndarray) -> str | None:
+    values = np.array([_real(text) for text in y.tolist()])
+    missing = ~np.isfinite(values)
+    if missing.any():
+        return None if missing.all() else f"no R²: the target of row {int(np.argmax(missing)) + 1} is not a number"
+    return f"R² {_fit_of(values, predicted)}"
+
+
+def _write_csv(path: Path | None, columns: dict[str, Sequence[str]]) -> None:
+    rows = zip(*columns.values(), strict=True)
+    if path is None:
+        writer = csv.writer(sys.stdout, lineterminator="\n")
+        writer.writerow(columns)
+        writer.writerows(rows)
+        return
+    with _replacing(path) as file:
+        text = io.TextIOWrapper(file, encoding="utf-8", newline="")
+        writer = csv.writer(text, lineterminator="\n")
+        writer.writerow(columns)
+        writer.writerows(rows)
+        text.flush()
+        text.detach()
+
+
+# --- info ---------------------------------------------------------------------------------------------
+
+
+def _info(args: argparse.Namespace) -> int:
+    import llvmlite.binding
+
+    _say("fastbp", __version__)
+    _say("python", f"{platform.python_version()} on {platform.system()} {platform.machine()}")
+    for name in INSTALLED:
+        with contextlib.suppress(importlib.metadata.PackageNotFoundError):
+            _say(name, importlib.metadata.version(name))
+    _say("processor", f"{llvmlite.binding.get_host_cpu_name()} (LLVM's name), {os.cpu_count()} logical cores")
+    _say("threads", str(_jit.get_num_threads()))
+    _say("threading layer", _jit.threading_layer())
+    _say("cache folder", str(_jit.cache_folder() or "none: nothing that is compiled is kept"))
+    return 0
+
+
+# --- main ---------------------------------------------------------------------------------------------
+
+
+def _fail(error: object, status: int = WRONG_USE) -> int:
+    print("fastbp: error:", str(error).replace("\n", " "), file=sys.stderr)
+    return status
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run a command line (sys.argv's by default); returns the exit status.
+
+    0 if all went well, 1 if training diverged, 2 if the command or the data is wrong, 130 after Ctrl-C.
+    """
+    try:
+        return _run(argv)
+    except SystemExit as end:  # argparse ends --help and --version so
+        return int(end.code or 0)
+    except KeyboardInterrupt:
+        print("fastbp: interrupted", file=sys.stderr)
+        return INTERRUPTED
+    except BrokenPipeError:  # whoever read the output had enough, as `head` has
+        with contextlib.suppress(OSError):  # or Python complains when it flushes at its end
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return FAILED
+    except DivergedError as error:
+        return _fail(error, FAILED)
+    except (CommandError, tables.TableError, FileFormatError) as error:
+        return _fail(error)
+    except OSError as error:
+        return _fail(f"{error.filename}: {error.strerror}" if error.filename else error)
+    except MemoryError:
+        return _fail("there is not enough memory")
+
+
+def _run(argv: Sequence[str] | None) -> int:
+    if argv is None and isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")  # a name that the terminal can't show must not end the run
+    parser = _parser()
+    args = parser.parse_args(argv)
+    if args.command is None:
+        parser.print_help(sys.stderr)
+        return WRONG_USE
+    status: int = args.run(args)
+    sys.stdout.flush()
+    return status

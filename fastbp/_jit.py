@@ -9,6 +9,7 @@ import importlib
 import importlib.metadata
 import os
 import shutil
+import signal
 import sys
 import tempfile
 import threading
@@ -44,10 +45,16 @@ def cache_enabled() -> bool:
     return os.environ.get("FASTBP_CACHE", "1").lower() not in ("0", "off", "no", "false")
 
 
+def _sources() -> list[Path]:
+    """The files that compiled code comes from."""
+    files = [_PACKAGE / name for name in ("_jit.py", "simd.py", "engine.py", "jit.py")]
+    return files + sorted((_PACKAGE / "kernels").glob("*.py"))
+
+
 def _sources_key() -> str:
-    """Changes with any source that compiled code may come from, with Numba, and with the CPU compiled for."""
+    """Changes with any of the sources, with Numba, and with the CPU compiled for."""
     digest = hashlib.sha256()
-    for path in sorted(_PACKAGE.rglob("*.py")):
+    for path in _sources():
         digest.update(path.relative_to(_PACKAGE).as_posix().encode())
         digest.update(path.read_bytes())
     codegen = numba.core.registry.cpu_target.target_context.codegen()
@@ -170,9 +177,29 @@ def _tell_once() -> None:
         print(f"fastbp: compiling kernels for this machine ({kept}) ...", file=sys.stderr, flush=True)
 
 
+@contextlib.contextmanager
+def _interrupts_later() -> Iterator[None]:
+    """Hear Ctrl-C when this ends: LLVM calls back into Python while it loads code, and loses an exception there."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    heard = []
+    previous = signal.getsignal(signal.SIGINT)
+    if not callable(previous):
+        yield
+        return
+    signal.signal(signal.SIGINT, lambda *args: heard.append(args))
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, previous)
+    if heard:
+        previous(*heard[0])
+
+
 def _compile(dispatcher, name: str, signature):
     """The compiled overload of `signature`, from the cache if it is there."""
-    with _lock:
+    with _interrupts_later(), _lock:
         if signature.args not in dispatcher.overloads:
             folder = cache_folder()
             if folder is None:

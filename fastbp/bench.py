@@ -60,7 +60,7 @@ NETWORKS = {
     "mnist": Spec((784, 128, 10), "relu", "cross_entropy", 64, steps=200),
     "wide": Spec((784, 512, 512, 10), "relu", "cross_entropy", 128, steps=20),
     # Adam's first step moves each of a unit's 2048 weights by the whole rate: 1e-3 is too far.
-    "big": Spec((1024, 2048, 2048, 10), "relu", "cross_entropy", 256, steps=4, rate=1e-4),
+    "big": Spec((1024, 2048, 2048, 10), "relu", "cross_entropy", 256, steps=8, rate=1e-4),
 }
 
 
@@ -194,9 +194,7 @@ def _jax(spec: Spec, X: np.ndarray, y: np.ndarray) -> Train:
         size, root = spec.rate / (1 - 0.9**t), jnp.sqrt(1 - 0.999**t)
         means = jax.tree.map(lambda m, g: 0.9 * m + 0.1 * g, means, grads)
         squares = jax.tree.map(lambda v, g: 0.999 * v + 0.001 * g * g, squares, grads)
-        weights = jax.tree.map(
-            lambda w, m, v: w - size * m / (jnp.sqrt(v) / root + 1e-8), weights, means, squares
-        )
+        weights = jax.tree.map(lambda w, m, v: w - size * m / (jnp.sqrt(v) / root + 1e-8), weights, means, squares)
         return (weights, means, squares, t), loss
 
     run = jax.jit(lambda state, x, t: jax.lax.scan(step, state, (x, t)))
@@ -221,7 +219,11 @@ def _sklearn(spec: Spec, X: np.ndarray, y: np.ndarray) -> Train:
     kind = MLPRegressor if spec.loss == "mse" else MLPClassifier
     activation = {"relu": "relu", "tanh": "tanh", "sigmoid": "logistic"}[spec.activation]
     net = kind(
-        hidden_layer_sizes=spec.sizes[1:-1], activation=activation, alpha=0, batch_size=spec.batch, learning_rate_init=spec.rate
+        hidden_layer_sizes=spec.sizes[1:-1],
+        activation=activation,
+        alpha=0,
+        batch_size=spec.batch,
+        learning_rate_init=spec.rate,
     )
     two = spec.sizes[-1] == 2  # scikit-learn then has one output: less work, another loss
     more = {} if spec.loss == "mse" else {"classes": np.arange(spec.sizes[-1])}
@@ -283,9 +285,10 @@ def contestant(name: str, network: str, seconds: float) -> None:
 
 class _Process:
     def __init__(self, name: str, network: str, seconds: float):
-        self.name, self.times, self.loss, self.error = name, [], None, ""
+        self.name, self.error = name, ""
+        self.times: list[float] = []
         command = [sys.executable, "-m", "fastbp.bench", name, network, str(seconds)]
-        self._errors = tempfile.TemporaryFile("w+")
+        self._errors = tempfile.TemporaryFile("w+")  # noqa: SIM115 (closed by close)
         self._process = subprocess.Popen(
             command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self._errors, text=True
         )

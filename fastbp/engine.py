@@ -4,7 +4,7 @@ A program is two tables of int64. A row of `ops` is a kernel's address and then 
 `groups` says which ops belong together and how they are cut into tasks:
 
     EXTENT  how many items there are; ROWS_OF_BATCH stands for the rows in the batch
-    GRAIN   items in a task
+    GRAIN   items in a task; for rows, the least number of them
     FIRST, LAST  the ops of the group: each task runs all of them on its own items, one after the other
     WORK    floating-point operations of the whole group, per row of the batch where PER_ROW is 1
 
@@ -26,11 +26,12 @@ GROUP_WIDTH = 6
 OP_WIDTH = 24
 ROWS_OF_BATCH = -1
 
-# Operations that one core does while a fork finds its threads and waits for them (2 µs with TBB): with
-# less work than this in it, a group runs on the calling thread.
-FORK = 1_000_000
+# In operations of a matrix product, of which a core does some 200 in a nanosecond. With less work than FORK, a group
+# runs on the calling thread: sharing it costs 1.4 µs with TBB, and some more until the other
+# cores have the weights in their caches. With more, row tasks are of TASK to twice as much.
+FORK, TASK = 2_500_000, 1_500_000
 
-START = 0  # in `inputs`: where the engine tells kernels the first row of the batch
+START, ROWS_IN_TASK = 0, 1  # in `inputs`: what the engine tells kernels about the batch
 LOSS = 0  # in `totals`: where kernels tell the engine the loss of the batch
 
 
@@ -43,29 +44,41 @@ def _task(ops, first, last, rows, lo, hi):
 
 
 @inner
-def _cut(groups, g, rows):
-    """(items, items in a task, first op, last op) of a group, for a batch of `rows` rows."""
-    extent = groups[g, EXTENT]
-    if extent == ROWS_OF_BATCH:
-        extent = rows
-    return extent, groups[g, GRAIN], groups[g, FIRST], groups[g, LAST]
+def _rows_in_task(rows, least, work):
+    """The rows are halved as long as the parts are worth it, and of `least` rows or more."""
+    tasks = 1
+    while (2 * tasks * TASK <= work or (tasks == 1 and work > FORK)) and 2 * tasks * least <= rows:
+        tasks *= 2
+    return ((rows + tasks - 1) // tasks + 3) // 4 * 4  # rows in multiples of 4 fill the tiles
 
 
 @inner
-def run_serial(groups, ops, first, last, rows):
+def _cut(groups, g, rows, inputs):
+    """(items, items in a task, work) of a group, for a batch of `rows` rows."""
+    extent, grain = groups[g, EXTENT], groups[g, GRAIN]
+    work = groups[g, WORK] * rows if groups[g, PER_ROW] else groups[g, WORK]
+    if extent == ROWS_OF_BATCH:
+        extent = rows
+        grain = inputs[ROWS_IN_TASK] = _rows_in_task(rows, grain, work)
+    return extent, grain, work
+
+
+@inner
+def run_serial(groups, ops, first, last, rows, inputs):
     """Run the groups first .. last on a batch of `rows` rows, on the calling thread."""
     for g in range(first, last):
-        extent, grain, begin, end = _cut(groups, g, rows)
+        extent, grain, _ = _cut(groups, g, rows, inputs)
+        begin, end = groups[g, FIRST], groups[g, LAST]
         for lo in range(0, extent, grain):
             _task(ops, begin, end, rows, lo, min(lo + grain, extent))
 
 
 @njit(parallel=True, **OPTIONS)
-def _run(groups, ops, first, last, rows, threads):
+def _run(groups, ops, first, last, rows, inputs, threads):
     """As run_serial, with the tasks of a group shared among threads where that is worth a fork."""
     for g in range(first, last):
-        extent, grain, begin, end = _cut(groups, g, rows)
-        work = groups[g, WORK] * rows if groups[g, PER_ROW] else groups[g, WORK]
+        extent, grain, work = _cut(groups, g, rows, inputs)
+        begin, end = groups[g, FIRST], groups[g, LAST]
         tasks = (extent + grain - 1) // grain
         if threads > 1 and tasks > 1 and work > FORK:
             for t in prange(tasks):
@@ -73,7 +86,7 @@ def _run(groups, ops, first, last, rows, threads):
                 _task(ops, begin, end, rows, t * grain, min((t + 1) * grain, extent))
                 restore_subnormals(state)
         else:
-            run_serial(groups, ops, g, g + 1, rows)
+            run_serial(groups, ops, g, g + 1, rows, inputs)
 
 
 _INTS, _TABLE = types.int64[::1], types.int64[:, ::1]
@@ -94,10 +107,10 @@ def run_batches(groups, ops, update, inputs, totals, rows, batch_size, first, la
         start = b * batch_size
         inputs[START] = start
         n = min(batch_size, rows - start)
-        _run(groups, ops, 0, update, n, threads)
+        _run(groups, ops, 0, update, n, inputs, threads)
         if not math.isfinite(totals[LOSS]):
             break
-        _run(groups, ops, update, groups.shape[0], n, threads)
+        _run(groups, ops, update, groups.shape[0], n, inputs, threads)
         b += 1
     restore_subnormals(state)
     return b

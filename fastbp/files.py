@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import tempfile
 import zipfile
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import numpy as np
 
@@ -17,18 +19,17 @@ FORMAT = "fastbp model"
 VERSION = 1
 
 
-def write(path: str | os.PathLike, header: dict[str, Any], arrays: dict[str, np.ndarray]) -> None:
-    """Write a model file to `path`, over any file there: to a temporary file beside it first, then renamed.
+@contextlib.contextmanager
+def replacing(path: str | os.PathLike) -> Iterator[IO[bytes]]:
+    """A file to write to that becomes `path` when all has gone well; if not, an old file there stays.
 
-    header: what json can write. Raises OSError if it can't be written; the old file then stays.
+    It is a temporary file beside it, flushed to the disk and renamed. Raises OSError if that can't be done.
     """
     path = Path(path)
-    text = json.dumps({"format": FORMAT, "version": VERSION, **header})
-    contents: dict[str, Any] = {"header": np.array(text), **arrays}
     handle, temporary = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".tmp", dir=path.parent)
     try:
         with os.fdopen(handle, "wb") as file:
-            np.savez(file, **contents)
+            yield file
             file.flush()
             os.fsync(file.fileno())
         os.chmod(temporary, _mode(path))
@@ -36,6 +37,17 @@ def write(path: str | os.PathLike, header: dict[str, Any], arrays: dict[str, np.
     except BaseException:
         os.unlink(temporary)
         raise
+
+
+def write(path: str | os.PathLike, header: dict[str, Any], arrays: dict[str, np.ndarray]) -> None:
+    """Write a model file to `path`, over any file there, whole or not at all.
+
+    header: what json can write. Raises OSError if it can't be written; the old file then stays.
+    """
+    text = json.dumps({"format": FORMAT, "version": VERSION, **header})
+    contents: dict[str, Any] = {"header": np.array(text), **arrays}
+    with replacing(path) as file:
+        np.savez(file, **contents)
 
 
 def _mode(path: Path) -> int:

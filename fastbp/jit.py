@@ -87,10 +87,14 @@ def predict(h, x, out):
     if rows * h.features != x.size or out.size != rows * h.outputs:
         raise ValueError("x must have shape (rows, inputs) and out (rows, outputs) of the network")
     inputs = h.inputs
-    inputs[_X + TYPE], inputs[_X + ROW_STRIDE], inputs[_X + COLUMN_STRIDE] = _check_types(h.params, x, out), h.features, 1
+    inputs[_X + TYPE], inputs[_X + ROW_STRIDE], inputs[_X + COLUMN_STRIDE] = (
+        _check_types(h.params, x, out),
+        h.features,
+        1,
+    )
     inputs[_X + ADDRESS], inputs[_OUT] = x.ctypes.data, out.ctypes.data
     state = flush_subnormals()
     for start in range(0, rows, h.rows):
         inputs[START] = start
-        run_serial(h.groups, h.ops.ctypes.data, 0, h.groups.shape[0], min(h.rows, rows - start))
+        run_serial(h.groups, h.ops.ctypes.data, 0, h.groups.shape[0], min(h.rows, rows - start), inputs)
     restore_subnormals(state)

@@ -125,6 +125,7 @@ class Network:
         self.epochs_trained = 0
         self.stop_training = False
         self._space: Workspace | None = None
+        self._kept: dict[str, np.ndarray] | None = None
         self._chunk = 1
 
     def _bind_layers(self, layers: Sequence[Layer]) -> list[BoundLayer]:
@@ -425,12 +426,17 @@ class Network:
     def _new_workspace(self, rows: int) -> Workspace:
         return Workspace(self._plan, {**self._arrays(), "grads": self._grads}, self.dtype, rows)
 
-    def _snapshot(self) -> list[np.ndarray]:
-        return [array.copy() for array in self._arrays().values()]
+    def _keep(self) -> None:
+        """Copy all that training changes to where _restore finds it: memory that is there from epoch to epoch."""
+        if self._kept is None:
+            self._kept = {name: np.empty_like(array) for name, array in self._arrays().items()}
+        for name, array in self._arrays().items():
+            np.copyto(self._kept[name], array)
 
-    def _restore(self, snapshot: list[np.ndarray]) -> None:
-        for target, source in zip(self._arrays().values(), snapshot, strict=True):
-            target[:] = source
+    def _restore(self) -> None:
+        assert self._kept is not None
+        for name, array in self._arrays().items():
+            np.copyto(array, self._kept[name])
 
     def _clear_totals(self) -> None:
         assert self._space is not None

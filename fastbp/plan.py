@@ -15,22 +15,23 @@ from . import engine
 from ._jit import Kernel, num_threads, thread_limit
 from .kernels import data, losses
 from .kernels.activations import relu_backward
-from .kernels.dense import BY_ITEMS, BY_ROWS, PACKED, WIDE, add_partial
 from .kernels.data import FLOAT32, FLOAT64, UINT8
+from .kernels.dense import BY_ITEMS, BY_ROWS, PACKED, WIDE, add_partial
 
 Shape = tuple[int, ...]
 ALIGNMENT = 16  # elements: a row buffer begins at a multiple of 64 bytes
 
-# A task of a row group is to take some 20 µs: many forks' cost, and short beside a batch.
-TASK_FLOPS = 2_000_000
-LEAST_GRAIN, MOST_GRAIN = 16, 256
-# … and to read weights that don't fit into the L2 cache for so many rows at least that reading is hidden.
-LEAST_GRAIN_OF_WEIGHTS = {1 << 17: 32, 1 << 20: 64}
+# The least rows of a task: so many that reading the weights is hidden behind computing with them, by the number of
+# weights of the largest layer; those that don't fit into the L2 cache need more.
+LEAST_ROWS = {0: 16, 1 << 17: 32, 1 << 20: 64}
 # Ops that are no matrix product, in operations of one, for an element.
 LOAD, ELEMENTWISE, LOSS = 10, 40, 60
 # Gradients of up to so many parameters are summed by row tasks, while their inputs are in the cache; those of
 # more are cut by rows of the weights, and so need no private sums.
 SMALL_GRADIENT = 8192
+# A weight gradient is cut into at least so many tasks, if there are the rows for it: of a multiple of the largest
+# tile's rows, and within the panels of packed inputs.
+WEIGHT_TASKS, WEIGHT_GRAINS = 24, (24, 48, WIDE)
 # Prepared weights are cut into at most this many tasks, updates into tasks of about so many parameters.
 PREPARE_TASKS, UPDATE_SIZE = 32, 8192
 FEW_ROWS = 32
@@ -71,6 +72,9 @@ class Weight(NamedTuple):
         return int(np.prod(self.shape))
 
 
+Record = dict[str, Buffer | int]  # an op's fields by name
+
+
 class Op(NamedTuple):
     """An instruction: a kernel and its record. `flops` is what it costs a row."""
 
@@ -92,13 +96,13 @@ class Group(NamedTuple):
 class Block(NamedTuple):
     """A part of the parameters that one op writes the gradient of: `items` rows of `width` parameters.
 
-    fields  the op's record without its place (first) and without how it is cut into tasks (mode, grain, step)
+    fields  the op's record without its place (first) and without how it is cut into tasks (mode, step, grain)
     large   whether its inputs are packed for the cache
     """
 
     kernel: Kernel
     flops: int
-    fields: dict[str, Buffer | int]
+    fields: Record
     at: int
     items: int
     width: int
@@ -106,7 +110,7 @@ class Block(NamedTuple):
 
 
 # Offsets into the arena `inputs`, in which a workspace describes the user's arrays to the kernels.
-INPUTS = {"start": engine.START, "order": 1, "out": 2, "x": 4, "y": 8, "weight": 12}
+INPUTS = {"start": engine.START, "order": 2, "out": 3, "x": 4, "y": 8, "weight": 12}
 INPUTS_SIZE = 16
 TOTALS_SIZE = 4  # of `totals`, before the sums of each task
 BATCH_LOSS, LOSS_SUM, RIGHT_SUM = range(3)
@@ -137,7 +141,7 @@ class Plan:
         self._blocks: list[Block] = []
         self._packs: set[Op] = set()
         self._few: dict[Op, Op] = {}
-        self._sums = Buffer("totals", TOTALS_SIZE)
+        self._sums, self._grain = Buffer("totals", TOTALS_SIZE), Buffer("inputs", engine.ROWS_IN_TASK)
         self._loss, self._optimizer, self._num_params = loss, optimizer, num_params
 
         self.x = self.tensor(input_shape)
@@ -149,9 +153,8 @@ class Plan:
         self._weight = self.buffer(1)
         self._prediction = self.buffer(self.output.size)
 
-        flops = sum(o.flops for o in self._forward + self._backward)
-        least = max((g for n, g in LEAST_GRAIN_OF_WEIGHTS.items() if self._most_weights() >= n), default=LEAST_GRAIN)
-        self.grain = int(np.clip(TASK_FLOPS // max(flops, 1), least, MOST_GRAIN)) // 8 * 8
+        most = max((block.items * block.width for block in self._blocks), default=0)
+        self._least_rows = max(rows for weights, rows in LEAST_ROWS.items() if most >= weights)
         self._partials = {block: self._partial(block) for block in range(len(self._blocks)) if self._is_small(block)}
 
     # --- for layers ---
@@ -222,7 +225,7 @@ class Plan:
     ) -> None:
         """Add the op that writes the gradient of `items` rows of parameters, from `first` on.
 
-        Its record is the place, `fields`, and then mode, grain and step; see dense_backward_weight.
+        Its record is the place, `fields`, and then mode, step and grain; see dense_backward_weight.
         """
         self._blocks.append(Block(kernel, flops, fields, first.value.fixed, items, first.shape[-1], large))
 
@@ -243,11 +246,13 @@ class Plan:
             value = self.output.value
             if name == "predict" and self._loss.link is not None:
                 value, size = self._prediction, self.output.size
-                rows.append(op(self._loss.link.forward, ELEMENTWISE * size, y=value, x=self.output.value, features=size))
+                rows.append(
+                    op(self._loss.link.forward, ELEMENTWISE * size, y=value, x=self.output.value, features=size)
+                )
             return self._with_prepared([*rows, self._store(value, self.output.size)])
 
         rows += self._loss_ops(target)
-        sums = self._serial(op(losses.add_sums, 1, totals=Buffer("totals", 0), sums=self._sums, grain=self.grain))
+        sums = self._serial(op(losses.add_sums, 1, totals=Buffer("totals", 0), sums=self._sums, grain=self._grain))
         if name == "evaluate":
             return self._with_prepared(rows, sums)
         if name == "input_gradient":
@@ -273,9 +278,6 @@ class Plan:
         groups = [*prepare, self._rows(rows), *then]
         return groups, len(groups)
 
-    def _most_weights(self) -> int:
-        return max((block.items * block.width for block in self._blocks), default=0)
-
     def _is_small(self, block: int) -> bool:
         items, width = self._blocks[block].items, self._blocks[block].width
         return items * width <= SMALL_GRADIENT
@@ -283,7 +285,7 @@ class Plan:
     def _partial(self, block: int) -> Buffer:
         """Room for the partial gradients of each row task: rows // grain of them, and one of fewer rows."""
         size = self._partial_size(self._blocks[block])
-        place = self.buffer(-(-size // self.grain))
+        place = self.buffer(-(-size // self._least_rows))
         self.fixed(size)  # right behind: buffers lie in the order of their fixed and row parts
         return place
 
@@ -295,7 +297,13 @@ class Plan:
         place = self._partials.get(number, Buffer("grads", block.at))
         mode = BY_ROWS if number in self._partials else PACKED if block.large else BY_ITEMS
         step = self._partial_size(block) if mode == BY_ROWS else CAPACITY
-        record = {block.kernel.fields[0]: place, **block.fields, "mode": mode, "grain": self.grain, "step": step}
+        record: Record = {
+            block.kernel.fields[0]: place,
+            **block.fields,
+            "mode": mode,
+            "step": step,
+            "grain": self._grain,
+        }
         return op(block.kernel, block.flops, **record)
 
     def _weights(self, number: int, *then: Op) -> Group:
@@ -303,16 +311,23 @@ class Plan:
         block = self._blocks[number]
         if number in self._partials:
             size = self._partial_size(block)
-            record = dict(dweight=Buffer("grads", block.at), partial=self._partials[number], size=size)
-            add = op(add_partial, 0, **record, grain=self.grain, width=block.width)
+            record: Record = dict(dweight=Buffer("grads", block.at), partial=self._partials[number], size=size)
+            add = op(add_partial, 0, **record, width=block.width, grain=self._grain)
             grain = max(1, UPDATE_SIZE // block.width)
             return Group((add, *then), block.items, grain, ELEMENTWISE * block.items * block.width, False)
-        return Group((self._gradient_op(number), *then), block.items, WIDE, block.flops, True)
+        grain = max((g for g in WEIGHT_GRAINS if g * WEIGHT_TASKS <= block.items), default=WEIGHT_GRAINS[0])
+        return Group((self._gradient_op(number), *then), block.items, grain, block.flops, True)
 
     def _load(self, source: str, y: Buffer, features: int) -> Op:
         at = {name: Buffer("inputs", INPUTS[name]) for name in (source, "order", "start")}
         return op(
-            data.load_rows, LOAD * features, y=y, source=at[source], order=at["order"], start=at["start"], features=features
+            data.load_rows,
+            LOAD * features,
+            y=y,
+            source=at[source],
+            order=at["order"],
+            start=at["start"],
+            features=features,
         )
 
     def _store(self, x: Buffer, features: int) -> Op:
@@ -332,11 +347,11 @@ class Plan:
             weight=self._weight,
             sums=self._sums,
             outputs=size,
-            grain=self.grain,
+            grain=self._grain,
         )
 
     def _rows(self, ops: Sequence[Op]) -> Group:
-        return Group(tuple(ops), engine.ROWS_OF_BATCH, self.grain, sum(o.flops for o in ops), True)
+        return Group(tuple(ops), engine.ROWS_OF_BATCH, self._least_rows, sum(o.flops for o in ops), True)
 
     def _serial(self, only: Op) -> Group:
         return Group((only,), 1, 1, 1, False)

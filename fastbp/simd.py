@@ -39,16 +39,20 @@ def _assembly(code: str) -> str:
 @functools.cache
 def vector_bytes() -> int:
     """Bytes of a vector register: 64 (AVX-512), 32 (AVX) or 16 (SSE, NEON, generic)."""
-    probe = _assembly("define void @f(ptr %p) { %a = load <16 x float>, ptr %p, align 4\n"
-                      "%b = fadd <16 x float> %a, %a\nstore <16 x float> %b, ptr %p, align 4\nret void }")
+    probe = _assembly(
+        "define void @f(ptr %p) { %a = load <16 x float>, ptr %p, align 4\n"
+        "%b = fadd <16 x float> %a, %a\nstore <16 x float> %b, ptr %p, align 4\nret void }"
+    )
     return 64 if "zmm" in probe else 32 if "ymm" in probe else 16
 
 
 @functools.cache
 def _has_fma() -> bool:
-    probe = _assembly("declare float @llvm.fma.f32(float, float, float)\n"
-                      "define float @f(float %a, float %b, float %c)"
-                      "{ %d = call float @llvm.fma.f32(float %a, float %b, float %c)\nret float %d }")
+    probe = _assembly(
+        "declare float @llvm.fma.f32(float, float, float)\n"
+        "define float @f(float %a, float %b, float %c)"
+        "{ %d = call float @llvm.fma.f32(float %a, float %b, float %c)\nret float %d }"
+    )
     return "fmaf" not in probe
 
 
@@ -284,7 +288,11 @@ def _elementwise(name, emit):
 def _sign_bits(a):
     kind = ir.VectorType(ir.IntType(32 if str(a.type.element) == "float" else 64), a.type.count)
     width = kind.element.width
-    return kind, ir.Constant(kind, [1 << (width - 1)] * kind.count), ir.Constant(kind, [(1 << (width - 1)) - 1] * kind.count)
+    return (
+        kind,
+        ir.Constant(kind, [1 << (width - 1)] * kind.count),
+        ir.Constant(kind, [(1 << (width - 1)) - 1] * kind.count),
+    )
 
 
 def _copy_sign(builder, a, b):
@@ -329,7 +337,7 @@ def _times_power_of_two(builder, a, n):
 def _exponent(builder, a):
     """floor(log₂ a / √½) of a normal a > 0, as a float: the n for which √½ ≤ a · 2⁻ⁿ < √2."""
     kind, *_ = _sign_bits(a)
-    bias, shift, half = (127, 23, 0x3F3504F3) if kind.element.width == 32 else (1023, 52, 0x3FE6A09E667F3BCD)
+    shift, half = (23, 0x3F3504F3) if kind.element.width == 32 else (52, 0x3FE6A09E667F3BCD)
     shifted = builder.sub(builder.bitcast(a, kind), ir.Constant(kind, [half] * kind.count))
     return builder.sitofp(builder.ashr(shifted, ir.Constant(kind, [shift] * kind.count)), a.type)
 
@@ -538,8 +546,8 @@ def _add_outer(builder, t, value, a, a_stride, b, n):
         address = _element(builder, b, ir.Constant(INT64, v * t.lanes), scalar)
         row.append(_load(builder, kind, address, mask))
     for r in range(t.rows):
-        # LLVM's loop strength reduction would keep a pointer for each of the rows: more than there are registers.
-        # Every third row's address is hidden from it, and the next two are that plus the stride and plus twice the stride.
+        # LLVM's loop strength reduction would keep a pointer for each row: more than there are registers. Every
+        # third row's address is hidden from it; the next two are that plus the stride, once and twice.
         if r % 3 == 0:
             third = _hidden(builder, _element(builder, a, builder.mul(a_stride, ir.Constant(INT64, r)), scalar))
         place = builder.mul(a_stride, ir.Constant(INT64, r % 3))
@@ -551,7 +559,7 @@ def _add_outer(builder, t, value, a, a_stride, b, n):
 
 
 def _tile_epilogue(emit):
-    """An intrinsic (t, c, c_stride, n, rest …): for each row r and vector v of a tile, emit's value to c[r · c_stride + …].
+    """An intrinsic (t, c, c_stride, n, rest …) that stores what `emit` makes of each vector of a tile.
 
     n: how many elements of a row are stored; a tile's full width is stored without masks.
     """

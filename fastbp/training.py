@@ -159,7 +159,7 @@ def _train_epoch(
 ) -> dict[str, float]:
     workspace = net._workspace(min(batch_size, feed.rows))
     order = net._generator(net._SHUFFLE, net.epochs_trained).permutation(feed.rows) if shuffle else None
-    good = net._snapshot()
+    net._keep()
     batches = -(-feed.rows // batch_size)
     net._clear_totals()
     done, chunk = 0, net._chunk
@@ -170,7 +170,7 @@ def _train_epoch(
         seconds = time.perf_counter() - start
         if reached < last:
             loss = float(workspace.totals[BATCH_LOSS])
-            net._restore(good)
+            net._restore()
             raise DivergedError(_diverged(f"the loss became {loss}", epoch, reached, net))
         rows = min(last * batch_size, feed.rows) - done * batch_size
         progress.move(rows, epoch, float(workspace.totals[BATCH_LOSS]))
@@ -179,7 +179,7 @@ def _train_epoch(
         done = last
     net._chunk = chunk
     if not np.isfinite(net.params).all():
-        net._restore(good)
+        net._restore()
         raise DivergedError(_diverged("the parameters became infinite or NaN", epoch, batches - 1, net))
     net.epochs_trained += 1
     return net._read_totals(feed.rows)

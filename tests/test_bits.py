@@ -127,7 +127,9 @@ def test_training_does_not_recompile():
         net = fb.Network([fb.Dense(units, "tanh"), fb.Dense(1)], (3,), loss="mse", seed=0)
         net.fit(X, y, verbose=False)
         addresses = {
-            o.kernel.name: o.kernel._addresses for group in net._plan.program("train", "values", True)[0] for o in group.ops
+            o.kernel.name: o.kernel._addresses
+            for group in net._plan.program("train", "values", True)[0]
+            for o in group.ops
         }
         if units == 4:
             first = {name: dict(found) for name, found in addresses.items()}

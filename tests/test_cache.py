@@ -1,6 +1,7 @@
 """The cache of compiled code: found again, made anew after an edit, shared, moved, turned off."""
 
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -10,6 +11,7 @@ from pathlib import Path
 import pytest
 
 import fastbp
+from fastbp import _jit
 
 STEP = """
 import time, sys
@@ -61,10 +63,22 @@ def test_second_start_compiles_nothing_and_an_edit_compiles_again(tmp_path):
     assert step(tmp_path)[2]
     kernel = package / "kernels" / "losses.py"
     text = kernel.read_text()
-    assert "    loss = 0.0\n" in text
-    kernel.write_text(text.replace("    loss = 0.0\n", "    loss = 100.0\n"))
+    assert "loss, right, i = 0.0," in text
+    kernel.write_text(text.replace("loss, right, i = 0.0,", "loss, right, i = 400.0,"))
     edited, _, compiled = step(tmp_path)
     assert compiled and float(edited) > float(loss) + 20
+
+
+def test_every_source_of_compiled_code_counts():
+    """A module that defines compiled functions is one whose edit makes the cache anew."""
+    counted = {path.name if path.parent == _jit._PACKAGE else path.parent.name for path in _jit._sources()}
+    for path in _jit._PACKAGE.rglob("*.py"):
+        compiles = re.search(
+            r"^(@inner|@kernel|@njit|@entry_point|@intrinsic|@overload)", path.read_text(), re.MULTILINE
+        )
+        if compiles:
+            assert path in _jit._sources(), path
+    assert counted == {"_jit.py", "simd.py", "engine.py", "jit.py", "kernels"}
 
 
 def test_a_folder_that_cannot_be_written_falls_back_to_the_users(tmp_path):
@@ -101,8 +115,6 @@ def test_processes_that_start_at_once_on_an_empty_cache(tmp_path, processes):
 
 
 def test_old_versions_are_forgotten(tmp_path, monkeypatch):
-    from fastbp import _jit
-
     for i in range(12):
         (tmp_path / f"version{i}").mkdir()
         os.utime(tmp_path / f"version{i}", (time.time() - 1000 + i,) * 2)

@@ -71,7 +71,7 @@ def test_digits(capsys, tmp_path):
     assert cli.main(["train"]) == 0
     out, err = capsys.readouterr()
     assert accuracy_in(out) >= 0.97
-    assert "1,797 rows, 64 features, 10 classes" in out and "64 -> 512 relu -> 10" in out
+    assert "1,797 rows, 64 features, 10 classes" in out and "64 -> 128 relu -> 10" in out
     assert "epoch 60/60" in err
     assert (tmp_path / "fastbp-digits.png").read_bytes().startswith(b"\x89PNG")
     assert fb.load("fastbp-digits.npz").learning_rate == 3e-3
@@ -117,7 +117,7 @@ def test_picture_is_skipped_without_matplotlib_unless_asked_for(tmp_path, monkey
 
 def test_options_reach_the_network(capsys):
     options = "--hidden 8,4 --activation tanh --optimizer sgd --momentum 0.5 --learning-rate 0.1 --dtype float64"
-    more = "--epochs 3 --batch-size 7 --test-size 0.5 --label-smoothing 0 --save m.npz --no-plot"
+    more = "--epochs 3 --batch-size 7 --test-size 0.5 --save m.npz --no-plot"
     assert cli.main(["train", "iris", *options.split(), *more.split()]) == 0
     net = fb.load("m.npz")
     assert [layer.output_shape for layer in net.layers] == [(8,), (4,), (3,)]
@@ -494,7 +494,6 @@ def test_wrong_target_of_a_bundled_data_set(options, phrases, capsys):
         ("--test-size 1", ["--test-size", "less than 1", "'1'"]),
         ("--test-size 0", ["--test-size", "greater than 0", "'0'"]),
         ("--test-size nan", ["--test-size", "'nan'"]),
-        ("--label-smoothing 1", ["--label-smoothing", "less than 1", "'1'"]),
         ("--momentum 1 --optimizer sgd", ["--momentum", "less than 1", "'1'"]),
         ("--momentum 0.5", ["--momentum needs --optimizer sgd"]),
         ("--threads 0", ["--threads", "'0'"]),

@@ -71,7 +71,10 @@ def test_fuzzed_shapes_agree_with_the_naive_chain_rule(seed):
     check_against_numpy(sizes, int(rng.choice([1, 2, 7, 8, 9, 31, 64, 65, 257, 600])), rng)
 
 
-@pytest.mark.parametrize(("sizes", "rows"), [((370, 390, 5), 70), ((200, 777, 190, 1), 33), ((500, 300), 1)])
+@pytest.mark.parametrize(
+    ("sizes", "rows"),
+    [((370, 390, 5), 70), ((200, 777, 190, 1), 33), ((500, 300), 1), ((1300, 110), 40), ((2400, 70, 3), 65)],
+)
 def test_large_layers_agree_with_the_naive_chain_rule(sizes, rows):
     """Layers whose weights are packed."""
     check_against_numpy(sizes, rows, np.random.default_rng(seed_of(sizes, rows)))

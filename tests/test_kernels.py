@@ -95,7 +95,7 @@ def check_dense_backward_weight(kernel, rng, dtype, rows, n):
     sizes = dict(fan_in=fan_in, fan_out=n)
 
     dweight = Guarded(None, dtype, (fan_in + 1, n))
-    record = dict(dweight=dweight, x=x, dy=dy, **sizes, mode=BY_ITEMS, grain=grain, step=rows)
+    record = dict(dweight=dweight, x=x, dy=dy, **sizes, mode=BY_ITEMS, step=rows, grain=np.array([grain]))
     run_kernel(kernel, dtype, rows, pieces(rng, fan_in + 1), **record)
     close(dweight.array, want, dtype, magnitude, rows)
 
@@ -109,7 +109,7 @@ def check_dense_backward_weight(kernel, rng, dtype, rows, n):
         packs = (naive.dense_pack_rows(x, WIDE), naive.dense_pack_rows(dy, panel_width(dtype)))
         packed = dict(zip(("x", "dy"), (pack.astype(dtype) for pack in packs), strict=True))
         dweight = Guarded(None, dtype, (fan_in + 1, n))
-        tasks = [(lo, min(lo + WIDE, fan_in + 1)) for lo in range(0, fan_in + 1, WIDE)]
+        tasks = [(lo, min(lo + WIDE // 2, fan_in + 1)) for lo in range(0, fan_in + 1, WIDE // 2)]
         run_kernel(kernel, dtype, rows, tasks, **(record | dict(dweight=dweight, **packed, mode=PACKED)))
         close(dweight.array, want, dtype, magnitude, rows)
 
@@ -118,9 +118,15 @@ def check_add_partial(kernel, rng, dtype, rows, n):
     grain, items = int(rng.integers(1, rows + 1)), int(rng.integers(1, 40))
     partial = normal(rng, dtype, -(-rows // grain), items + 1, n)
     dweight = Guarded(None, dtype, (items, n))
-    sizes = dict(size=(items + 1) * n, grain=grain, width=n)
+    sizes = dict(size=(items + 1) * n, width=n, grain=np.array([grain]))
     run_kernel(kernel, dtype, rows, pieces(rng, items), dweight=dweight, partial=partial, **sizes)
-    close(dweight.array, naive.add_partial(wide(partial[:, :items])), dtype, np.abs(partial[:, :items]).sum(0), len(partial))
+    close(
+        dweight.array,
+        naive.add_partial(wide(partial[:, :items])),
+        dtype,
+        np.abs(partial[:, :items]).sum(0),
+        len(partial),
+    )
 
 
 def check_forward(kernel, rng, dtype, rows, n):
@@ -154,7 +160,7 @@ def check_loss(kernel, rng, dtype, rows, n):
     dy, grain = Guarded(None, dtype, (rows, n)), int(rng.integers(1, rows + 1))
     tasks = [(lo, min(lo + grain, rows)) for lo in range(0, rows, grain)]
     sums = Guarded(None, np.float64, (len(tasks), 2))
-    record = dict(dy=dy, y=y, target=target, weight=weight, sums=sums, outputs=n, grain=grain)
+    record = dict(dy=dy, y=y, target=target, weight=weight, sums=sums, outputs=n, grain=np.array([grain]))
     run_kernel(kernel, dtype, rows, tasks, **record)
     want, loss, right = getattr(naive, kernel.name)(wide(y), wide(target), wide(weight))
     mass = target.sum() if "probabilities" in kernel.name else 1
@@ -190,7 +196,7 @@ def check_add_sums(kernel, rng, dtype, rows, n):
     grain = int(rng.integers(1, rows + 1))
     sums, totals = rng.standard_normal((-(-rows // grain), 2)), Guarded(rng.standard_normal(3))
     want = naive.add_sums(totals.array, sums, rows)
-    run_kernel(kernel, dtype, rows, [(0, 1)], totals=totals, sums=sums, grain=grain)
+    run_kernel(kernel, dtype, rows, [(0, 1)], totals=totals, sums=sums, grain=np.array([grain]))
     np.testing.assert_allclose(totals.array, want, rtol=1e-12, atol=1e-12)
 
 
@@ -269,7 +275,7 @@ def test_losses_from_logits_are_stable(dtype, size):
         ("binary_cross_entropy_loss", np.array([[1, 0], [1, 0]]), 0 + size),
     ):
         dy = Guarded(None, dtype, (2, 2))
-        record = dict(dy=dy, y=y, target=target.astype(dtype), weight=weight, sums=sums, outputs=2, grain=2)
+        record = dict(dy=dy, y=y, target=target.astype(dtype), weight=weight, sums=sums, outputs=2, grain=np.array([2]))
         run_kernel(KERNELS[name], dtype, 2, [(0, 2)], **record)
         assert np.isfinite(dy.array).all()
         np.testing.assert_allclose(sums[0, 0], want, rtol=1e-6)

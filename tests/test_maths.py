@@ -92,8 +92,32 @@ def test_error_in_ulp(name, dtype):
 def test_edges(name, dtype):
     info = np.finfo(dtype)
     x = np.array(
-        [0, -0.0, info.smallest_subnormal, -info.smallest_subnormal, info.tiny, info.max, -info.max, np.inf, -np.inf]
-        + [np.nan, 1, -1, 88.72, 88.73, -87.4, -103.9, -104.1, 709.7, 709.8, -745.1, -745.2, info.eps, 0.5, 2]
+        [
+            0,
+            -0.0,
+            info.smallest_subnormal,
+            -info.smallest_subnormal,
+            info.tiny,
+            info.max,
+            -info.max,
+            np.inf,
+            -np.inf,
+            np.nan,
+            1,
+            -1,
+            88.72,
+            88.73,
+            -87.4,
+            -103.9,
+            -104.1,
+            709.7,
+            709.8,
+            -745.1,
+            -745.2,
+            info.eps,
+            0.5,
+            2,
+        ]
     ).astype(dtype)
     with np.errstate(all="ignore"):
         want = FUNCTIONS[name][1](x.astype(np.longdouble))

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from numba import types
+
 from .._jit import inner, kernel
 from ..simd import (
     lanes,
     load_first,
     offset,
+    pointer,
     pointers,
     sizes,
     splat,
@@ -19,7 +22,6 @@ from ..simd import (
     transpose_block,
 )
 from .matmul import dot, product_storing
-
 
 PANEL = 32  # columns of a panel are a divisor of it: two vectors, 32 with AVX-512 in float32
 WIDE = 96  # columns of a panel of inputs, for weight gradients: a multiple of every tile's rows
@@ -146,40 +148,48 @@ def _sum_rows(out, x, step, panel, width, rows, columns, dtype):
     """out[j] = Σ over rows of x[r, j], where x[r, j] stands as B[k, j] does in a product."""
     j = 0
     while j < columns:
-        total, column, n = splat(dtype(0)), offset(x, j // width * panel + j % width), columns - j
-        for r in range(rows):
-            total = total + load_first(column, r * step, n)
-        store_first(out, j, total, n)
+        column, n, r = offset(x, j // width * panel + j % width), columns - j, 0
+        s = t = u = v = splat(dtype(0))  # four sums: an addition takes four cycles, and can begin every half
+        while r + 4 <= rows:
+            s = s + load_first(column, r * step, n)
+            t = t + load_first(column, (r + 1) * step, n)
+            u = u + load_first(column, (r + 2) * step, n)
+            v = v + load_first(column, (r + 3) * step, n)
+            r += 4
+        while r < rows:
+            s = s + load_first(column, r * step, n)
+            r += 1
+        store_first(out, j, (s + t) + (u + v), n)
         j += lanes(dtype)
 
 
 BY_ITEMS, BY_ROWS, PACKED = range(3)
 
 
-@kernel("dweight x dy fan_in fan_out mode grain step")
+@kernel("dweight x dy fan_in fan_out mode step grain")
 def dense_backward_weight(op, dtype, rows, lo, hi):
     """dweight = x.T @ dy, with dbias = the sum of dy over the batch as its row fan_in.
 
     BY_ITEMS  the rows lo .. hi of dweight
     PACKED    likewise, from x and dy as dense_pack_rows wrote them with widths WIDE and 0 and the capacity `step`;
-              lo is a multiple of WIDE
-    BY_ROWS   all of dweight, summed over the rows lo .. hi of the batch, to the place lo // grain, `step` apart
+              lo .. hi lies in one panel of x
+    BY_ROWS   all of dweight, summed over the rows lo .. hi of the batch, to the place lo // grain[0], `step` apart
 
     Writes dweight (fan_in, fan_out), with dbias (fan_out,) right behind it (BY_ROWS: in any case).
     Reads  x (rows, fan_in), dy (rows, fan_out).
     """
     dweight, x, dy = pointers(op, 0, 3, dtype)
-    fan_in, fan_out, mode, grain, step = sizes(op, 3, 5)
+    fan_in, fan_out, mode, step = sizes(op, 3, 4)
     width = 2 * lanes(dtype)
     if mode == BY_ROWS:
-        dweight = offset(dweight, lo // grain * step)
+        dweight = offset(dweight, lo // pointer(op[7], types.int64)[0] * step)
         x, dy, rows = offset(x, lo * fan_in), offset(dy, lo * fan_out), hi - lo
         lo, hi = 0, fan_in + 1
     n, dw = min(hi, fan_in) - lo, offset(dweight, lo * fan_out)
     a, a_stride, a_step = offset(x, lo), 1, fan_in
     b, b_step, panel, columns = dy, fan_out, width, fan_out
     if mode == PACKED:
-        a, a_step = offset(x, lo * step), WIDE
+        a, a_step = offset(x, lo // WIDE * WIDE * step + lo % WIDE), WIDE
         b_step, panel = width, width * step
     if hi > fan_in:
         _sum_rows(offset(dweight, fan_in * fan_out), b, b_step, panel, width, rows, fan_out, dtype)
@@ -190,14 +200,15 @@ def dense_backward_weight(op, dtype, rows, lo, hi):
     _product(extra, dtype, n, columns, rows, dw, columns, a, a_stride, a_step, b, b_step, panel)
 
 
-@kernel("dweight partial size grain width")
+@kernel("dweight partial size width grain")
 def add_partial(op, dtype, rows, lo, hi):
     """dweight = the sum over tasks of what BY_ROWS wrote, in their order, for the rows lo .. hi of dweight.
 
     Writes dweight (items, width). Reads partial (tasks, size), where size = items · width or more.
     """
     dweight, partial = pointers(op, 0, 2, dtype)
-    size, grain, width = sizes(op, 2, 3)
+    size, width = sizes(op, 2, 2)
+    grain = pointer(op[4], types.int64)[0]
     i, end = lo * width, hi * width
     while i < end:
         total = load_first(partial, i, end - i)

@@ -2,8 +2,8 @@
 
 The loss of a batch is the mean over its rows of (row loss × row weight), so row r's gradient carries the
 factor weight[r] / rows. Sums are in float64: `sums` holds two numbers for each task, the sum of the
-weighted row losses and the weighted count of right answers (0 where that means nothing). `grain` is the
-rows of a task, so that task lo // grain finds its place.
+weighted row losses and the weighted count of right answers (0 where that means nothing). `grain` points to
+the rows of a task, so that task lo // grain finds its place.
 """
 
 from __future__ import annotations
@@ -12,15 +12,14 @@ from numba import types
 
 from .._jit import inner, kernel
 from ..simd import (
-    fma,
     first_lanes,
+    fma,
     lanes,
     load_first,
     offset,
     pointer,
     pointers,
     select,
-    sizes,
     splat,
     stack,
     store_first,
@@ -33,8 +32,10 @@ from .maths import half, one, zero
 
 
 @inner
-def _write_sums(op, sums_field, lo, grain, loss, right):
-    sums = offset(pointer(op[sums_field], types.float64), 2 * (lo // grain))
+def _write_sums(op, lo, loss, right):
+    """Fields 4 and 6 of a loss's record are sums and grain."""
+    task = lo // pointer(op[6], types.int64)[0]
+    sums = offset(pointer(op[4], types.float64), 2 * task)
     sums[0], sums[1] = loss, right
 
 
@@ -89,9 +90,9 @@ def mse_loss(op, dtype, rows, lo, hi):
 
     Writes dy (rows, outputs), sums. Reads y, target (rows, outputs), weight (rows,).
     """
-    outputs, grain = sizes(op, 5, 2)
+    outputs = op[5]
     loss, _ = _elements(_square, op, dtype, lo, hi, 2.0 / (rows * outputs))
-    _write_sums(op, 4, lo, grain, loss / outputs, 0.0)
+    _write_sums(op, lo, loss / outputs, 0.0)
 
 
 @kernel("dy y target weight sums outputs grain")
@@ -101,7 +102,7 @@ def squared_error_loss(op, dtype, rows, lo, hi):
     Writes dy (rows, outputs), sums. Reads y, target (rows, outputs), weight (rows,).
     """
     loss, _ = _elements(_square, op, dtype, lo, hi, 1.0 / rows)
-    _write_sums(op, 4, lo, op[6], 0.5 * loss, 0.0)
+    _write_sums(op, lo, 0.5 * loss, 0.0)
 
 
 @inner
@@ -121,9 +122,9 @@ def binary_cross_entropy_loss(op, dtype, rows, lo, hi):
 
     Writes dy (rows, outputs), sums. Reads y, target (rows, outputs), weight (rows,).
     """
-    outputs, grain = sizes(op, 5, 2)
+    outputs = op[5]
     loss, right = _elements(_logistic, op, dtype, lo, hi, 1.0 / (rows * outputs))
-    _write_sums(op, 4, lo, grain, loss / outputs, right / outputs)
+    _write_sums(op, lo, loss / outputs, right / outputs)
 
 
 @inner
@@ -157,7 +158,7 @@ def cross_entropy_labels_loss(op, dtype, rows, lo, hi):
     Writes dy (rows, outputs), sums. Reads y (rows, outputs), target (rows,): labels 0 .. outputs - 1, weight (rows,).
     """
     dy, y, target, weight = pointers(op, 0, 4, dtype)
-    outputs, grain = sizes(op, 5, 2)
+    outputs = op[5]
     totals, rests = stack(dtype, 16), stack(dtype, 16)
     loss, right = 0.0, 0.0
     for first in range(lo, hi, 16):
@@ -172,7 +173,7 @@ def cross_entropy_labels_loss(op, dtype, rows, lo, hi):
             totals[r - first], rests[r - first] = total, top - z[label]
             right += float(weight[r]) if z[label] == top else 0.0
         loss += _sum_logs(totals, rests, offset(weight, first), last - first, dtype)
-    _write_sums(op, 4, lo, grain, loss, right)
+    _write_sums(op, lo, loss, right)
 
 
 @kernel("dy y target weight sums outputs grain")
@@ -184,7 +185,7 @@ def cross_entropy_probabilities_loss(op, dtype, rows, lo, hi):
     Writes dy (rows, outputs), sums. Reads y, target (rows, outputs), weight (rows,).
     """
     dy, y, target, weight = pointers(op, 0, 4, dtype)
-    outputs, grain = sizes(op, 5, 2)
+    outputs = op[5]
     log_total = stack(dtype, 16)
     loss, right = 0.0, 0.0
     for r in range(lo, hi):
@@ -211,7 +212,7 @@ def cross_entropy_probabilities_loss(op, dtype, rows, lo, hi):
             i += lanes(dtype)
         loss += float(weight[r]) * sum_lanes_double(terms)
         right += float(weight[r]) if z[best] == top else 0.0
-    _write_sums(op, 4, lo, grain, loss, right)
+    _write_sums(op, lo, loss, right)
 
 
 @kernel("totals sums grain")
@@ -222,7 +223,7 @@ def add_sums(op, dtype, rows, lo, hi):
     Reads  sums (tasks, 2).
     """
     totals, sums = pointers(op, 0, 2, types.float64)
-    grain = op[2]
+    grain = pointer(op[2], types.int64)[0]
     loss, right = 0.0, 0.0
     for task in range((rows + grain - 1) // grain):
         loss += sums[2 * task]

@@ -9,7 +9,7 @@ from ..activations import ActivationFunction
 from ..errors import check_bool, check_integer
 from ..initializers import Initializer
 from ..kernels import dense as kernels
-from ..plan import Plan, Shape, Tensor, Weight, op
+from ..plan import Plan, Record, Shape, Tensor, Weight, op
 from .base import Layer, Parameter
 
 # From so many weights on they are packed for the caches before each step: half of an L2 cache, in float32.
@@ -73,17 +73,17 @@ class Dense(Layer):
     def emit(self, plan: Plan, x: Tensor, *weights: Weight) -> Tensor:
         weight, fan_in, fan_out = weights[0], x.size, self.units
         y = plan.tensor((fan_out,))
-        sizes = dict(fan_in=fan_in, fan_out=fan_out)
+        sizes: Record = dict(fan_in=fan_in, fan_out=fan_out)
         flops = 2 * fan_in * fan_out
         relu = self.ends_with is activations.relu
         large = min(fan_in, fan_out) > 1 and fan_in * fan_out >= LARGE_WEIGHTS
 
-        forward = dict(y=y.value, x=x.value, weight=weight.value, bias=weights[1].value if self.bias else 0)
-        ending = dict(**sizes, relu=relu)
+        forward: Record = dict(y=y.value, x=x.value, weight=weight.value, bias=weights[1].value if self.bias else 0)
+        ending: Record = dict(**sizes, relu=relu)
         few = None
         if large:
             packed = plan.fixed(-(-fan_out // kernels.PANEL) * kernels.PANEL * fan_in)
-            record = dict(packed=packed, x=weight.value, features=fan_out, width=0, capacity=fan_in)
+            record: Record = dict(packed=packed, x=weight.value, features=fan_out, width=0, capacity=fan_in)
             plan.prepare(kernels.dense_pack_rows, 8 * fan_in * fan_out, fan_in, **record)
             few = op(kernels.dense_forward, flops, **forward, **ending, packed=0)
             forward["weight"] = packed
@@ -96,11 +96,9 @@ class Dense(Layer):
             record = dict(packed=transposed, weight=weight.value)
             plan.prepare(kernels.dense_pack_transposed, 8 * fan_in * fan_out, panels, **record, **sizes)
         mask = plan.take_relu(x)
-        plan.backward(
-            kernels.dense_backward_input, flops, dx=x.grad, dy=y.grad, packed=transposed, y=mask, **sizes
-        )
+        plan.backward(kernels.dense_backward_input, flops, dx=x.grad, dy=y.grad, packed=transposed, y=mask, **sizes)
 
-        gradient = dict(x=x.value, dy=y.grad)
+        gradient: Record = dict(x=x.value, dy=y.grad)
         if large:
             gradient = {
                 name: plan.packed_rows(kernels.dense_pack_rows, place, size, width)

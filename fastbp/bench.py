@@ -24,6 +24,8 @@ from typing import Any
 
 import numpy as np
 
+from .files import replacing
+
 CHECKED_STEPS = 16
 
 
@@ -35,7 +37,7 @@ class Spec:
     activation  of the hidden layers; the last layer is linear
     loss        "mse" or "cross_entropy"
     batch       rows in a step
-    steps       steps in an epoch: so many that Python's part of the epoch does not count
+    steps       steps in an epoch: so many that Python's part of the epoch does not count, and CHECKED_STEPS or more
     rate        learning rate
     """
 
@@ -60,7 +62,7 @@ NETWORKS = {
     "mnist": Spec((784, 128, 10), "relu", "cross_entropy", 64, steps=200),
     "wide": Spec((784, 512, 512, 10), "relu", "cross_entropy", 128, steps=20),
     # Adam's first step moves each of a unit's 2048 weights by the whole rate: 1e-3 is too far.
-    "big": Spec((1024, 2048, 2048, 10), "relu", "cross_entropy", 256, steps=8, rate=1e-4),
+    "big": Spec((1024, 2048, 2048, 10), "relu", "cross_entropy", 256, steps=16, rate=1e-4),
 }
 
 
@@ -266,8 +268,7 @@ def contestant(name: str, network: str, seconds: float) -> None:
     spec = NETWORKS[network]
     X, y = make_data(spec, spec.rows)
     train = CONTESTANTS[name][1](spec, X, y)
-    checked = min(CHECKED_STEPS, spec.steps)
-    loss = train(checked)
+    loss = train(CHECKED_STEPS)
     train(spec.steps)
     begin = time.perf_counter()
     train(spec.steps)
@@ -371,7 +372,7 @@ def table(results: dict[str, dict[str, Any]]) -> str:
 
 
 def losses(results: dict[str, dict[str, Any]]) -> str:
-    """The losses after CHECKED_STEPS steps (or an epoch, if that is shorter), as a Markdown table."""
+    """The losses after CHECKED_STEPS steps as a Markdown table."""
     names = list(next(iter(results.values())))
     lines = [f"| loss of step {CHECKED_STEPS} | {' | '.join(names)} |", f"|---|{'---:|' * len(names)}"]
     for network, result in results.items():
@@ -400,7 +401,8 @@ def plot(results: dict[str, dict[str, Any]], path: str) -> None:
     axes.set_ylabel("time of a training step / fastbp's")
     if peers:
         axes.legend(ncols=2, frameon=False, fontsize="small")
-    figure.savefig(path, dpi=120)
+    with replacing(path) as file:
+        figure.savefig(file, format=Path(path).suffix.lower().removeprefix(".") or "png", dpi=120)
 
 
 def machine() -> dict[str, Any]:
@@ -431,6 +433,48 @@ def run(networks: list[str], rounds: int, seconds: float, say: Callable[[str], N
         ratio = best_ratio(results[network])
         say(f"{network}: " + ("no peer" if ratio is None else f"{ratio[0]} takes {ratio[1]:.1f} times as long"))
     return {"machine": machine(), "rounds": rounds, "results": results}
+
+
+# --- the command --------------------------------------------------------------------------------------
+
+
+class BenchError(ValueError):
+    """The comparison can't be done as it was asked for; the message is one line."""
+
+
+def add_command(commands: Any) -> None:
+    """Add `fastbp bench` to the command line."""
+    about = "Time one training step beside the peers that are installed, and save the figures and a picture."
+    bench = commands.add_parser("bench", help="compare with PyTorch, JAX and scikit-learn", description=about)
+    bench.set_defaults(run=_command)
+    names = ",".join(NETWORKS)
+    bench.add_argument("--networks", metavar="NAMES", default=names, help=f"some of {names} (default: all)")
+    bench.add_argument("--rounds", metavar="N", type=int, default=5, help="turns of each; medians count (default: 5)")
+    bench.add_argument("--seconds", metavar="S", type=float, default=0.3, help="of a turn, about (default: 0.3)")
+    bench.add_argument("--json", metavar="FILE", default="fastbp-bench.json", help="default: fastbp-bench.json")
+    bench.add_argument("--plot", metavar="FILE", default="fastbp-bench.png", help="default: fastbp-bench.png")
+
+
+def _command(args: Any) -> int:
+    networks = [name.strip() for name in args.networks.split(",")]
+    for name in networks:
+        if name not in NETWORKS:
+            raise BenchError(f"--networks must be some of {', '.join(NETWORKS)}, got {name!r}")
+    if args.rounds < 1:
+        raise BenchError(f"--rounds must be at least 1, got {args.rounds}")
+    if not 0 < args.seconds < 3600:
+        raise BenchError(f"--seconds must be greater than 0, got {args.seconds}")
+    found = run(networks, args.rounds, args.seconds, lambda line: print(line, file=sys.stderr, flush=True))
+    results = found["results"]
+    print("Microseconds for one training step, " + ", ".join(f"{k} {v}" for k, v in found["machine"].items()))
+    print(f"\n{table(results)}\n\n{losses(results)}\n")
+    with replacing(args.json) as file:
+        file.write(json.dumps(found, indent=1).encode())
+    print(f"figures  {args.json}")
+    if _is_here("matplotlib"):
+        plot(results, args.plot)
+        print(f"picture  {args.plot}")
+    return 0
 
 
 if __name__ == "__main__":

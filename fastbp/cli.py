@@ -1,4 +1,4 @@
-"""The command line: fastbp train, predict and info."""
+"""The command line: fastbp train, predict, info and bench."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from typing import Any, NoReturn
 
 import numpy as np
 
-from . import __version__, _jit, activations, files, network, tables
+from . import __version__, _jit, activations, bench, files, network, tables
 from .errors import DivergedError, FileFormatError
 from .layers import Dense
 from .network import Network
@@ -108,6 +108,7 @@ def _parser() -> argparse.ArgumentParser:
     _add_predict(commands)
     info = commands.add_parser("info", help="show versions, processor, threads and cache", allow_abbrev=False)
     info.set_defaults(run=_info)
+    bench.add_command(commands)
     return parser
 
 
@@ -142,7 +143,7 @@ def _add_learning(group: Any) -> None:
     add("--batch-size", metavar="ROWS", type=_count, default=BATCH_SIZE, help=f"default: {BATCH_SIZE}")
     add("--optimizer", choices=tuple(RATES), default="adam", help="default: adam")
     rates = ", ".join(f"{rate:g} for {name}" for name, rate in RATES.items())
-    add("--learning-rate", metavar="RATE", type=_rate, help=f"at first; it falls to 1 %% (default: {rates})")
+    add("--learning-rate", metavar="RATE", type=_rate, help=f"default: {rates}")
     add("--momentum", metavar="M", type=_fraction, help=f"for sgd (default: {MOMENTUM:g})")
     add("--seed", metavar="N", type=_seed, default=0, help="decides all that is random (default: 0)")
     add("--dtype", choices=("float32", "float64"), default="float32", help="default: float32")
@@ -496,7 +497,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         return FAILED
     except DivergedError as error:
         return _fail(error, FAILED)
-    except (CommandError, tables.TableError, FileFormatError) as error:
+    except (CommandError, bench.BenchError, tables.TableError, FileFormatError) as error:
         return _fail(error)
     except OSError as error:
         return _fail(f"{error.filename}: {error.strerror}" if error.filename else error)

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import numpy as np
+from numba import njit
+
+import fastbp as fb
 
 from . import reference
 from .networks import NETWORKS, build, make_data
@@ -30,3 +33,34 @@ class Prediction:
     def time_predict(self, network, rows):
         for x in self.calls:
             self.net.predict(x)
+
+
+@njit
+def _predict_rows(h, X, out):
+    for i in range(len(X)):
+        fb.jit.predict(h, X[i], out[i])
+
+
+class OneRow:
+    """Predict 1000 rows one by one through a handle: from Python, and inside @njit."""
+
+    params = ("tiny", "digits", "mnist")
+    param_names = ("network",)
+
+    def setup(self, network):
+        spec = NETWORKS[network]
+        self.X, _ = make_data(spec, 1000)
+        self.net = build(spec)
+        self.handle = self.net.handle()
+        self.out = np.empty((1000, spec.sizes[-1]), np.float32)
+        _predict_rows(self.handle, self.X, self.out)
+        np.testing.assert_allclose(self.out, self.net.predict(self.X), rtol=1e-5, atol=1e-6)
+        self.rows, self.outs = list(self.X), list(self.out)
+        fb.jit.predict(self.handle, self.rows[0], self.outs[0])
+
+    def time_from_python(self, network):
+        for x, out in zip(self.rows, self.outs, strict=True):
+            fb.jit.predict(self.handle, x, out)
+
+    def time_in_njit(self, network):
+        _predict_rows(self.handle, self.X, self.out)

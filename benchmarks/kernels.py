@@ -1,4 +1,4 @@
-"""Matrix products by themselves, as a layer's forward pass does them."""
+"""Kernels by themselves: matrix products as a layer's forward pass does them, and elementwise functions."""
 
 from __future__ import annotations
 
@@ -75,6 +75,23 @@ class MatrixProduct:
 
     def time_product(self, size: str, threads: int) -> None:
         self.product.run()
+
+
+class Elementwise:
+    """An activation's forward pass over 64 rows of 1024, float32."""
+
+    params = ("sigmoid", "tanh", "softmax")
+    param_names = ("activation",)
+
+    def setup(self, activation: str) -> None:
+        self.net = fb.Network([fb.Activation(activation)], (1024,), loss="mse", seed=0)
+        self.x = np.random.default_rng(0).standard_normal((64, 1024), np.float32)
+        total = self.net.forward(self.x).sum(axis=1)
+        if activation == "softmax":
+            np.testing.assert_allclose(total, 1, rtol=1e-5)
+
+    def time_forward(self, activation: str) -> None:
+        self.net.forward(self.x)
 
 
 def compare(rounds: int = 7) -> None:

@@ -281,13 +281,24 @@ def contestant(name: str, network: str, seconds: float) -> None:
     for _ in sys.stdin:
         begin = time.perf_counter()
         train(steps)
-        print(json.dumps({"seconds": (time.perf_counter() - begin) / steps}), flush=True)
+        print(json.dumps({"seconds": (time.perf_counter() - begin) / steps, "peak": _peak_memory()}), flush=True)
+
+
+def _peak_memory() -> float:
+    """The most memory that this process has had, in MB; 0 where that can't be asked (Windows)."""
+    try:
+        import resource
+    except ImportError:
+        return 0.0
+    unit = 1 if sys.platform == "darwin" else 1024
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 1e6
 
 
 class _Process:
     def __init__(self, name: str, network: str, seconds: float):
         self.name, self.error = name, ""
         self.times: list[float] = []
+        self.peak = 0.0
         command = [sys.executable, "-m", "fastbp.bench", name, network, str(seconds)]
         self._errors = tempfile.TemporaryFile("w+")  # noqa: SIM115 (closed by close)
         self._process = subprocess.Popen(
@@ -316,6 +327,7 @@ class _Process:
         answer = self._answer()
         if answer is not None:
             self.times.append(answer["seconds"])
+            self.peak = answer["peak"]
 
     def close(self) -> None:
         for stream in (self._process.stdin, self._process.stdout, self._errors):
@@ -343,7 +355,9 @@ def compare(network: str, names: list[str], rounds: int, seconds: float) -> dict
     for process in processes:
         process.close()
     return {
-        p.name: {"error": p.error} if p.error else {"seconds": statistics.median(p.times), "loss": p.loss}
+        p.name: {"error": p.error}
+        if p.error
+        else {"seconds": statistics.median(p.times), "loss": p.loss, "peak_mb": p.peak}
         for p in processes
     }
 
@@ -367,6 +381,16 @@ def table(results: dict[str, dict[str, Any]]) -> str:
         cells = [f"{result[n]['seconds'] * 1e6:,.1f}" if "seconds" in result[n] else "failed" for n in names]
         best = best_ratio(result)
         cells.append("" if best is None else f"{best[1]:.1f} ({best[0]})")
+        lines.append(f"| {network} | {' | '.join(cells)} |")
+    return "\n".join(lines)
+
+
+def memory(results: dict[str, dict[str, Any]]) -> str:
+    """The peak memory of the whole process, imports and data included, in MB, as a Markdown table."""
+    names = list(next(iter(results.values())))
+    lines = [f"| peak memory, MB | {' | '.join(names)} |", f"|---|{'---:|' * len(names)}"]
+    for network, result in results.items():
+        cells = [f"{result[n]['peak_mb']:,.0f}" if "peak_mb" in result[n] else "" for n in names]
         lines.append(f"| {network} | {' | '.join(cells)} |")
     return "\n".join(lines)
 
@@ -467,7 +491,7 @@ def _command(args: Any) -> int:
     found = run(networks, args.rounds, args.seconds, lambda line: print(line, file=sys.stderr, flush=True))
     results = found["results"]
     print("Microseconds for one training step, " + ", ".join(f"{k} {v}" for k, v in found["machine"].items()))
-    print(f"\n{table(results)}\n\n{losses(results)}\n")
+    print(f"\n{table(results)}\n\n{losses(results)}\n\n{memory(results)}\n")
     with replacing(args.json) as file:
         file.write(json.dumps(found, indent=1).encode())
     print(f"figures  {args.json}")

@@ -303,3 +303,12 @@ def test_a_network_without_parameters():
     assert net.num_params == 0 and np.allclose(net.predict(X), np.tanh(1))
     net.fit(X, X, verbose=False)
     assert net.input_gradient(X, np.tanh(X)).max() < 1e-7
+
+
+def test_memory_does_not_grow_with_epochs(digits):
+    resource = pytest.importorskip("resource", reason="no resource usage on this platform")
+    net, X, y = digits
+    net.fit(X, y, epochs=50, validation_split=0.1, verbose=False)
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    net.fit(X, y, epochs=1000, validation_split=0.1, verbose=False)
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 2000  # kB

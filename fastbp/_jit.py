@@ -25,6 +25,9 @@ from numba.core import caching
 
 from .simd import kernel_signature
 
+if numba.config.DISABLE_JIT:
+    raise ImportError("fastbp is compiled by Numba, which is switched off: unset NUMBA_DISABLE_JIT")
+
 # Numba puts the fastmath flags on vector arithmetic too. Only contraction to fma is allowed: `reassoc` would undo the
 # range reductions of kernels/maths.py and the fixed order of sums, and sums are vectors by hand anyway.
 OPTIONS: dict[str, Any] = dict(nogil=True, error_model="numpy", fastmath={"contract"})
@@ -335,6 +338,18 @@ def _first_importable() -> str:
     return "workqueue"
 
 
+_forked_from_openmp = False
+
+
+def _after_fork() -> None:
+    """In a forked child, GNU's OpenMP ends the process at the first parallel loop: work there on one thread."""
+    global _forked_from_openmp
+    _forked_from_openmp = _layer == "omp"
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork)
+
 _warned = False
 
 
@@ -351,6 +366,8 @@ def num_threads() -> int:
                 RuntimeWarning,
                 stacklevel=2,
             )
+        return 1
+    if _forked_from_openmp:
         return 1
     return _threads if _threads is not None else numba.get_num_threads()
 

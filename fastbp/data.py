@@ -13,6 +13,7 @@ from .plan import Shape, Workspace, is_native
 
 _CHECKED_AT_ONCE = 1 << 20  # elements
 _STAGED_AT_ONCE = 1 << 22  # bytes, of converted rows
+_CHUNK_FLOPS = 1e10
 
 
 def _as_numbers(name: str, value: Any) -> np.ndarray:
@@ -67,13 +68,13 @@ class Targets(NamedTuple):
     kind: str
 
 
-def check_targets(y: Any, rows: int, outputs: int, loss: Loss, dtype: np.dtype, name: str = "y") -> Targets:
-    """y for a loss and a number of outputs, converted to `dtype`.
+def check_targets(y: Any, rows: int, output_shape: Shape, loss: Loss, dtype: np.dtype, name: str = "y") -> Targets:
+    """y for a loss and the shape of a row's outputs: a copy of `dtype`, as kernels trust what was checked.
 
     Raises TypeError if it holds no numbers, ValueError for another shape, labels or probabilities out of range,
     or a value that is not finite.
     """
-    array = _as_numbers(name, y)
+    array, outputs = _as_numbers(name, y), int(np.prod(output_shape))
     if array.ndim == 0 or len(array) != rows:
         got = "a single number" if array.ndim == 0 else str(len(array))
         raise ValueError(f"{name} must have as many rows as X, which has {rows}, got {got}")
@@ -87,10 +88,10 @@ def check_targets(y: Any, rows: int, outputs: int, loss: Loss, dtype: np.dtype, 
                 f"{name} must hold labels 0 to {outputs - 1} (the network has {outputs} outputs),"
                 f" got {labels[row, 0]} in row {row}"
             )
-        return Targets(np.ascontiguousarray(labels, dtype), "labels")
+        return Targets(np.array(labels, dtype, order="C"), "labels")
     kind = "probabilities" if "labels" in loss.kernels else "values"
-    if array.shape == (rows,) and outputs == 1:
-        array = array.reshape(rows, 1)
+    if (array.shape == (rows,) and outputs == 1) or array.shape == (rows, *output_shape):
+        array = array.reshape(rows, outputs)
     if array.shape != (rows, outputs):
         also = " or labels of shape (rows,)" if kind == "probabilities" else " or (rows,)" if outputs == 1 else ""
         raise ValueError(f"{name} must have shape (rows, {outputs}){also}, got {array.shape}")
@@ -98,7 +99,7 @@ def check_targets(y: Any, rows: int, outputs: int, loss: Loss, dtype: np.dtype, 
         raise ValueError(
             f"{name} must be within 0 to 1 for {loss.name}, got values from {array.min():g} to {array.max():g}"
         )
-    return Targets(np.ascontiguousarray(array, dtype), kind)
+    return Targets(np.array(array, dtype, order="C"), kind)
 
 
 def check_weights(sample_weight: Any, rows: int, dtype: np.dtype, name: str = "sample_weight") -> np.ndarray | None:
@@ -115,7 +116,7 @@ def check_weights(sample_weight: Any, rows: int, dtype: np.dtype, name: str = "s
     if (array < 0).any():
         row = int(np.argmax(array < 0))
         raise ValueError(f"{name} must be 0 or more, got {array[row]} in row {row}")
-    return np.ascontiguousarray(array, dtype)
+    return np.array(array, dtype)
 
 
 def weigh_classes(class_weight: Any, targets: Targets, outputs: int, weights: np.ndarray | None) -> np.ndarray | None:
@@ -142,7 +143,9 @@ def weigh_classes(class_weight: Any, targets: Targets, outputs: int, weights: np
         raise TypeError(
             f"class_weight must be a mapping from label to weight, 'balanced' or None, got {class_weight!r}"
         )
-    by_class = table[labels].astype(targets.values.dtype)
+    with np.errstate(over="ignore"):
+        by_class = table[labels].astype(targets.values.dtype)
+    _check_finite("class_weight", by_class, by_class.dtype)
     return by_class if weights is None else weights * by_class
 
 
@@ -173,8 +176,8 @@ class Feed:
         if last is None:
             last = -(-self.rows // batch_size)
         if is_native(self.x):
-            workspace.bind(self.x, self.y, self.weight, order, out)
-            return workspace.run(program, self.kind, self.rows, batch_size, first, last)
+            with workspace.bound(self.x, self.y, self.weight, order, out):
+                return self._run_chunks(workspace, program, batch_size, first, last)
         row_bytes = max(1, self.x[0].size * workspace.dtype.itemsize)
         step = max(1, _STAGED_AT_ONCE // (row_bytes * batch_size))
         for begin in range(first, last, step):
@@ -185,8 +188,18 @@ class Feed:
                 rows = order[rows]
             x = np.ascontiguousarray(self.x[rows], workspace.dtype)
             y = None if self.y is None else self.y[rows]
-            workspace.bind(x, y, None if self.weight is None else self.weight[rows], None, piece)
-            done = workspace.run(program, self.kind, len(x), batch_size, 0, end - begin)
+            with workspace.bound(x, y, None if self.weight is None else self.weight[rows], None, piece):
+                done = workspace.run(program, self.kind, len(x), batch_size, 0, end - begin)
             if done < end - begin:
                 return begin + done
+        return last
+
+    def _run_chunks(self, workspace: Workspace, program: str, batch_size: int, first: int, last: int) -> int:
+        """Run the batches in compiled calls of some 0.1 s, so that Ctrl-C is heard between them."""
+        step = max(1, int(_CHUNK_FLOPS / (workspace.plan.flops * batch_size)))
+        for begin in range(first, last, step):
+            end = min(begin + step, last)
+            done = workspace.run(program, self.kind, self.rows, batch_size, begin, end)
+            if done < end:
+                return done
         return last

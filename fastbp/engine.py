@@ -6,7 +6,7 @@ A program is two tables of int64. A row of `ops` is a kernel's address and then 
     EXTENT  how many items there are; ROWS_OF_BATCH stands for the rows in the batch
     GRAIN   items in a task; for rows, the least number of them
     FIRST, LAST  the ops of the group: each task runs all of them on its own items, one after the other
-    WORK    floating-point operations of the whole group, per row of the batch where PER_ROW is 1
+    WORK, ROW_WORK  floating-point operations of the whole group: so many, and so many more for each row of the batch
 
 Which tasks there are depends on shapes alone, and no two tasks write to the same place. So every sum has
 one fixed order, and the bits don't depend on the number of threads.
@@ -21,7 +21,7 @@ from numba import njit, prange, types
 from ._jit import OPTIONS, entry_point, inner
 from .simd import call, flush_subnormals, offset, pointer, restore_subnormals
 
-EXTENT, GRAIN, FIRST, LAST, WORK, PER_ROW = range(6)
+EXTENT, GRAIN, FIRST, LAST, WORK, ROW_WORK = range(6)
 GROUP_WIDTH = 6
 OP_WIDTH = 24
 ROWS_OF_BATCH = -1
@@ -56,7 +56,7 @@ def _rows_in_task(rows, least, work):
 def _cut(groups, g, rows, inputs):
     """(items, items in a task, work) of a group, for a batch of `rows` rows."""
     extent, grain = groups[g, EXTENT], groups[g, GRAIN]
-    work = groups[g, WORK] * rows if groups[g, PER_ROW] else groups[g, WORK]
+    work = groups[g, WORK] + groups[g, ROW_WORK] * rows
     if extent == ROWS_OF_BATCH:
         extent = rows
         grain = inputs[ROWS_IN_TASK] = _rows_in_task(rows, grain, work)

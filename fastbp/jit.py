@@ -41,10 +41,19 @@ class Handle(NamedTuple):
     features: int
     outputs: int
 
+    def __reduce__(self):
+        raise TypeError("a handle can't be copied or pickled, as it holds addresses: make another with net.handle()")
+
+    def __copy__(self):
+        return self.__reduce__()
+
+    def __deepcopy__(self, memo):
+        return self.__reduce__()
+
 
 def make_handle(workspace: Workspace, outputs: int) -> Handle:
-    """The handle of a workspace, which it keeps alive."""
-    groups, ops, _ = workspace.program("predict", "")
+    """The handle of a workspace, whose arrays it keeps alive."""
+    groups, ops, _ = workspace.program("predict", "", workspace.capacity)
     workspace.bind(np.zeros((1, workspace.plan.x.size), workspace.dtype))
     arenas = workspace.arenas
     return Handle(
@@ -83,7 +92,7 @@ def predict(h, x, out):
     (outputs,), C-contiguous, of the network's dtype: it is written.
     Raises ValueError if the sizes don't fit, numba.TypingError for other types.
     """
-    rows = x.size // h.features
+    rows = 1 if x.ndim == 1 else x.shape[0]
     if rows * h.features != x.size or out.size != rows * h.outputs:
         raise ValueError("x must have shape (rows, inputs) and out (rows, outputs) of the network")
     inputs = h.inputs

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import threading
 from collections.abc import Sequence
 from dataclasses import fields
 from typing import Any
@@ -17,7 +18,7 @@ from .errors import DivergedError, FileFormatError, check_bool, check_integer, c
 from .initializers import Initializer
 from .jit import Handle, make_handle
 from .kernels.updates import RATE, STEP
-from .layers import LAYERS, Layer
+from .layers import LAYERS, Activation, Layer
 from .losses import Loss
 from .optimizers import Optimizer
 from .plan import BATCH_LOSS, LOSS_SUM, RIGHT_SUM, Buffer, Plan, Shape, Tensor, Weight, Workspace
@@ -47,7 +48,10 @@ class BoundLayer:
         raise AttributeError(f"{self.name} has no {name!r}; its parameters are {', '.join(self.weights) or 'none'}")
 
     def __setattr__(self, name: str, value: Any) -> None:
-        if name in self.__dict__.get("weights", ()):
+        weights = self.__dict__.get("weights", {})
+        if name in weights:
+            if value is weights[name]:  # layer.weight *= 2 has written into it, and then assigns it
+                return
             raise AttributeError(f"write into it: net.layers[i].{name}[...] = values")
         super().__setattr__(name, value)
 
@@ -80,6 +84,16 @@ def _check_dtype(dtype: Any) -> np.dtype:
     raise ValueError(f"dtype must be {' or '.join(repr(str(known)) for known in DTYPES)}, got {dtype!r}")
 
 
+def _check_constants(optimizer: Optimizer, dtype: np.dtype) -> None:
+    """Raise ValueError for a hyperparameter that becomes 0 or infinite in `dtype`."""
+    for field in fields(optimizer):
+        value = float(getattr(optimizer, field.name))
+        with np.errstate(over="ignore", under="ignore"):
+            rounded = float(dtype.type(value))
+        if (rounded == 0) != (value == 0) or not np.isfinite(rounded):
+            raise ValueError(f"optimizer: {field.name} must be a number that {dtype} has, got {value!r}")
+
+
 class Network:
     """A feed-forward network, its loss and its optimizer.
 
@@ -96,6 +110,7 @@ class Network:
     """
 
     _INITIAL, _SHUFFLE = 0, 1  # streams of random numbers
+    _lock: threading.RLock  # of the workspace: one computation at a time, from whichever Python thread
 
     def __init__(
         self,
@@ -111,6 +126,7 @@ class Network:
         self.dtype = _check_dtype(dtype)
         self.loss = losses.get(loss)
         self.optimizer = optimizers.get(optimizer)
+        _check_constants(self.optimizer, self.dtype)
         if seed is None:
             seed = int(np.random.SeedSequence().generate_state(1)[0])
         self.seed = check_integer("seed", seed, low=0)
@@ -126,7 +142,8 @@ class Network:
         self.stop_training = False
         self._space: Workspace | None = None
         self._kept: dict[str, np.ndarray] | None = None
-        self._chunk = 1
+        self._lock = threading.RLock()
+        self._chunk = (0, 1)  # batches in a compiled call of fit, for a size of batch
 
     def _bind_layers(self, layers: Sequence[Layer]) -> list[BoundLayer]:
         if isinstance(layers, Layer) or not isinstance(layers, Sequence):
@@ -169,12 +186,14 @@ class Network:
 
     def _emitters(self) -> list[BoundLayer]:
         """The layers as they run: the loss takes over a last activation that is its own inverse link."""
-        last = self.layers[-1]
-        if self.loss.link is None or last.layer.ends_with is not self.loss.link:
+        linear = Activation("linear")
+        end = max((i + 1 for i, bound in enumerate(self.layers) if bound.layer != linear), default=0)
+        last = self.layers[end - 1]
+        if end == 0 or self.loss.link is None or last.layer.ends_with is not self.loss.link:
             return self.layers
         bare = BoundLayer(last.layer.without_activation(), last.name, last.input_shape)
         bare._places = last._places
-        return [*self.layers[:-1], bare]
+        return [*self.layers[: end - 1], bare]
 
     def _generator(self, stream: int, number: int) -> np.random.Generator:
         """Random numbers that depend on the seed, what they are for, and a number, and on nothing before."""
@@ -184,8 +203,17 @@ class Network:
 
     @property
     def params(self) -> np.ndarray:
-        """All parameters (num_params,), live: writing into it changes the network."""
+        """All parameters (num_params,), live: writing into it changes the network, and so does assigning to it."""
         return self._params
+
+    @params.setter
+    def params(self, values: Any) -> None:
+        if values is self._params:  # net.params *= 2 has written into it, and then assigns it
+            return
+        array = np.asarray(values)
+        if array.shape != self._params.shape:
+            raise ValueError(f"params must have shape {self._params.shape}, got {array.shape}")
+        self._params[:] = array
 
     @property
     def grads(self) -> np.ndarray:
@@ -272,6 +300,7 @@ class Network:
         shuffle, verbose = check_bool("shuffle", shuffle), check_bool("verbose", verbose)
         callbacks = training.check_callbacks(callbacks)
         feed = self._feed(X, y, sample_weight, class_weight)
+        batch_size = min(batch_size, feed.rows)
         validation = None
         if validation_data is not None:
             if split:
@@ -289,12 +318,13 @@ class Network:
         Shapes and errors as in fit. Raises DivergedError if the loss is NaN or infinite: nothing has changed then.
         """
         feed = self._feed(X, y, sample_weight)
-        workspace = self._workspace(feed.rows)
-        done = feed.run(workspace, "train", feed.rows)
-        loss = float(workspace.totals[BATCH_LOSS])
-        if not done:
-            raise DivergedError(f"the loss became {loss} in step {self.steps_trained + 1}; no step was done")
-        return loss
+        with self._lock:
+            workspace = self._workspace(feed.rows)
+            done = feed.run(workspace, "train", feed.rows)
+            loss = float(workspace.totals[BATCH_LOSS])
+            if not done:
+                raise DivergedError(f"the loss became {loss} in step {self.steps_trained + 1}; no step was done")
+            return loss
 
     def value_and_grad(self, X: Any, y: Any, sample_weight: Any = None) -> tuple[float, np.ndarray]:
         """The loss over all rows of X, and its gradient (num_params,), a copy laid out as params.
@@ -302,15 +332,17 @@ class Network:
         Shapes and errors as in fit; nothing is updated.
         """
         feed = self._feed(X, y, sample_weight)
-        workspace = self._workspace(feed.rows)
-        feed.run(workspace, "gradient", feed.rows)
-        return float(workspace.totals[BATCH_LOSS]), self._grads.copy()
+        with self._lock:
+            workspace = self._workspace(feed.rows)
+            feed.run(workspace, "gradient", feed.rows)
+            return float(workspace.totals[BATCH_LOSS]), self._grads.copy()
 
     def input_gradient(self, X: Any, y: Any) -> np.ndarray:
         """∂loss/∂X, shaped like X, of the network's dtype. Shapes and errors as in fit."""
         feed = self._feed(X, y)
         out = np.empty(feed.x.shape, self.dtype)
-        feed.run(self._workspace(feed.rows), "input_gradient", feed.rows, out=out)
+        with self._lock:
+            feed.run(self._workspace(feed.rows), "input_gradient", feed.rows, out=out)
         return out
 
     # --- inference ---
@@ -324,7 +356,8 @@ class Network:
         Shapes and errors as in fit.
         """
         batch_size = check_integer("batch_size", batch_size, low=1)
-        return training.evaluate(self, self._feed(X, y, sample_weight), batch_size)
+        feed = self._feed(X, y, sample_weight)
+        return training.evaluate(self, feed, min(batch_size, feed.rows))
 
     def forward(self, X: Any, batch_size: int = EVALUATION_BATCH) -> np.ndarray:
         """The raw outputs of the last layer (rows, outputs): logits, where the loss is from logits."""
@@ -342,9 +375,11 @@ class Network:
         batch_size = check_integer("batch_size", batch_size, low=1)
         x = check_inputs(X, self.input_shape, self.dtype)
         out = np.empty((len(x), *self.output_shape), self.dtype)
-        workspace = self._workspace(min(batch_size, len(x)))
-        workspace.totals[BATCH_LOSS] = 0.0
-        Feed(x).run(workspace, program, batch_size, out=out)
+        batch_size = min(batch_size, len(x))
+        with self._lock:
+            workspace = self._workspace(batch_size)
+            workspace.totals[BATCH_LOSS] = 0.0  # whatever it was, the engine shall go on
+            Feed(x).run(workspace, program, batch_size, out=out)
         return out
 
     def handle(self, rows: int = 1) -> Handle:
@@ -398,7 +433,9 @@ class Network:
         )
         for name, target in net._arrays().items():
             source = arrays[name]
-            if source.shape != target.shape or source.dtype != target.dtype or not np.isfinite(source).all():
+            if not np.isfinite(source).all():
+                raise ValueError(f"{name} must be finite")
+            if source.shape != target.shape or source.dtype != target.dtype:
                 raise ValueError(
                     f"{name} must be {target.dtype} of shape {target.shape}, got {source.dtype} {source.shape}"
                 )
@@ -407,13 +444,13 @@ class Network:
         return net
 
     def __reduce__(self):
-        return Network._restored, (self._header(), {name: a.copy() for name, a in self._arrays().items()})
+        return type(self)._restored, (self._header(), {name: a.copy() for name, a in self._arrays().items()})
 
     # --- the inside, shared with training ---
 
     def _feed(self, X: Any, y: Any, sample_weight: Any = None, class_weight: Any = None, *, prefix: str = "") -> Feed:
         x = check_inputs(X, self.input_shape, self.dtype, prefix + "X")
-        targets = check_targets(y, len(x), self._outputs, self.loss, self.dtype, prefix + "y")
+        targets = check_targets(y, len(x), self.output_shape, self.loss, self.dtype, prefix + "y")
         weights = check_weights(sample_weight, len(x), self.dtype, prefix + "sample_weight")
         return Feed(x, targets, weigh_classes(class_weight, targets, self._outputs, weights))
 

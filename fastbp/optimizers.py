@@ -33,6 +33,11 @@ class Optimizer:
 
     learning_rate: float
 
+    def _store(self, **checked: float | bool) -> None:
+        """Put the checked values, as Python's own types, in place of what was given."""
+        for name, value in checked.items():
+            object.__setattr__(self, name, value)
+
     @property
     def begin(self) -> Kernel:
         return kernels.count_step
@@ -71,10 +76,13 @@ class SGD(Optimizer):
     weight_decay: float = 0.0
 
     def __post_init__(self) -> None:
-        _check_rate(self.learning_rate)
-        _check_fraction("momentum", self.momentum)
-        check_number("weight_decay", self.weight_decay, low=0)
-        if check_bool("nesterov", self.nesterov) and self.momentum == 0:
+        self._store(
+            learning_rate=_check_rate(self.learning_rate),
+            momentum=_check_fraction("momentum", self.momentum),
+            nesterov=check_bool("nesterov", self.nesterov),
+            weight_decay=check_number("weight_decay", self.weight_decay, low=0),
+        )
+        if self.nesterov and self.momentum == 0:
             raise ValueError("nesterov must be False unless momentum is greater than 0, got True with momentum 0")
 
     @property
@@ -113,10 +121,12 @@ class Adam(Optimizer):
     epsilon: float = 1e-8
 
     def __post_init__(self) -> None:
-        _check_rate(self.learning_rate)
-        _check_fraction("beta1", self.beta1)
-        _check_fraction("beta2", self.beta2)
-        check_number("epsilon", self.epsilon, low=0, open_low=True)
+        self._store(
+            learning_rate=_check_rate(self.learning_rate),
+            beta1=_check_fraction("beta1", self.beta1),
+            beta2=_check_fraction("beta2", self.beta2),
+            epsilon=check_number("epsilon", self.epsilon, low=0, open_low=True),
+        )
 
     @property
     def begin(self) -> Kernel:

@@ -6,6 +6,7 @@ Workspace has memory for batches of up to `capacity` rows, and its programs have
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
@@ -76,7 +77,7 @@ Record = dict[str, Buffer | int]  # an op's fields by name
 
 
 class Op(NamedTuple):
-    """An instruction: a kernel and its record. `flops` is what it costs a row."""
+    """An instruction: a kernel and its record. `flops` is what it costs: a row, if it works on rows."""
 
     kernel: Kernel
     record: tuple[Buffer | int, ...]
@@ -90,7 +91,7 @@ class Group(NamedTuple):
     extent: int
     grain: int
     flops: int
-    per_row: bool
+    row_flops: int
 
 
 class Block(NamedTuple):
@@ -113,7 +114,7 @@ class Block(NamedTuple):
 INPUTS = {"start": engine.START, "order": 2, "out": 3, "x": 4, "y": 8, "weight": 12}
 INPUTS_SIZE = 16
 TOTALS_SIZE = 4  # of `totals`, before the sums of each task
-BATCH_LOSS, LOSS_SUM, RIGHT_SUM = range(3)
+BATCH_LOSS, LOSS_SUM, RIGHT_SUM = engine.LOSS, 1, 2  # in `totals`
 
 
 def op(kernel: Kernel, flops: float, **record: Buffer | int) -> Op:
@@ -154,6 +155,7 @@ class Plan:
         self._prediction = self.buffer(self.output.size)
 
         most = max((block.items * block.width for block in self._blocks), default=0)
+        self.flops = max(1, sum(o.flops for o in self._forward + self._backward))  # of a row
         self._least_rows = max(rows for weights, rows in LEAST_ROWS.items() if most >= weights)
         self._partials = {block: self._partial(block) for block in range(len(self._blocks)) if self._is_small(block)}
 
@@ -209,7 +211,7 @@ class Plan:
     def prepare(self, kernel: Kernel, flops: float, items: int, **record: Buffer | int) -> None:
         """Add an op that a step runs before its backward pass, on `items` of its own: weights in another layout."""
         added = op(kernel, flops, **record)
-        self._prepare.append(Group((added,), items, -(-items // PREPARE_TASKS), added.flops, False))
+        self._prepare.append(Group((added,), items, -(-items // PREPARE_TASKS), added.flops, 0))
 
     def packed_rows(self, kernel: Kernel, x: Buffer, size: int, width: int) -> Buffer:
         """Where an op `kernel` of the backward pass packs x (rows, size) to, in panels of `width` columns (or 32)."""
@@ -312,11 +314,11 @@ class Plan:
         if number in self._partials:
             size = self._partial_size(block)
             record: Record = dict(dweight=Buffer("grads", block.at), partial=self._partials[number], size=size)
-            add = op(add_partial, 0, **record, width=block.width, grain=self._grain)
+            add = op(add_partial, 8 * block.items * block.width, **record, width=block.width, grain=self._grain)
             grain = max(1, UPDATE_SIZE // block.width)
-            return Group((add, *then), block.items, grain, ELEMENTWISE * block.items * block.width, False)
+            return Group((add, *then), block.items, grain, add.flops + sum(o.flops for o in then), 0)
         grain = max((g for g in WEIGHT_GRAINS if g * WEIGHT_TASKS <= block.items), default=WEIGHT_GRAINS[0])
-        return Group((self._gradient_op(number), *then), block.items, grain, block.flops, True)
+        return Group((self._gradient_op(number), *then), block.items, grain, sum(o.flops for o in then), block.flops)
 
     def _load(self, source: str, y: Buffer, features: int) -> Op:
         at = {name: Buffer("inputs", INPUTS[name]) for name in (source, "order", "start")}
@@ -351,10 +353,10 @@ class Plan:
         )
 
     def _rows(self, ops: Sequence[Op]) -> Group:
-        return Group(tuple(ops), engine.ROWS_OF_BATCH, self._least_rows, sum(o.flops for o in ops), True)
+        return Group(tuple(ops), engine.ROWS_OF_BATCH, self._least_rows, 0, sum(o.flops for o in ops))
 
     def _serial(self, only: Op) -> Group:
-        return Group((only,), 1, 1, 1, False)
+        return Group((only,), 1, 1, 1, 0)
 
     def _update(self, number: int) -> Op:
         """The optimizer's op for a block."""
@@ -362,7 +364,7 @@ class Plan:
         state = {name: Buffer("state", i * self._num_params + block.at) for i, name in enumerate(self._optimizer.state)}
         return op(
             self._optimizer.update,
-            10 * block.items * block.width,
+            ELEMENTWISE * block.items * block.width,
             w=Buffer("params", block.at),
             **state,
             dw=Buffer("grads", block.at),
@@ -408,8 +410,17 @@ class Workspace:
         self.totals = np.zeros(plan.arena_size("totals", self.capacity))
         work = _aligned(plan.arena_size("work", self.capacity), dtype)
         self.arenas = {**arenas, "work": work, "totals": self.totals, "inputs": self.inputs}
-        self._programs: dict[tuple[str, str], tuple[np.ndarray, np.ndarray, int]] = {}
-        self._bound: dict[str, Any] = {}
+        self._programs: dict[tuple[str, str, bool], tuple[np.ndarray, np.ndarray, int]] = {}
+        self._bound: tuple = ()
+
+    @contextlib.contextmanager
+    def bound(self, *arrays: np.ndarray | None) -> Iterator[None]:
+        """bind(*arrays) inside; then they are let go."""
+        self.bind(*arrays)  # type: ignore[arg-type]
+        try:
+            yield
+        finally:
+            self._bound = ()
 
     def bind(
         self,
@@ -433,7 +444,7 @@ class Workspace:
             self.inputs[INPUTS["weight"] + data.ROW_STRIDE] = 0
         self.inputs[INPUTS["order"]] = 0 if order is None else order.ctypes.data
         self.inputs[INPUTS["out"]] = 0 if out is None else out.ctypes.data
-        self._bound = {"x": x, "y": y, "weight": weight, "order": order, "out": out}  # keeps them alive
+        self._bound = (x, y, weight, order, out)  # keeps them alive
 
     def _describe(self, name: str, array: np.ndarray) -> None:
         vectors = _vectors(array)
@@ -447,7 +458,7 @@ class Workspace:
 
         Returns the number of the first batch that was not run: `last`, or less if its loss was not finite.
         """
-        groups, ops, update = self.program(name, target)
+        groups, ops, update = self.program(name, target, min(rows, batch_size))
         if last is None:
             last = -(-rows // batch_size)
         threads = num_threads()
@@ -457,11 +468,11 @@ class Workspace:
         with thread_limit(threads):
             return engine.run_batches(*args)
 
-    def program(self, name: str, target: str) -> tuple[np.ndarray, np.ndarray, int]:
-        """A program bound to this memory: its groups, its ops, and the first group of its update."""
-        key = (name, target)
+    def program(self, name: str, target: str, rows: int) -> tuple[np.ndarray, np.ndarray, int]:
+        """A program for batches of `rows` rows in this memory: its groups, its ops, the first group of its update."""
+        key = (name, target, rows <= FEW_ROWS)
         if key not in self._programs:
-            self._programs[key] = self._link(*self.plan.program(name, target, self.capacity <= FEW_ROWS))
+            self._programs[key] = self._link(*self.plan.program(*key))
         return self._programs[key]
 
     def _link(self, program: list[Group], update: int) -> tuple[np.ndarray, np.ndarray, int]:
@@ -471,7 +482,7 @@ class Workspace:
         first = 0
         for row, group in zip(groups, program, strict=True):
             last = first + len(group.ops)
-            row[:] = group.extent, group.grain, first, last, group.flops, group.per_row
+            row[:] = group.extent, group.grain, first, last, group.flops, group.row_flops
             first = last
         for row, o in zip(table, ops, strict=True):
             row[0] = o.kernel.address(self.dtype)

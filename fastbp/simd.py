@@ -1,7 +1,7 @@
 """Vectors, register tiles, pointers and calls by address as values inside @njit code.
 
-This is the one file that writes LLVM IR. All arithmetic here is IEEE, without fastmath: a fixed order of
-operations gives fixed bits, wherever the compiler puts them.
+This is the one file that writes LLVM IR. Arithmetic is IEEE's but for contraction: a product and
+a sum may become one fma. The order of operations is fixed, and so are their bits, wherever the compiler puts them.
 
 A Vector fills one register of the CPU that is compiled for (`lanes`). A Tile is rows × vectors of them:
 the accumulators of a matrix product, which LLVM keeps in registers because nothing takes their address.

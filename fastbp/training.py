@@ -78,7 +78,7 @@ def check_callbacks(callbacks: Any) -> tuple[Any, ...]:
     except TypeError:
         raise TypeError(f"callbacks must be a sequence of callbacks, got {callbacks!r}") from None
     for callback in callbacks:
-        if not callable(getattr(callback, "on_epoch_end", None)):
+        if isinstance(callback, type) or not callable(getattr(callback, "on_epoch_end", None)):
             raise TypeError(f"callbacks must have a method on_epoch_end(net, epoch, logs), got {callback!r}")
     return callbacks
 
@@ -128,7 +128,7 @@ def train(
     history = History()
     begin = time.perf_counter()
     progress = _Progress(verbose, epochs, feed.rows)
-    net.stop_training = False
+    stopping, net.stop_training = net.stop_training, False
     try:
         for epoch in range(epochs):
             logs = _train_epoch(net, feed, epoch, batch_size, shuffle, progress)
@@ -150,6 +150,7 @@ def train(
             )
     finally:
         progress.close()
+        net.stop_training |= stopping  # of a fit that this one was called in
         history.seconds = time.perf_counter() - begin
     return history
 
@@ -157,12 +158,19 @@ def train(
 def _train_epoch(
     net: Network, feed: Feed, epoch: int, batch_size: int, shuffle: bool, progress: _Progress
 ) -> dict[str, float]:
-    workspace = net._workspace(min(batch_size, feed.rows))
+    with net._lock:
+        return _train_epoch_alone(net, feed, epoch, batch_size, shuffle, progress)
+
+
+def _train_epoch_alone(
+    net: Network, feed: Feed, epoch: int, batch_size: int, shuffle: bool, progress: _Progress
+) -> dict[str, float]:
+    workspace = net._workspace(batch_size)
     order = net._generator(net._SHUFFLE, net.epochs_trained).permutation(feed.rows) if shuffle else None
     net._keep()
     batches = -(-feed.rows // batch_size)
     net._clear_totals()
-    done, chunk = 0, net._chunk
+    done, chunk = 0, net._chunk[1] if net._chunk[0] == batch_size else 1
     while done < batches:
         last = min(done + chunk, batches)
         start = time.perf_counter()
@@ -177,10 +185,10 @@ def _train_epoch(
         ran = last - done
         chunk = max(1, min(int(ran * CHUNK_SECONDS / max(seconds, 1e-9)), 4 * ran))
         done = last
-    net._chunk = chunk
-    if not np.isfinite(net.params).all():
+    net._chunk = batch_size, chunk
+    if not all(np.isfinite(array).all() for array in net._arrays().values()):
         net._restore()
-        raise DivergedError(_diverged("the parameters became infinite or NaN", epoch, batches - 1, net))
+        raise DivergedError(_diverged("parameters or optimizer state became infinite or NaN", epoch, batches - 1, net))
     net.epochs_trained += 1
     return net._read_totals(feed.rows)
 
@@ -194,10 +202,12 @@ def _diverged(what: str, epoch: int, step: int, net: Network) -> str:
 
 def evaluate(net: Network, feed: Feed, batch_size: int = EVALUATION_BATCH) -> dict[str, float]:
     """The loss, and the accuracy for classification, over a feed; the arguments have been checked."""
-    workspace = net._workspace(min(batch_size, feed.rows))
-    net._clear_totals()
-    batches, done = -(-feed.rows // batch_size), 0
-    while done < batches:
-        reached = feed.run(workspace, "evaluate", batch_size, first=done)
-        done = reached + (reached < batches)  # the engine stops at a loss that is not finite: go on behind it
-    return net._read_totals(feed.rows)
+    batch_size = min(batch_size, feed.rows)
+    with net._lock:
+        workspace = net._workspace(batch_size)
+        net._clear_totals()
+        batches, done = -(-feed.rows // batch_size), 0
+        while done < batches:
+            reached = feed.run(workspace, "evaluate", batch_size, first=done)
+            done = reached + (reached < batches)  # the engine stops at a loss that is not finite: go on behind it
+        return net._read_totals(feed.rows)

@@ -99,7 +99,7 @@ def softmax_backward(dy, y):
     return dx
 
 
-# The losses return (dy, Σ weight · row loss, Σ weight · right answers), for lo .. hi = all rows.
+# The losses return (dy, Σ weight · row loss, Σ right answers), for lo .. hi = all rows.
 
 
 def mse_loss(y, target, weight):
@@ -119,14 +119,14 @@ def binary_cross_entropy_loss(y, target, weight):
     row = -(target * np.log(p) + (1 - target) * np.log1p(-p)).mean(axis=1)
     dy = (p - target) * weight[:, None] / y.size
     right = ((y > 0) == (target > 0.5)).mean(axis=1)
-    return dy, (weight * row).sum(), (weight * right).sum()
+    return dy, (weight * row).sum(), right.sum()
 
 
 def cross_entropy_probabilities_loss(y, target, weight):
     p = softmax_forward(y)
     row = -(target * np.log(p)).sum(axis=1)
     dy = (p * target.sum(axis=1, keepdims=True) - target) * weight[:, None] / len(y)
-    return dy, (weight * row).sum(), weight[y.argmax(axis=1) == target.argmax(axis=1)].sum()
+    return dy, (weight * row).sum(), (y.argmax(axis=1) == target.argmax(axis=1)).sum()
 
 
 def cross_entropy_labels_loss(y, target, weight):

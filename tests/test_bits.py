@@ -1,6 +1,7 @@
 """The same seed gives the same bits: on any number of threads, twice, and with any of the engine's loops."""
 
 import importlib.metadata
+import os
 
 import numpy as np
 import pytest
@@ -109,6 +110,32 @@ assert sum("one thread" in str(w.message) for w in caught) == 1, [str(w.message)
     assert result.returncode == 0, result.stderr
     *digests, used = result.stdout.split()
     assert used == "1" and digests == run(2)[0]
+
+
+@pytest.mark.parametrize("layer", ["tbb", "omp"])
+def test_training_after_fork(layer):
+    """A child of a process that has trained trains as well: with OpenMP, on one thread."""
+    code = """
+import multiprocessing, numpy as np, fastbp as fb
+from fastbp import _jit
+def train():
+    net = fb.Network([fb.Dense(300, "tanh"), fb.Dense(1)], (300,), loss="mse", seed=0)
+    X = np.random.default_rng(0).standard_normal((512, 300))
+    net.fit(X, X[:, 0], batch_size=256, verbose=False)
+    return net.params.tobytes()
+if _jit.threading_layer() == LAYER:
+    want = train()
+    with multiprocessing.get_context("fork").Pool(2) as pool:
+        assert all(result == want for result in pool.map(train_again, range(2)))
+print(_jit.threading_layer())
+"""
+    if not hasattr(os, "fork"):
+        pytest.skip("no fork on this platform")
+    code = code.replace("if _jit", "def train_again(i): return train()\nif _jit").replace("LAYER", repr(layer))
+    result = run_python(code, NUMBA_NUM_THREADS="2", NUMBA_THREADING_LAYER=layer)
+    if "No threading layer could be loaded" in result.stderr:
+        pytest.skip(f"{layer} is not installed")
+    assert result.returncode == 0, result.stderr
 
 
 def test_tbb_is_loaded_where_it_is_installed():

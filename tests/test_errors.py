@@ -83,6 +83,8 @@ FIT = [
     (dict(class_weight={1: -1.0}), ValueError, r"class_weight\[1\] must be a finite number at least 0, got -1.0"),
     (dict(class_weight="even"), TypeError, "class_weight must be a mapping .*, got 'even'"),
     (dict(callbacks=[3]), TypeError, r"callbacks must have a method on_epoch_end\(net, epoch, logs\), got 3"),
+    (dict(callbacks=[fb.StopAtLoss]), TypeError, r"callbacks must have a method on_epoch_end"),
+    (dict(class_weight={1: 1e39}), ValueError, "class_weight must be finite numbers within .*float32"),
     (dict(callbacks=3), TypeError, "callbacks must be a sequence of callbacks, got 3"),
     (dict(verbose=2), TypeError, "verbose must be True or False, got 2"),
 ]
@@ -154,6 +156,7 @@ NETWORK = [
     (dict(loss=None), TypeError, "loss must be one of .*, got None"),
     (dict(optimizer="adm"), ValueError, "optimizer must be one of 'adam', 'sgd', got 'adm'"),
     (dict(optimizer=0.1), TypeError, r"optimizer must be an optimizer such as Adam\(1e-3\), or a name, got 0.1"),
+    (dict(optimizer=fb.Adam(epsilon=1e-50)), ValueError, "epsilon must be a number that float32 has, got 1e-50"),
     (dict(dtype="float16"), ValueError, "dtype must be 'float32' or 'float64', got 'float16'"),
     (dict(dtype="double precision"), ValueError, "dtype must be 'float32' or 'float64'"),
     (dict(seed=-1), ValueError, "seed must be at least 0, got -1"),

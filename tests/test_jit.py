@@ -1,5 +1,8 @@
 """Networks inside @njit code: the same predictions, no allocation, clear errors."""
 
+import copy
+import pickle
+
 import numpy as np
 import pytest
 from numba import njit
@@ -57,6 +60,11 @@ def test_errors():
     ):
         with pytest.raises(TypingError, match=what):
             fb.jit.predict(h, bad_x, bad_out)
+    for copying in (copy.copy, copy.deepcopy, pickle.dumps):
+        with pytest.raises(TypeError, match="a handle can't be copied or pickled"):
+            copying(h)
+    with pytest.raises(ValueError, match="x must have shape"):
+        fb.jit.predict(h, np.ones((1, 10), np.float32), np.empty((2, 3), np.float32))
     with pytest.raises(ValueError, match="rows must be at least 1, got 0"):
         make().handle(rows=0)
 

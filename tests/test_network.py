@@ -2,6 +2,8 @@
 
 import copy
 import pickle
+import weakref
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -143,6 +145,13 @@ def test_params_and_layer_views_are_live(digits):
     assert np.shares_memory(net.layers[0].weight, net.params)
     net.params[:] = 0
     assert (net.layers[1].weight == 0).all() and (net.forward(X) == 0).all()
+    net.params += 1
+    net.layers[0].weight *= 0
+    net.layers[1].weight *= 0
+    assert (net.layers[0].weight == 0).all() and (net.layers[1].bias == 1).all()
+    net.params = np.zeros(net.num_params)
+    with pytest.raises(ValueError, match=r"params must have shape \(131,\), got \(3,\)"):
+        net.params = [1, 2, 3]
     net.layers[1].bias[:] = [1, 2, 3]
     assert (net.forward(X) == [1, 2, 3]).all()
     with pytest.raises(AttributeError, match="write into it"):
@@ -157,6 +166,12 @@ def test_value_and_grad_changes_nothing_and_returns_a_copy(digits):
     _, gradient = net.value_and_grad(X, y)
     assert (net.params == before).all() and net.steps_trained == 0
     assert (gradient == net.grads).all() and not np.shares_memory(gradient, net.grads)
+
+
+def test_weights_do_not_count_in_the_accuracy(digits):
+    net, X, y = digits
+    plain, weighted = net.evaluate(X, y), net.evaluate(X, y, sample_weight=np.full(200, 2.0))
+    assert weighted["accuracy"] == plain["accuracy"] and weighted["loss"] == pytest.approx(2 * plain["loss"])
 
 
 def test_sample_weight_is_a_factor_of_the_rows_loss(digits):
@@ -312,3 +327,85 @@ def test_memory_does_not_grow_with_epochs(digits):
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     net.fit(X, y, epochs=1000, validation_split=0.1, verbose=False)
     assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 2000  # kB
+
+
+def test_threads_may_share_a_network(digits):
+    """Calls of several Python threads on one network take turns."""
+    net, X, y = digits
+    big = np.tile(X, (50, 1))
+    want = [net.predict(big), net.predict(X), net.value_and_grad(X, y)[1]]
+    calls = [lambda: net.predict(big), lambda: net.predict(X), lambda: net.value_and_grad(X, y)[1]]
+    with ThreadPoolExecutor(6) as pool:
+        results = list(pool.map(lambda i: calls[i % 3](), range(300)))
+    for i, result in enumerate(results):
+        assert (result == want[i % 3]).all()
+
+
+def test_what_the_user_changes_later_is_not_read():
+    """Labels are checked once: those that a callback changes must not be used as indices."""
+    X, y = np.ones((50, 3), np.float32), np.zeros(50, np.float32)
+    net = fb.Network([fb.Dense(2)], (3,), loss="cross_entropy", seed=0)
+
+    class Spoil:
+        def on_epoch_end(self, net, epoch, logs):
+            y[:] = 1e9
+
+    history = net.fit(X, y, epochs=3, callbacks=[Spoil()], verbose=False)
+    assert np.isfinite(history.history["loss"]).all()
+
+
+def test_arrays_are_let_go(digits):
+    net, X, y = digits
+    data = X.copy()
+    net.fit(data, y, verbose=False)
+    gone = weakref.ref(data)
+    del data
+    assert gone() is None
+
+
+def test_optimizer_state_that_overflows_is_divergence():
+    net = fb.Network([fb.Dense(1)], (4,), loss="mse", seed=0)
+    with pytest.raises(fb.DivergedError, match="parameters or optimizer state"):
+        net.fit([[1e5] * 4], [1e16], verbose=False)
+    assert copy.deepcopy(net).steps_trained == 0
+
+
+def test_a_fit_inside_a_callback_does_not_undo_a_stop(digits):
+    net, X, y = digits
+
+    class Stop:
+        def on_epoch_end(self, net, epoch, logs):
+            net.stop_training = True
+
+    class Nested:
+        def on_epoch_end(self, net, epoch, logs):
+            net.fit(X, y, verbose=False)
+
+    assert len(net.fit(X, y, epochs=5, callbacks=[Stop(), Nested()], verbose=False).epoch) == 1
+
+
+def test_numpy_numbers_as_hyperparameters(tmp_path):
+    optimizer = fb.SGD(np.float32(0.5), momentum=np.float64(0.5), nesterov=np.bool_(True))
+    net = fb.Network([fb.Dense(np.int64(2))], (np.int32(3),), loss="mse", optimizer=optimizer, seed=np.uint8(1))
+    net.save(tmp_path / "net.npz")
+    assert fb.load(tmp_path / "net.npz").optimizer == fb.SGD(0.5, momentum=0.5, nesterov=True)
+
+
+def test_a_softmax_before_a_linear_end_is_not_applied_twice():
+    X = np.random.default_rng(0).standard_normal((5, 4))
+    plain = fb.Network([fb.Dense(3)], (4,), loss="cross_entropy", seed=0)
+    ended = fb.Network([fb.Dense(3, "softmax"), fb.Activation("linear")], (4,), loss="cross_entropy", seed=0)
+    assert (ended.forward(X) == plain.forward(X)).all() and (ended.predict(X) == plain.predict(X)).all()
+
+
+def test_targets_shaped_like_the_outputs():
+    net = fb.Network([fb.Activation("tanh")], (2, 3), loss="mse", seed=0)
+    X = np.random.default_rng(0).standard_normal((7, 2, 3))
+    assert net.predict(X).shape == (7, 2, 3) and net.evaluate(X, np.tanh(X))["loss"] < 1e-12
+
+
+def test_a_long_call_is_cut_so_that_ctrl_c_is_heard(digits, monkeypatch):
+    net, X, y = digits
+    want, loss = net.predict(X, batch_size=16), net.evaluate(X, y, batch_size=16)["loss"]
+    monkeypatch.setattr("fastbp.data._CHUNK_FLOPS", 1)
+    assert (net.predict(X, batch_size=16) == want).all() and net.evaluate(X, y, batch_size=16)["loss"] == loss

@@ -5,7 +5,7 @@ import operator
 import numpy as np
 import pytest
 from numba import njit, types
-from support import DTYPES, Guarded, seed_of
+from support import DTYPES, Guarded, run_python, seed_of
 
 import fastbp as fb
 from fastbp import simd
@@ -238,5 +238,25 @@ def test_subnormals_are_flushed_only_inside():
     assert tiny[0] / 2 > 0
 
 
-def test_width_is_the_cpus():
-    assert simd.vector_bytes() in (16, 32, 64) and simd.tile_rows() in (4, 6, 12)
+@pytest.mark.skipif(not simd._is_x86(), reason="names of x86 CPUs")
+@pytest.mark.parametrize(("cpu", "width", "rows"), [("skylake-avx512", 64, 12), ("haswell", 32, 6), ("generic", 16, 4)])
+def test_width_is_the_cpus(cpu, width, rows):
+    code = "from fastbp import simd; print(simd.vector_bytes(), simd.tile_rows())"
+    result = run_python(code, NUMBA_CPU_NAME=cpu)
+    assert result.stdout.split() == [str(width), str(rows)], result.stderr
+
+
+@pytest.mark.skipif(not simd._is_x86(), reason="names of x86 CPUs")
+@pytest.mark.parametrize("cpu", ["haswell", "generic"])
+def test_gradients_with_narrower_vectors(cpu):
+    """A network with layers of each kind, on this CPU but with the vectors of an older one."""
+    code = """
+import numpy as np, fastbp as fb
+net = fb.Network([fb.Dense(400, "relu"), fb.Dense(350, "tanh"), fb.Dense(1)], (5,), loss="mse", seed=0, dtype="float64")
+X = np.random.default_rng(0).standard_normal((70, 5))
+loss, gradient = net.value_and_grad(X, X[:, 0])
+print(loss, np.abs(gradient).sum(), gradient @ gradient)
+"""
+    want = run_python(code).stdout.split()
+    got = run_python(code, NUMBA_CPU_NAME=cpu).stdout.split()
+    np.testing.assert_allclose(np.array(got, float), np.array(want, float), rtol=1e-11)

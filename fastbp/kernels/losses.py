@@ -2,7 +2,7 @@
 
 The loss of a batch is the mean over its rows of (row loss × row weight), so row r's gradient carries the
 factor weight[r] / rows. Sums are in float64: `sums` holds two numbers for each task, the sum of the
-weighted row losses and the weighted count of right answers (0 where that means nothing). `grain` points to
+weighted row losses and the count of right answers (0 where that means nothing). `grain` points to
 the rows of a task, so that task lo // grain finds its place.
 """
 
@@ -41,7 +41,7 @@ def _write_sums(op, lo, loss, right):
 
 @inner
 def _elements(f, op, dtype, lo, hi, factor):
-    """A loss that is a sum over elements, f(y, t) -> (loss, ∂loss/∂y, right): (Σ weighted loss, Σ weighted right).
+    """A loss that is a sum over elements, f(y, t) -> (loss, ∂loss/∂y, right): (Σ weighted loss, Σ right).
 
     Writes dy = ∂loss/∂y · weight · factor. One output: vectors run over rows; more: over each row's outputs.
     """
@@ -56,7 +56,7 @@ def _elements(f, op, dtype, lo, hi, factor):
             value, slope, agree = f(load_first(y, i, n), load_first(target, i, n))
             store_first(dy, i, slope * (w * scale), n)
             loss += sum_lanes_double(value * w)
-            right += sum_lanes_double(agree * w)
+            right += sum_lanes_double(select(first_lanes(agree, n), agree, zero(agree)))
             i += lanes(dtype)
         return loss, right
     for r in range(lo, hi):
@@ -74,7 +74,7 @@ def _elements(f, op, dtype, lo, hi, factor):
             agreed = agreed + select(inside, agree, zero(z))
             i += lanes(dtype)
         loss += float(w) * sum_lanes_double(total)
-        right += float(w) * sum_lanes_double(agreed)
+        right += sum_lanes_double(agreed)
     return loss, right
 
 
@@ -171,7 +171,7 @@ def cross_entropy_labels_loss(op, dtype, rows, lo, hi):
             _scaled_softmax(d, total, scale, outputs, dtype)
             d[label] -= scale
             totals[r - first], rests[r - first] = total, top - z[label]
-            right += float(weight[r]) if z[label] == top else 0.0
+            right += 1.0 if z[label] == top else 0.0
         loss += _sum_logs(totals, rests, offset(weight, first), last - first, dtype)
     _write_sums(op, lo, loss, right)
 
@@ -211,7 +211,7 @@ def cross_entropy_probabilities_loss(op, dtype, rows, lo, hi):
             store_first(d, i, load_first(d, i, outputs - i) - splat(scale) * p, outputs - i)
             i += lanes(dtype)
         loss += float(weight[r]) * sum_lanes_double(terms)
-        right += float(weight[r]) if z[best] == top else 0.0
+        right += 1.0 if z[best] == top else 0.0
     _write_sums(op, lo, loss, right)
 
 

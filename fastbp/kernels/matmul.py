@@ -67,6 +67,13 @@ def product_storing(finish):
         """
         width = 2 * lanes(dtype)
         j = 0
+        if rows == 1 and panel_step == width:  # reads B once, in order: long pieces of its rows, eight sums at a time
+            while j + 4 * width <= columns:
+                bj, n = offset(b, j), 4 * width
+                rows_of_tiles(
+                    extra, tile(dtype, SMALL, 8), False, 0, 1, c, c_stride, a, a_stride, a_step, bj, b_step, depth, n, j
+                )
+                j += n
         while j + width <= columns:
             bj = offset(b, j // width * panel_step)
             panel(extra, dtype, 2, False, rows, c, c_stride, a, a_stride, a_step, bj, b_step, depth, width, j)

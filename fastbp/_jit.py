@@ -176,7 +176,7 @@ def _tell_once() -> None:
     global _told
     if not _told:
         _told = True
-        kept = "once: later runs load them" if cache_folder() else "nothing is kept: the cache is off"
+        kept = "kept for later runs" if cache_folder() else "not kept: there is no cache"
         print(f"fastbp: compiling kernels for this machine ({kept}) ...", file=sys.stderr, flush=True)
 
 

@@ -240,6 +240,8 @@ def _train(args: argparse.Namespace) -> int:
     score = _test_score(net, preparation, *parts.test)
     _say("trained", f"{epochs} in {seconds:.2f} s{', then interrupted' if interrupted else ''}")
     _say(*score)
+    if not history.epoch:
+        return INTERRUPTED  # nothing was learnt: a model that was there stays
     if model is not None:
         net.save(model, extra={"preparation": asdict(preparation)})
         _say("model", str(model))

@@ -23,7 +23,8 @@ def _as_numbers(name: str, value: Any) -> np.ndarray:
         raise ValueError(f"{name} must be an array of numbers with rows of one length: {error}") from None
     if array.dtype.kind not in "biuf":
         what = "sparse matrix" if hasattr(value, "toarray") else f"{type(value).__name__} of dtype {array.dtype}"
-        raise TypeError(f"{name} must hold numbers, got a {what}")
+        hint = "; np.unique(y, return_inverse=True)[1] gives labels" if name == "y" and array.dtype.kind in "US" else ""
+        raise TypeError(f"{name} must hold numbers, got a {what}{hint}")
     return array
 
 
@@ -54,7 +55,8 @@ def check_inputs(X: Any, input_shape: Shape, dtype: np.dtype, name: str = "X") -
     """
     array = _as_numbers(name, X)
     if array.shape[1:] != input_shape or array.ndim == 0:
-        raise ValueError(f"{name} must have shape {_shape_text(input_shape)}, got {array.shape}")
+        hint = "; one row is X[np.newaxis]" if array.shape == input_shape else ""
+        raise ValueError(f"{name} must have shape {_shape_text(input_shape)}, got {array.shape}{hint}")
     if len(array) == 0:
         raise ValueError(f"{name} must have at least 1 row, got 0")
     _check_finite(name, array, dtype)

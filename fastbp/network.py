@@ -288,16 +288,17 @@ class Network:
                 row losses over the number of rows.
             class_weight: factors for the rows of a class: a mapping from label to weight, or "balanced".
             callbacks: objects with on_epoch_end(net, epoch, logs); `net.stop_training = True` there ends training.
-            verbose: whether progress goes to stderr.
+            verbose: whether progress goes to stderr; 0, 1 and 2 are taken as well.
 
-        Returns a History. Ctrl-C ends training with the history so far.
+        Returns a History. Ctrl-C ends training with the history so far; a second one within two seconds is raised.
         Raises TypeError or ValueError, naming the argument, before anything has changed; DivergedError if the
         loss turns NaN or infinite: the network is then as it was before that epoch.
         """
         epochs = check_integer("epochs", epochs, low=1)
         batch_size = check_integer("batch_size", batch_size, low=1)
         split = check_number("validation_split", validation_split, low=0)
-        shuffle, verbose = check_bool("shuffle", shuffle), check_bool("verbose", verbose)
+        shuffle = check_bool("shuffle", shuffle)
+        verbose = check_bool("verbose", bool(verbose) if verbose in (0, 1, 2) else verbose)  # Keras has numbers
         callbacks = training.check_callbacks(callbacks)
         feed = self._feed(X, y, sample_weight, class_weight)
         batch_size = min(batch_size, feed.rows)

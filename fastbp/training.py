@@ -20,6 +20,9 @@ if TYPE_CHECKING:
 # Python hears Ctrl-C and moves the bar this often.
 CHUNK_SECONDS = 0.1
 EVALUATION_BATCH = 256
+# A second Ctrl-C so soon after the first is meant for the program, which may call fit in a loop.
+AGAIN_SECONDS = 2.0
+_interrupted = [-AGAIN_SECONDS]
 
 
 class History:
@@ -45,7 +48,7 @@ class History:
 
     def __repr__(self) -> str:
         last = ", ".join(f"{name} {values[-1]:.4g}" for name, values in self.history.items())
-        return f"<History: {len(self.epoch)} epochs in {self.seconds:.2f} s{': ' if last else ''}{last}>"
+        return f"<History: {len(self.epoch)} epochs in {self.seconds:.3g} s{': ' if last else ''}{last}>"
 
 
 @dataclass(frozen=True)
@@ -143,11 +146,12 @@ def train(
                 history.stopped = "callback"
                 break
     except KeyboardInterrupt:
+        again, _interrupted[:] = time.monotonic() - _interrupted[0] < AGAIN_SECONDS, [time.monotonic()]
+        if again:
+            raise
         history.stopped = "interrupted"
-        if verbose:
-            print(
-                f"fastbp: interrupted after {len(history.epoch)} whole epochs; fit goes on from here", file=sys.stderr
-            )
+        text = f"fastbp: interrupted after {len(history.epoch)} whole epochs; Ctrl-C again ends the program"
+        print(text, file=sys.stderr, flush=True)
     finally:
         progress.close()
         net.stop_training |= stopping  # of a fit that this one was called in

@@ -3,6 +3,14 @@
 import numpy as np
 import pytest
 
+from fastbp import training
+
+
+@pytest.fixture(autouse=True)
+def _no_interrupt_before(monkeypatch):
+    """No test's Ctrl-C is the second one of another's."""
+    monkeypatch.setattr(training, "_interrupted", [-training.AGAIN_SECONDS])
+
 
 @pytest.fixture(autouse=True)
 def _numpy_errors_are_errors():

@@ -86,7 +86,7 @@ FIT = [
     (dict(callbacks=[fb.StopAtLoss]), TypeError, r"callbacks must have a method on_epoch_end"),
     (dict(class_weight={1: 1e39}), ValueError, "class_weight must be finite numbers within .*float32"),
     (dict(callbacks=3), TypeError, "callbacks must be a sequence of callbacks, got 3"),
-    (dict(verbose=2), TypeError, "verbose must be True or False, got 2"),
+    (dict(verbose="no"), TypeError, "verbose must be True or False, got 'no'"),
 ]
 
 

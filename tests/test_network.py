@@ -255,6 +255,8 @@ def test_ctrl_c_ends_training_and_keeps_the_history(digits, capsys):
     assert "interrupted after 4 whole epochs" in capsys.readouterr().err
     net.fit(X, y, epochs=2, verbose=False)
     assert net.epochs_trained == 6
+    with pytest.raises(KeyboardInterrupt):  # soon again: it is meant for the program
+        net.fit(X, y, epochs=10, callbacks=[Interrupt()], verbose=False)
 
 
 def test_plain_lines_when_stderr_is_no_terminal(digits, capsys):

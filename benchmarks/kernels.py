@@ -29,11 +29,11 @@ class _Program:
         if self.packed:
             record = dict(packed=place["panels"], x=place["b"], features=self.n, width=0, capacity=self.k)
             pack = op(dense.dense_pack_rows, 8 * self.n * self.k, **record)
-            groups.append(Group((pack,), self.k, -(-self.k // 32), pack.flops, False))
+            groups.append(Group((pack,), self.k, -(-self.k // 32), pack.flops, 0))
         record = dict(y=place["c"], x=place["a"], weight=place["panels" if self.packed else "b"], bias=0)
         flops = 2 * self.n * self.k
         product = op(dense.dense_forward, flops, **record, fan_in=self.k, fan_out=self.n, relu=0, packed=self.packed)
-        groups.append(Group((product,), engine.ROWS_OF_BATCH, self.grain, flops, True))
+        groups.append(Group((product,), engine.ROWS_OF_BATCH, self.grain, 0, flops))
         return groups, len(groups)
 
 
@@ -103,6 +103,7 @@ def compare(rounds: int = 7) -> None:
 
     def rate(call, flops):
         steps = max(1, int(4e9 / flops))
+        time.sleep(0.3)  # the other's threads still spin for a while
         begin = time.perf_counter()
         for _ in range(steps):
             call()

@@ -35,7 +35,8 @@ SMALL_GRADIENT = 8192
 WEIGHT_TASKS, WEIGHT_GRAINS = 24, (24, 48, WIDE)
 # Prepared weights are cut into at most this many tasks, updates into tasks of about so many parameters.
 PREPARE_TASKS, UPDATE_SIZE = 32, 8192
-FEW_ROWS = 32
+# Batches of so few rows are done before their weights are packed.
+FEW_ROWS = 16
 
 
 class Buffer(NamedTuple):

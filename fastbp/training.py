@@ -190,11 +190,17 @@ def _train_epoch_alone(
         chunk = max(1, min(int(ran * CHUNK_SECONDS / max(seconds, 1e-9)), 4 * ran))
         done = last
     net._chunk = batch_size, chunk
-    if not all(np.isfinite(array).all() for array in net._arrays().values()):
+    if not all(_is_finite(array) for array in net._arrays().values()):
         net._restore()
         raise DivergedError(_diverged("parameters or optimizer state became infinite or NaN", epoch, batches - 1, net))
     net.epochs_trained += 1
     return net._read_totals(feed.rows)
+
+
+def _is_finite(array: np.ndarray) -> bool:
+    """Whether all numbers are; the sum tells so without a temporary array, unless it overflows itself."""
+    with np.errstate(all="ignore"):
+        return bool(np.isfinite(array.sum())) or bool(np.isfinite(array).all())
 
 
 def _diverged(what: str, epoch: int, step: int, net: Network) -> str:

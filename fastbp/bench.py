@@ -385,24 +385,23 @@ def table(results: dict[str, dict[str, Any]]) -> str:
     return "\n".join(lines)
 
 
+def _by_contestant(title: str, results: dict[str, dict[str, Any]], cell: Callable[[dict[str, Any]], str]) -> str:
+    """A Markdown table with a row for each network and a column for each contestant."""
+    names = list(next(iter(results.values())))
+    lines = [f"| {title} | {' | '.join(names)} |", f"|---|{'---:|' * len(names)}"]
+    lines += [f"| {network} | {' | '.join(cell(result[n]) for n in names)} |" for network, result in results.items()]
+    return "\n".join(lines)
+
+
 def memory(results: dict[str, dict[str, Any]]) -> str:
     """The peak memory of the whole process, imports and data included, in MB, as a Markdown table."""
-    names = list(next(iter(results.values())))
-    lines = [f"| peak memory, MB | {' | '.join(names)} |", f"|---|{'---:|' * len(names)}"]
-    for network, result in results.items():
-        cells = [f"{result[n]['peak_mb']:,.0f}" if "peak_mb" in result[n] else "" for n in names]
-        lines.append(f"| {network} | {' | '.join(cells)} |")
-    return "\n".join(lines)
+    return _by_contestant("peak memory, MB", results, lambda e: f"{e['peak_mb']:,.0f}" if "peak_mb" in e else "")
 
 
 def losses(results: dict[str, dict[str, Any]]) -> str:
-    """The losses after CHECKED_STEPS steps as a Markdown table."""
-    names = list(next(iter(results.values())))
-    lines = [f"| loss of step {CHECKED_STEPS} | {' | '.join(names)} |", f"|---|{'---:|' * len(names)}"]
-    for network, result in results.items():
-        cells = [f"{result[n]['loss']:.6f}" if "loss" in result[n] else result[n]["error"] for n in names]
-        lines.append(f"| {network} | {' | '.join(cells)} |")
-    return "\n".join(lines)
+    """The losses after CHECKED_STEPS steps, or why there is none, as a Markdown table."""
+    title = f"loss of step {CHECKED_STEPS}"
+    return _by_contestant(title, results, lambda e: f"{e['loss']:.6f}" if "loss" in e else e["error"])
 
 
 def plot(results: dict[str, dict[str, Any]], path: str) -> None:

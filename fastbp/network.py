@@ -21,7 +21,7 @@ from .kernels.updates import RATE, STEP
 from .layers import LAYERS, Activation, Layer
 from .losses import Loss
 from .optimizers import Optimizer
-from .plan import BATCH_LOSS, LOSS_SUM, RIGHT_SUM, Buffer, Plan, Shape, Tensor, Weight, Workspace
+from .plan import BATCH_LOSS, LOSS_SUM, RIGHT_SUM, Buffer, Plan, Shape, Tensor, Workspace
 from .training import EVALUATION_BATCH, History
 
 
@@ -38,7 +38,7 @@ class BoundLayer:
         self.layer, self.name = layer, name
         self.input_shape, self.output_shape = input_shape, layer.output_shape(input_shape)
         self.weights: dict[str, np.ndarray] = {}
-        self._places: list[Weight] = []
+        self._places: list[Tensor] = []
 
     def __getattr__(self, name: str) -> Any:
         if name.startswith("_") or name == "weights":
@@ -180,7 +180,7 @@ class Network:
             fans = parameter.fan_in, parameter.fan_out
             view[...] = parameter.initializer.draw(self._generator(self._INITIAL, number), parameter.shape, *fans)
             layer.weights[parameter.name] = view
-            layer._places.append(Weight(Buffer("params", at), Buffer("grads", at), parameter.shape))
+            layer._places.append(Tensor(Buffer("params", at), Buffer("grads", at), parameter.shape))
             at += view.size
         self._plan = Plan(self._emitters(), self.input_shape, self.loss, self.optimizer, self.num_params)
 

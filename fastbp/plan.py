@@ -51,19 +51,10 @@ CAPACITY = Buffer("capacity", 0)  # stands for the rows that a workspace has roo
 
 
 class Tensor(NamedTuple):
-    """What flows between layers: a value for each row of the batch, and the loss's gradient with respect to it."""
+    """A value and the gradient of the loss with respect to it.
 
-    value: Buffer
-    grad: Buffer
-    shape: Shape
-
-    @property
-    def size(self) -> int:
-        return int(np.prod(self.shape))
-
-
-class Weight(NamedTuple):
-    """A parameter and its gradient."""
+    What flows between layers has one of `shape` for each row of the batch; a parameter is one of `shape`.
+    """
 
     value: Buffer
     grad: Buffer
@@ -224,7 +215,7 @@ class Plan:
         return packed
 
     def gradient(
-        self, kernel: Kernel, flops: int, first: Weight, items: int, large: bool, **fields: Buffer | int
+        self, kernel: Kernel, flops: int, first: Tensor, items: int, large: bool, **fields: Buffer | int
     ) -> None:
         """Add the op that writes the gradient of `items` rows of parameters, from `first` on.
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from .. import activations
 from ..activations import ActivationFunction
-from ..plan import Plan, Tensor, Weight
+from ..plan import Plan, Tensor
 from .base import Layer
 
 
@@ -32,7 +32,7 @@ class Activation(Layer):
     def without_activation(self) -> Layer:
         return Activation(activations.linear)
 
-    def emit(self, plan: Plan, x: Tensor, *weights: Weight) -> Tensor:
+    def emit(self, plan: Plan, x: Tensor, *weights: Tensor) -> Tensor:
         if self.ends_with.forward is None:
             return x
         y = plan.tensor(x.shape)

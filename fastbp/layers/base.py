@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 from ..activations import ActivationFunction
 from ..initializers import Initializer
-from ..plan import Plan, Shape, Tensor, Weight
+from ..plan import Plan, Shape, Tensor
 
 
 class Parameter(NamedTuple):
@@ -43,6 +43,6 @@ class Layer:
         """The parameters, in the order in which they lie in the flat vector."""
         return ()
 
-    def emit(self, plan: Plan, x: Tensor, *weights: Weight) -> Tensor:
+    def emit(self, plan: Plan, x: Tensor, *weights: Tensor) -> Tensor:
         """Add the layer's ops to a plan; returns its output."""
         raise TypeError(f"{type(self).__name__} must define emit")

@@ -9,7 +9,7 @@ from ..activations import ActivationFunction
 from ..errors import check_bool, check_integer
 from ..initializers import Initializer
 from ..kernels import dense as kernels
-from ..plan import Plan, Record, Shape, Tensor, Weight, op
+from ..plan import Plan, Record, Shape, Tensor, op
 from .base import Layer, Parameter
 
 # From so many weights on they are packed for the caches before each step: half of an L2 cache, in float32.
@@ -70,7 +70,7 @@ class Dense(Layer):
         bias = Parameter("bias", (self.units,), initializers.get("bias_init", self.bias_init), *fans)
         return (weight, bias) if self.bias else (weight,)
 
-    def emit(self, plan: Plan, x: Tensor, *weights: Weight) -> Tensor:
+    def emit(self, plan: Plan, x: Tensor, *weights: Tensor) -> Tensor:
         weight, fan_in, fan_out = weights[0], x.size, self.units
         y = plan.tensor((fan_out,))
         sizes: Record = dict(fan_in=fan_in, fan_out=fan_out)

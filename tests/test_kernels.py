@@ -182,6 +182,11 @@ def check_load_rows(kernel, rng, dtype, rows, n):
                 record = dict(y=y, source=described, order=at, start=start, features=n)
                 run_kernel(kernel, dtype, rows, pieces(rng, rows), **record)
                 assert (y.array == naive.load_rows(x, order, start[0], rows)).all()
+    one = np.array([7], dtype)
+    described = np.array([one.ctypes.data, 0 if dtype == np.float32 else 1, 0, 1], np.int64)
+    y, zero = Guarded(None, dtype, (rows, 1)), np.zeros(1, np.int64)
+    run_kernel(kernel, dtype, rows, pieces(rng, rows), y=y, source=described, order=zero, start=zero, features=1)
+    assert (y.array == 7).all()
 
 
 def check_store_rows(kernel, rng, dtype, rows, n):

@@ -42,7 +42,13 @@ def load_rows(op, dtype, rows, lo, hi):
     order, first = pointer(order_at[0], types.int64), start[0]
     address, kind = source[ADDRESS], source[TYPE]
     row_stride, stride = source[ROW_STRIDE], source[COLUMN_STRIDE]
-    if order_at[0] == 0 and stride == 1 and row_stride == features and kind == type_code(dtype):
+    as_they_stand = order_at[0] == 0 and kind == type_code(dtype)
+    if as_they_stand and features == 1 and row_stride == 0:  # one number for all rows: weights of 1
+        value = pointer(address, dtype)[0]
+        for r in range(lo, hi):
+            y[r] = value
+        return
+    if as_they_stand and stride == 1 and row_stride == features:
         source_rows = offset(pointer(address, dtype), (first + lo) * features)
         _copy_row(offset(y, lo * features), source_rows, 1, (hi - lo) * features, dtype)
         return

@@ -107,10 +107,6 @@ def _vector(t):
     return ir.VectorType(_scalar(t.dtype), t.lanes)
 
 
-def _integers(t):
-    return ir.VectorType(ir.IntType(t.dtype.bitwidth), t.lanes)
-
-
 @register_model(Vector)
 class _VectorModel(models.PrimitiveModel):
     def __init__(self, manager, t):
@@ -505,12 +501,6 @@ def tile(typingctx, dtype, size, vectors):
 def rows_of(typingctx, t):
     """Rows of a tile, a constant."""
     return types.int64(t), lambda context, builder, signature, args: ir.Constant(INT64, t.rows)
-
-
-@intrinsic
-def columns_of(typingctx, t):
-    """Columns of a tile, a constant."""
-    return types.int64(t), lambda context, builder, signature, args: ir.Constant(INT64, t.vectors * t.lanes)
 
 
 @intrinsic

@@ -177,7 +177,7 @@ def test_tile(dtype, size):
         c, a = simd.pointer(p[0], float_type), simd.pointer(p[1], float_type)
         b, y = simd.pointer(p[2], float_type), simd.pointer(p[3], float_type)
         t = simd.tile(float_type, which, 2)
-        stride = simd.columns_of(t) + 3
+        stride = 2 * simd.lanes(float_type) + 3
         for k in range(3):
             t = simd.tile_add_outer_first(t, simd.offset(a, k), 3, simd.offset(b, k * stride), n)
         if ending == 0:
@@ -186,7 +186,7 @@ def test_tile(dtype, size):
             simd.tile_store_relu(simd.tile_add_row(t, y, n), c, stride, n, 1)
         else:
             simd.tile_store_where(t, c, stride, n, y)
-        return simd.rows_of(t), simd.columns_of(t)
+        return simd.rows_of(t)
 
     width = 2 * simd.lanes_of(float_type)
     rng = np.random.default_rng(seed_of(size, str(dtype)))
@@ -194,8 +194,8 @@ def test_tile(dtype, size):
         for ending in range(3):
             a, b = rng.standard_normal((12, 3)).astype(dtype), rng.standard_normal((3, width + 3)).astype(dtype)
             c, y = Guarded(None, dtype, (12, width + 3)), rng.standard_normal((12, width + 3)).astype(dtype)
-            rows, columns = run(np.array([q.ctypes.data for q in (c.array, a, b, y)]), n, ending)
-            assert columns == width and c.intact()
+            rows = run(np.array([q.ctypes.data for q in (c.array, a, b, y)]), n, ending)
+            assert c.intact()
             want = a[:rows].astype(np.float64) @ b[:, :n].astype(np.float64)
             if ending == 1:
                 want = np.maximum(want + y[0, :n], 0)

@@ -13,6 +13,7 @@ import signal
 import sys
 import tempfile
 import threading
+import types as python_types
 import warnings
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -22,6 +23,7 @@ import numba
 import numpy as np
 from numba import njit, types
 from numba.core import caching
+from numba.core.dispatcher import Dispatcher
 
 from .simd import kernel_signature
 
@@ -156,6 +158,11 @@ class _Cache(caching.FunctionCache):
         )
         self.enable()
 
+    def _index_key(self, sig, codegen):
+        # Numba adds a hash of what the function closes over, which differs from process to process for @njit
+        # functions; the folder's and the file's names already say all that the code depends on.
+        return sig, codegen.magic_tuple()
+
     def load_overload(self, sig, target_context):
         overload = super().load_overload(sig, target_context)
         if overload is None:
@@ -200,11 +207,11 @@ def _interrupts_later() -> Iterator[None]:
         previous(*heard[0])
 
 
-def _compile(dispatcher, name: str, signature):
-    """The compiled overload of `signature`, from the cache if it is there."""
+def _compile(dispatcher, name: str | None, signature):
+    """The compiled overload of `signature`, from the cache if it is there; without a name it is not cached."""
     with _interrupts_later(), _lock:
         if signature.args not in dispatcher.overloads:
-            folder = cache_folder()
+            folder = cache_folder() if name else None
             if folder is None:
                 _tell_once()
             else:
@@ -225,8 +232,9 @@ class Kernel:
     lo, hi  the part of the op's items that this call works on
     """
 
-    def __init__(self, function: Callable, fields: str):
-        self.name = function.__name__
+    def __init__(self, function: Callable, fields: str, name: str = "", *, cached: bool = True):
+        self.name = name or function.__name__
+        self._cached = cached
         self.fields = tuple(fields.split())
         self.__doc__ = function.__doc__
         self._function = function
@@ -238,7 +246,8 @@ class Kernel:
     def compiled(self, dtype: np.dtype):
         """The compiled overload for NumPy dtype `dtype`: compiled, or loaded from the cache."""
         dispatcher = njit(**OPTIONS)(self._function)
-        return _compile(dispatcher, f"{self.name}-{dtype}", kernel_signature(DTYPES[dtype]))
+        name = f"{self.name}-{dtype}" if self._cached else None
+        return _compile(dispatcher, name, kernel_signature(DTYPES[dtype]))
 
     def address(self, dtype: np.dtype) -> int:
         """The machine address for NumPy dtype `dtype`."""
@@ -275,6 +284,66 @@ class EntryPoint:
 def entry_point(signature, **options) -> Callable[[Callable], EntryPoint]:
     """Decorator: compile for `signature` alone, when it is first called."""
     return lambda function: EntryPoint(function, signature, **options)
+
+
+# --- functions of the user's own ---------------------------------------------------------------------
+
+_KNOWN_MODULES = ("math", "cmath", "operator", "builtins", "numpy", "numba")
+
+
+def digest(*functions: Callable) -> str | None:
+    """A hash of all that the compiled code of these functions depends on: their code, and what it refers to.
+
+    None if it refers to something that has no such hash.
+    """
+    found = hashlib.sha256()
+    known = all([_feed(function, found.update, set()) for function in functions])
+    return found.hexdigest()[:16] if known else None
+
+
+def _feed(value: Any, update: Callable[[bytes], None], seen: set[int]) -> bool:
+    """Give the hash all that `value` is; False if that is not known."""
+    if isinstance(value, Dispatcher):
+        update(repr(sorted(value.targetoptions.items(), key=str)).encode())
+        value = value.py_func
+    if isinstance(value, python_types.FunctionType):
+        if id(value) in seen:
+            return True
+        seen.add(id(value))
+        cells = [cell.cell_contents for cell in value.__closure__ or ()]
+        parts = [value.__code__, value.__defaults__, *cells, *_globals(value.__code__, value.__globals__)]
+        return all([_feed(part, update, seen) for part in parts])
+    if isinstance(value, python_types.CodeType):
+        update(value.co_code + repr((value.co_names, value.co_varnames, value.co_argcount)).encode())
+        return all([_feed(constant, update, seen) for constant in value.co_consts])
+    if isinstance(value, (tuple, frozenset)):
+        update(f"{type(value)}{len(value)}".encode())
+        return all([_feed(part, update, seen) for part in value])
+    if isinstance(value, np.ndarray) and value.dtype.kind in "biufc":
+        update(f"{value.dtype}{value.shape}".encode() + value.tobytes())
+        return True
+    if isinstance(value, (bool, int, float, complex, str, bytes, type(None), np.generic)):
+        update(f"{type(value)}{value!r}".encode())
+        return True
+    module = value.__name__ if isinstance(value, python_types.ModuleType) else getattr(value, "__module__", None) or ""
+    name = getattr(value, "__qualname__", getattr(value, "__name__", ""))
+    update(f"{module}.{name}".encode())
+    return isinstance(value, np.ufunc) or (bool(name) and module.split(".")[0] in _KNOWN_MODULES)
+
+
+def _globals(code: python_types.CodeType, space: dict[str, Any]) -> Iterator[Any]:
+    """What the names in the code refer to, as far as they are global, or attributes of a module that is."""
+    for inside in code.co_consts:
+        if isinstance(inside, python_types.CodeType):
+            yield from _globals(inside, space)
+    for name in code.co_names:
+        value = space.get(name)
+        if name not in space:
+            continue
+        if isinstance(value, python_types.ModuleType) and value.__name__.split(".")[0] not in _KNOWN_MODULES:
+            yield from (getattr(value, attribute) for attribute in code.co_names if hasattr(value, attribute))
+        else:
+            yield value
 
 
 # --- threads ------------------------------------------------------------------------------------------

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from ._jit import Kernel
 from .errors import check_choice
@@ -18,7 +18,8 @@ class ActivationFunction:
     """An activation a = f(z).
 
     forward   kernel with the fields y, x, features; None for the identity
-    backward  kernel with the fields dx, dy, y, features, where y = f(x)
+    backward  kernel with the fields dx, dy, y, features, where y = f(x); or x in the place of y: f then can't work
+              in place
     """
 
     name: str
@@ -28,28 +29,74 @@ class ActivationFunction:
     def __repr__(self) -> str:
         return repr(self.name)
 
+    def described(self) -> Any:
+        return self.name
+
+    def input_of(self, plan: Plan, y: Tensor) -> Tensor:
+        """Where a layer writes the x of y = f(x): y itself, if f works in place and the plan doesn't keep x."""
+        if self.forward is None or self.backward is None:
+            return y
+        in_place = y if "y" in self.backward.fields else y._replace(value=plan.buffer(y.size))
+        x = plan.tensor(y.shape) if plan.keep else in_place
+        plan.trace(x, y)
+        return x
+
     def emit(self, plan: Plan, x: Tensor, y: Tensor) -> None:
-        """Add y = f(x) and its backward pass to a plan; x and y may be one tensor."""
+        """Add y = f(x) and its backward pass to a plan; x and y may be one tensor, as input_of says."""
         if self.forward is None or self.backward is None:
             return
         from .plan import ELEMENTWISE
 
         features = x.size
         plan.forward(self.forward, ELEMENTWISE * features, y=y.value, x=x.value, features=features)
-        plan.backward(self.backward, 4 * features, dx=x.grad, dy=y.grad, y=y.value, features=features)
+        read = {"y": y.value} if "y" in self.backward.fields else {"x": x.value}
+        slope = 4 if "y" in self.backward.fields else ELEMENTWISE
+        plan.backward(self.backward, slope * features, dx=x.grad, dy=y.grad, **read, features=features)
 
 
 linear = ActivationFunction("linear", None, None)
 sigmoid = ActivationFunction("sigmoid", kernels.sigmoid_forward, kernels.sigmoid_backward)
 tanh = ActivationFunction("tanh", kernels.tanh_forward, kernels.tanh_backward)
 relu = ActivationFunction("relu", kernels.relu_forward, kernels.relu_backward)
+leaky_relu = ActivationFunction("leaky_relu", kernels.leaky_relu_forward, kernels.leaky_relu_backward)
+elu = ActivationFunction("elu", kernels.elu_forward, kernels.elu_backward)
+selu = ActivationFunction("selu", kernels.selu_forward, kernels.selu_backward)
+gelu = ActivationFunction("gelu", kernels.gelu_forward, kernels.gelu_backward)
+silu = ActivationFunction("silu", kernels.silu_forward, kernels.silu_backward)
+mish = ActivationFunction("mish", kernels.mish_forward, kernels.mish_backward)
+softplus = ActivationFunction("softplus", kernels.softplus_forward, kernels.softplus_backward)
+softsign = ActivationFunction("softsign", kernels.softsign_forward, kernels.softsign_backward)
+hard_sigmoid = ActivationFunction("hard_sigmoid", kernels.hard_sigmoid_forward, kernels.hard_sigmoid_backward)
+hard_tanh = ActivationFunction("hard_tanh", kernels.hard_tanh_forward, kernels.hard_tanh_backward)
+exponential = ActivationFunction("exponential", kernels.exponential_forward, kernels.exponential_backward)
 softmax = ActivationFunction("softmax", kernels.softmax_forward, kernels.softmax_backward)
 
-ACTIVATIONS = {a.name: a for a in (linear, sigmoid, tanh, relu, softmax)}
+ACTIVATIONS = {
+    a.name: a
+    for a in (
+        linear,
+        sigmoid,
+        tanh,
+        relu,
+        leaky_relu,
+        elu,
+        selu,
+        gelu,
+        silu,
+        mish,
+        softplus,
+        softsign,
+        hard_sigmoid,
+        hard_tanh,
+        exponential,
+        softmax,
+    )
+}
+_ALIASES = {"swish": silu}
 
 
 def get(activation: str | ActivationFunction | None) -> ActivationFunction:
-    """The activation of that name; None means "linear".
+    """The activation of that name ("swish" is "silu"); None means "linear".
 
     Raises TypeError if it is neither a name nor an activation, ValueError if the name is unknown.
     """
@@ -57,4 +104,4 @@ def get(activation: str | ActivationFunction | None) -> ActivationFunction:
         return linear
     if isinstance(activation, ActivationFunction):
         return activation
-    return check_choice("activation", activation, ACTIVATIONS)
+    return check_choice("activation", activation, ACTIVATIONS | _ALIASES)

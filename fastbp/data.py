@@ -97,11 +97,11 @@ def check_targets(y: Any, rows: int, output_shape: Shape, loss: Loss, dtype: np.
     if array.shape != (rows, outputs):
         also = " or labels of shape (rows,)" if kind == "probabilities" else " or (rows,)" if outputs == 1 else ""
         raise ValueError(f"{name} must have shape (rows, {outputs}){also}, got {array.shape}")
-    if loss.accuracy and (array.min() < 0 or array.max() > 1):
-        raise ValueError(
-            f"{name} must be within 0 to 1 for {loss.name}, got values from {array.min():g} to {array.max():g}"
-        )
-    return Targets(np.array(array, dtype, order="C"), kind)
+    low, high = loss.range
+    if array.size and (array.min() < low or array.max() > high):
+        wanted = f"within {low:g} to {high:g}" if high < np.inf else f"{low:g} or more"
+        raise ValueError(f"{name} must be {wanted} for {loss.name}, got values from {array.min():g} to {array.max():g}")
+    return Targets(np.ascontiguousarray(loss.targets(np.array(array, dtype, order="C"), name), dtype), kind)
 
 
 def check_weights(sample_weight: Any, rows: int, dtype: np.dtype, name: str = "sample_weight") -> np.ndarray | None:

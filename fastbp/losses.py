@@ -1,51 +1,220 @@
-"""The losses, as small objects that name their kernels."""
+"""The losses, as small declarative objects that name their kernels."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import numpy as np
 
 from . import activations
 from ._jit import Kernel
 from .activations import ActivationFunction
-from .errors import check_choice
+from .errors import check_choice, check_number
 from .kernels import losses as kernels
+from .parts import Part
 
 
-@dataclass(frozen=True)
-class Loss:
+@dataclass(frozen=True, repr=False)
+class Loss(Part):
     """A loss, the mean over the rows of a batch.
 
-    kernels   a kernel for each kind of target: "values" (rows, outputs), "labels" (rows,),
-              "probabilities" (rows, outputs)
+    name      the word for it
     link      the inverse link: the activation that `predict` puts on the outputs. As the activation of the
               last layer it is part of the loss, and is not applied twice.
     accuracy  whether right answers are counted
+    range     what targets must be within
     """
 
-    name: str
-    kernels: Mapping[str, Kernel]
-    link: ActivationFunction | None = None
-    accuracy: bool = False
+    name: ClassVar[str]
+    link: ClassVar[ActivationFunction | None] = None
+    accuracy: ClassVar[bool] = False
+    range: ClassVar[tuple[float, float]] = (-np.inf, np.inf)
 
     def __repr__(self) -> str:
-        return repr(self.name)
+        return repr(self.name) if self == LOSSES.get(self.name) else super().__repr__()
+
+    @property
+    def kernels(self) -> Mapping[str, Kernel]:
+        """A kernel for each kind of target: "values", "probabilities" (rows, outputs), "labels" (rows,)."""
+        raise TypeError(f"{type(self).__name__} is no loss of its own")
+
+    @property
+    def record(self) -> dict[str, float]:
+        """What the kernels' records hold behind what all losses' do."""
+        return {}
+
+    def check(self, outputs: int) -> None:
+        """Raise ValueError if a network with so many outputs can't have this loss."""
+
+    def targets(self, values: np.ndarray, name: str) -> np.ndarray:
+        """What the kernels get for targets (rows, outputs) that are no labels, within `range`; `name` is for errors."""
+        return values
 
 
-LOSSES = {
-    loss.name: loss
-    for loss in (
-        Loss("mse", {"values": kernels.mse_loss}),
-        Loss("squared_error", {"values": kernels.squared_error_loss}),
-        Loss(
-            "cross_entropy",
-            {"labels": kernels.cross_entropy_labels_loss, "probabilities": kernels.cross_entropy_probabilities_loss},
-            activations.softmax,
-            accuracy=True,
-        ),
-        Loss("binary_cross_entropy", {"values": kernels.binary_cross_entropy_loss}, activations.sigmoid, accuracy=True),
-    )
-}
+@dataclass(frozen=True, repr=False)
+class MSE(Loss):
+    """Mean squared error: the mean over rows and outputs of (y - t)²."""
+
+    name = "mse"
+    kernels = {"values": kernels.mse_loss}  # type: ignore[assignment]
+
+
+@dataclass(frozen=True, repr=False)
+class SquaredError(Loss):
+    """½ Σ over outputs of (t - y)², the mean over rows: the error of classical backpropagation."""
+
+    name = "squared_error"
+    kernels = {"values": kernels.squared_error_loss}  # type: ignore[assignment]
+
+
+@dataclass(frozen=True, repr=False)
+class MAE(Loss):
+    """Mean absolute error: the mean over rows and outputs of |y - t|; its derivative counts as 0 where y = t."""
+
+    name = "mae"
+    kernels = {"values": kernels.mae_loss}  # type: ignore[assignment]
+
+
+@dataclass(frozen=True, repr=False)
+class Huber(Loss):
+    """The mean over rows and outputs of ½ e² where |e| ≤ δ, else δ (|e| - ½ δ), for e = y - t.
+
+    Arguments:
+        delta: δ, greater than 0.
+
+    Raises TypeError or ValueError for anything else. Source: Huber 1964.
+    """
+
+    delta: float = 1.0
+    name = "huber"
+    kernels = {"values": kernels.huber_loss}  # type: ignore[assignment]
+
+    def __post_init__(self) -> None:
+        self._store(delta=check_number("delta", self.delta, low=0, open_low=True))
+
+    @property
+    def record(self) -> dict[str, float]:
+        return {"delta": self.delta}
+
+
+def _check_smoothing(value: Any) -> float:
+    smoothing = check_number("label_smoothing", value, low=0)
+    if smoothing >= 1:
+        raise ValueError(f"label_smoothing must be at least 0 and less than 1, got {value!r}")
+    return smoothing
+
+
+@dataclass(frozen=True, repr=False)
+class CrossEntropy(Loss):
+    """-Σ t log p, where p = softmax(y), the mean over rows; for targets that are labels or probabilities.
+
+    Arguments:
+        label_smoothing: s, 0 ≤ s < 1: (1 - s) t + s / outputs stands for t. Source: Szegedy et al. 2016, section 7.
+
+    Raises TypeError or ValueError for anything else.
+    """
+
+    label_smoothing: float = 0.0
+    name, link, accuracy, range = "cross_entropy", activations.softmax, True, (0.0, 1.0)
+
+    def __post_init__(self) -> None:
+        self._store(label_smoothing=_check_smoothing(self.label_smoothing))
+
+    def check(self, outputs: int) -> None:
+        if outputs < 2:
+            raise ValueError(
+                "loss must not be 'cross_entropy' for a network with 1 output: use 'binary_cross_entropy', or 2 outputs"
+            )
+
+    @property
+    def kernels(self) -> Mapping[str, Kernel]:
+        of_labels = kernels.cross_entropy_smoothed_loss if self.label_smoothing else kernels.cross_entropy_labels_loss
+        return {"labels": of_labels, "probabilities": kernels.cross_entropy_probabilities_loss}
+
+    @property
+    def record(self) -> dict[str, float]:
+        return {"smoothing": self.label_smoothing}
+
+    def targets(self, values: np.ndarray, name: str) -> np.ndarray:
+        s = self.label_smoothing
+        return values * (1 - s) + s / values.shape[1] if s else values
+
+
+@dataclass(frozen=True, repr=False)
+class BinaryCrossEntropy(Loss):
+    """-t log p - (1 - t) log(1 - p), where p = sigmoid(y), the mean over rows and outputs; t is 0 to 1.
+
+    Arguments:
+        label_smoothing: s, 0 ≤ s < 1: (1 - s) t + s / 2 stands for t.
+
+    Raises TypeError or ValueError for anything else.
+    """
+
+    label_smoothing: float = 0.0
+    name, link, accuracy, range = "binary_cross_entropy", activations.sigmoid, True, (0.0, 1.0)
+    kernels = {"values": kernels.binary_cross_entropy_loss}  # type: ignore[assignment]
+
+    def __post_init__(self) -> None:
+        self._store(label_smoothing=_check_smoothing(self.label_smoothing))
+
+    def targets(self, values: np.ndarray, name: str) -> np.ndarray:
+        s = self.label_smoothing
+        return values * (1 - s) + s / 2 if s else values
+
+
+@dataclass(frozen=True, repr=False)
+class Poisson(Loss):
+    """exp(y) - t y, the mean over rows and outputs: counts t ≥ 0 of the rate exp(y), without the term log t!."""
+
+    name, link, range = "poisson", activations.exponential, (0.0, np.inf)
+    kernels = {"values": kernels.poisson_loss}  # type: ignore[assignment]
+
+
+@dataclass(frozen=True, repr=False)
+class Hinge(Loss):
+    """max(0, 1 - t y), the mean over rows and outputs, for t = -1 or 1; targets 0 and 1 mean those too."""
+
+    name, accuracy, range = "hinge", True, (-1.0, 1.0)
+    kernels = {"values": kernels.hinge_loss}  # type: ignore[assignment]
+
+    def targets(self, values: np.ndarray, name: str) -> np.ndarray:
+        low = -1 if (values < 0).any() else 0
+        bad = (values != 1) & (values != low)
+        if bad.any():
+            raise ValueError(f"{name} must hold -1 and 1, or 0 and 1, for hinge, got {values[bad][0]:g}")
+        return values if low else 2 * values - 1
+
+
+@dataclass(frozen=True, repr=False)
+class KLDivergence(Loss):
+    """Σ t (log t - log y) over outputs, the mean over rows, for probabilities t and y (end with a softmax).
+
+    Both count as 10⁻⁷ where they are less.
+    """
+
+    name, range = "kl_divergence", (0.0, 1.0)
+    kernels = {"values": kernels.kl_divergence_loss}  # type: ignore[assignment]
+
+    @property
+    def record(self) -> dict[str, float]:
+        return {"least": 1e-7}
+
+
+_KINDS: tuple[Any, ...] = (
+    MSE,
+    SquaredError,
+    MAE,
+    Huber,
+    CrossEntropy,
+    BinaryCrossEntropy,
+    Poisson,
+    Hinge,
+    KLDivergence,
+)
+LOSS_CLASSES: dict[str, type[Loss]] = {kind.__name__: kind for kind in _KINDS}
+LOSSES: dict[str, Loss] = {kind.name: kind() for kind in _KINDS}
 
 
 def get(loss: str | Loss) -> Loss:

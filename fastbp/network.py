@@ -4,24 +4,36 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Sequence
-from dataclasses import fields
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
 from . import files, losses, optimizers, training
 from ._jit import DTYPES
-from .activations import ActivationFunction
 from .data import Feed, check_inputs, check_targets, check_weights, weigh_classes
 from .errors import DivergedError, FileFormatError, check_bool, check_integer, check_number
-from .initializers import Initializer
+from .initializers import INITIALIZER_CLASSES
 from .jit import Handle, make_handle
 from .kernels.updates import RATE, STEP
-from .layers import LAYERS, Activation, Layer
-from .losses import Loss
+from .layers import LAYERS, Activation, Layer, WeightedLayer
+from .losses import LOSS_CLASSES, Loss
 from .optimizers import Optimizer
-from .plan import BATCH_LOSS, LOSS_SUM, RIGHT_SUM, Buffer, Plan, Shape, Tensor, Workspace
+from .parts import construct, custom_parts
+from .plan import (
+    BATCH_LOSS,
+    LOSS_SUM,
+    RIGHT_SUM,
+    Buffer,
+    Plan,
+    Shape,
+    Tensor,
+    Workspace,
+    factors_at,
+    initial_scalars,
+)
+from .schedules import SCHEDULES, Schedule
 from .training import EVALUATION_BATCH, History
 
 
@@ -32,13 +44,17 @@ class BoundLayer:
     name                       such as "Dense_2"
     input_shape, output_shape  of a row
     weights                    names and live views: `layer.weight` is `layer.weights["weight"]`
+    trainable                  whether training changes its parameters; can be set
+    learning_rate              factor of the optimizer's learning rate, greater than 0; can be set
     """
 
     def __init__(self, layer: Layer, name: str, input_shape: Shape):
         self.layer, self.name = layer, name
         self.input_shape, self.output_shape = input_shape, layer.output_shape(input_shape)
         self.weights: dict[str, np.ndarray] = {}
+        self._wanted = layer.parameters(input_shape)
         self._places: list[Tensor] = []
+        self._changed: Callable[[], None] | None = None
 
     def __getattr__(self, name: str) -> Any:
         if name.startswith("_") or name == "weights":
@@ -54,6 +70,30 @@ class BoundLayer:
                 return
             raise AttributeError(f"write into it: net.layers[i].{name}[...] = values")
         super().__setattr__(name, value)
+
+    @property
+    def trainable(self) -> bool:
+        return getattr(self.layer, "trainable", True)
+
+    @trainable.setter
+    def trainable(self, value: bool) -> None:
+        self._replace(trainable=value)
+
+    @property
+    def learning_rate(self) -> float:
+        return getattr(self.layer, "learning_rate", 1.0)
+
+    @learning_rate.setter
+    def learning_rate(self, value: float) -> None:
+        self._replace(learning_rate=value)
+
+    def _replace(self, **fields: Any) -> None:
+        """Change the description, and tell the network."""
+        if not isinstance(self.layer, WeightedLayer):
+            raise AttributeError(f"{self.name} has no parameters, and so no {' and '.join(fields)}")
+        self.layer = replace(self.layer, **fields)
+        if self._changed is not None:
+            self._changed()
 
     def __repr__(self) -> str:
         return f"<{self.name}: {self.layer!r}, {self.input_shape} -> {self.output_shape}>"
@@ -84,16 +124,6 @@ def _check_dtype(dtype: Any) -> np.dtype:
     raise ValueError(f"dtype must be {' or '.join(repr(str(known)) for known in DTYPES)}, got {dtype!r}")
 
 
-def _check_constants(optimizer: Optimizer, dtype: np.dtype) -> None:
-    """Raise ValueError for a hyperparameter that becomes 0 or infinite in `dtype`."""
-    for field in fields(optimizer):
-        value = float(getattr(optimizer, field.name))
-        with np.errstate(over="ignore", under="ignore"):
-            rounded = float(dtype.type(value))
-        if (rounded == 0) != (value == 0) or not np.isfinite(rounded):
-            raise ValueError(f"optimizer: {field.name} must be a number that {dtype} has, got {value!r}")
-
-
 class Network:
     """A feed-forward network, its loss and its optimizer.
 
@@ -109,7 +139,7 @@ class Network:
     Raises TypeError or ValueError, naming the argument, for anything else.
     """
 
-    _INITIAL, _SHUFFLE = 0, 1  # streams of random numbers
+    _INITIAL, _SHUFFLE = 0, 1  # streams of random numbers; the plan has the next
     _lock: threading.RLock  # of the workspace: one computation at a time, from whichever Python thread
 
     def __init__(
@@ -126,17 +156,14 @@ class Network:
         self.dtype = _check_dtype(dtype)
         self.loss = losses.get(loss)
         self.optimizer = optimizers.get(optimizer)
-        _check_constants(self.optimizer, self.dtype)
+        optimizers.check_constants(self.optimizer, self.dtype)
         if seed is None:
             seed = int(np.random.SeedSequence().generate_state(1)[0])
         self.seed = check_integer("seed", seed, low=0)
         self.layers = self._bind_layers(layers)
         self.output_shape = self.layers[-1].output_shape
         self._outputs = int(np.prod(self.output_shape))
-        if self.loss.name == "cross_entropy" and self._outputs < 2:
-            raise ValueError(
-                "loss must not be 'cross_entropy' for a network with 1 output: use 'binary_cross_entropy', or 2 outputs"
-            )
+        self.loss.check(self._outputs)
         self._allocate()
         self.epochs_trained = 0
         self.stop_training = False
@@ -168,21 +195,36 @@ class Network:
 
     def _allocate(self) -> None:
         """Lay out the parameters, fill them with initial values, and make the plan."""
-        wanted = [(layer, p) for layer in self.layers for p in layer.layer.parameters(layer.input_shape)]
+        wanted = [(layer, p) for layer in self.layers for p in layer._wanted]
         self.num_params = sum(int(np.prod(p.shape)) for _, p in wanted)
         self._params = np.zeros(self.num_params, self.dtype)
         self._grads = np.zeros(self.num_params, self.dtype)
-        self._state = np.zeros(len(self.optimizer.state) * self.num_params, self.dtype)
-        self._scalars = np.array([0.0, *self.optimizer.constants])
+        self._state = np.repeat(np.array(list(self.optimizer.state.values()), self.dtype), self.num_params)
+        self._scalars = initial_scalars(self.optimizer, [layer.learning_rate for layer in self.layers])
         at = 0
         for number, (layer, parameter) in enumerate(wanted):
             view = self._params[at : at + int(np.prod(parameter.shape))].reshape(parameter.shape)
             fans = parameter.fan_in, parameter.fan_out
-            view[...] = parameter.initializer.draw(self._generator(self._INITIAL, number), parameter.shape, *fans)
+            try:
+                view[...] = parameter.initializer.draw(self._generator(self._INITIAL, number), parameter.shape, *fans)
+            except ValueError as error:
+                raise ValueError(f"layers: {layer.name}: {parameter.name}: {error}") from None
             layer.weights[parameter.name] = view
             layer._places.append(Tensor(Buffer("params", at), Buffer("grads", at), parameter.shape))
             at += view.size
-        self._plan = Plan(self._emitters(), self.input_shape, self.loss, self.optimizer, self.num_params)
+        for layer in self.layers:
+            layer._changed = self._replan
+        self._plan = self._new_plan()
+
+    def _new_plan(self, *, keep: bool = False) -> Plan:
+        parts = self._emitters(), self.input_shape, self.loss, self.optimizer, self.num_params, self.seed
+        return Plan(*parts, keep=keep)
+
+    def _replan(self) -> None:
+        """Make the programs anew, after a layer's settings have changed."""
+        with self._lock:
+            self._plan, self._space = self._new_plan(), None
+            self._scalars[factors_at(self.optimizer) :] = [layer.learning_rate for layer in self.layers]
 
     def _emitters(self) -> list[BoundLayer]:
         """The layers as they run: the loss takes over a last activation that is its own inverse link."""
@@ -222,11 +264,14 @@ class Network:
 
     @property
     def learning_rate(self) -> float:
-        """The optimizer's learning rate, greater than 0; set it to change it for the next steps."""
-        return float(self._scalars[RATE])
+        """The learning rate of the next step; unless a schedule sets it, it can be set: greater than 0."""
+        schedule = self.optimizer.learning_rate
+        return schedule(self.steps_trained) if isinstance(schedule, Schedule) else float(self._scalars[RATE])
 
     @learning_rate.setter
     def learning_rate(self, rate: float) -> None:
+        if isinstance(self.optimizer.learning_rate, Schedule):
+            raise ValueError(f"learning_rate can't be set: {self.optimizer.learning_rate!r} sets it")
         self._scalars[RATE] = check_number("learning_rate", rate, low=0, open_low=True)
 
     @property
@@ -408,10 +453,10 @@ class Network:
 
     def _header(self) -> dict[str, Any]:
         return {
-            "layers": [_describe(layer.layer) for layer in self.layers],
+            "layers": [layer.layer.described() for layer in self.layers],
             "input_shape": self.input_shape,
-            "loss": self.loss.name,
-            "optimizer": _describe(self.optimizer),
+            "loss": self.loss.described(),
+            "optimizer": self.optimizer.described(),
             "dtype": str(self.dtype),
             "seed": self.seed,
             "epochs_trained": self.epochs_trained,
@@ -421,14 +466,13 @@ class Network:
         return {"params": self._params, "state": self._state, "scalars": self._scalars}
 
     @classmethod
-    def _restored(cls, header: dict[str, Any], arrays: dict[str, np.ndarray]) -> Network:
-        """The network that _header and _arrays describe."""
-        kinds = optimizers.OPTIMIZERS
+    def _restored(cls, header: dict[str, Any], arrays: dict[str, np.ndarray], custom: dict[str, Any]) -> Network:
+        """The network that _header and _arrays describe; custom: the user's own parts, by name."""
         net = cls(
-            [_construct(LAYERS, layer) for layer in header["layers"]],
+            [construct(layer, _CLASSES, custom, Layer) for layer in header["layers"]],
             tuple(header["input_shape"]),
-            loss=header["loss"],
-            optimizer=_construct(kinds, header["optimizer"]),
+            loss=construct(header["loss"], _CLASSES, custom, Loss),
+            optimizer=construct(header["optimizer"], _CLASSES, custom, Optimizer),
             dtype=header["dtype"],
             seed=header["seed"],
         )
@@ -445,7 +489,14 @@ class Network:
         return net
 
     def __reduce__(self):
-        return type(self)._restored, (self._header(), {name: a.copy() for name, a in self._arrays().items()})
+        arrays = {name: array.copy() for name, array in self._arrays().items()}
+        return type(self)._restored, (self._header(), arrays, self._custom_parts())
+
+    def _custom_parts(self) -> dict[str, Any]:
+        parts: dict[str, Any] = {}
+        for thing in (*(layer.layer for layer in self.layers), self.loss):
+            parts |= custom_parts(thing)
+        return parts
 
     # --- the inside, shared with training ---
 
@@ -506,32 +557,34 @@ def _split(feed: Feed, share: float) -> tuple[Feed, Feed]:
     return part(slice(kept)), part(slice(kept, None))
 
 
-def _describe(thing: Any) -> dict[str, Any]:
-    """A layer or optimizer as JSON: its class, and its fields."""
-    values = {field.name: getattr(thing, field.name) for field in fields(thing)}
-    named = (ActivationFunction, Initializer)
-    return {
-        "class": type(thing).__name__,
-        **{name: value.name if isinstance(value, named) else value for name, value in values.items()},
-    }
+_CLASSES: dict[str, Any] = {**LAYERS, **LOSS_CLASSES, **optimizers.OPTIMIZERS, **SCHEDULES, **INITIALIZER_CLASSES}
 
 
-def _construct(classes: dict[str, Any], description: dict[str, Any]) -> Any:
-    """What _describe described."""
-    arguments = dict(description)
-    kind = arguments.pop("class")
-    if kind not in classes:
-        raise ValueError(f"unknown class {kind!r}")
-    return classes[kind](**arguments)
-
-
-def load(path: str | os.PathLike) -> Network:
+def load(path: str | os.PathLike, custom_objects: Mapping[str, Any] | None = None) -> Network:
     """The network that `save` wrote to `path`; training goes on bit for bit.
 
-    Raises FileNotFoundError if there is no such file, FileFormatError if it is not a whole fastbp model.
+    custom_objects: the CustomActivations and CustomLosses that it has, by their names: a file holds no code.
+
+    Raises FileNotFoundError if there is no such file, FileFormatError if it is not a whole fastbp model, ValueError if
+    custom_objects lacks one.
     """
+    custom = dict(custom_objects or {})
     header, arrays = files.read(path)
+    missing = sorted(set(_custom_names(header)) - set(custom))
+    if missing:
+        wanted = ", ".join(f"{name!r}: ..." for name in missing)
+        raise ValueError(f"custom_objects must hold the parts of one's own in {os.fspath(path)}: {{{wanted}}}, got {custom}")
     try:
-        return Network._restored(header, arrays)
+        return Network._restored(header, arrays, custom)
     except (KeyError, TypeError, ValueError) as error:
         raise FileFormatError(f"{os.fspath(path)} is not a valid fastbp model: {error}") from error
+
+
+def _custom_names(description: Any) -> Iterator[str]:
+    """The names of the user's own parts in a header."""
+    if isinstance(description, dict):
+        if isinstance(description.get("custom"), str):
+            yield description["custom"]
+        description = list(description.values())
+    for part in description if isinstance(description, list) else ():
+        yield from _custom_names(part)

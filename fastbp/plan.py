@@ -7,17 +7,18 @@ Workspace has memory for batches of up to `capacity` rows, and its programs have
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from . import engine
 from ._jit import Kernel, num_threads, thread_limit
-from .kernels import data, losses
+from .kernels import data, losses, updates
 from .kernels.activations import relu_backward
 from .kernels.data import FLOAT32, FLOAT64, UINT8
 from .kernels.dense import BY_ITEMS, BY_ROWS, PACKED, WIDE, add_partial
+from .schedules import Schedule
 
 Shape = tuple[int, ...]
 ALIGNMENT = 16  # elements: a row buffer begins at a multiple of 64 bytes
@@ -35,6 +36,7 @@ SMALL_GRADIENT = 8192
 WEIGHT_TASKS, WEIGHT_GRAINS = 24, (24, 48, WIDE)
 # Prepared weights are cut into at most this many tasks, updates into tasks of about so many parameters.
 PREPARE_TASKS, UPDATE_SIZE = 32, 8192
+_KEYS = 2  # stream of random numbers; see Network
 # Batches of so few rows are done before their weights are packed.
 FEW_ROWS = 16
 
@@ -65,14 +67,15 @@ class Tensor(NamedTuple):
         return int(np.prod(self.shape))
 
 
-Record = dict[str, Buffer | int]  # an op's fields by name
+Field = Buffer | int | float  # kernels find a float's bits
+Record = dict[str, Field]  # an op's fields by name
 
 
 class Op(NamedTuple):
     """An instruction: a kernel and its record. `flops` is what it costs: a row, if it works on rows."""
 
     kernel: Kernel
-    record: tuple[Buffer | int, ...]
+    record: tuple[Field, ...]
     flops: int
 
 
@@ -91,6 +94,7 @@ class Block(NamedTuple):
 
     fields  the op's record without its place (first) and without how it is cut into tasks (mode, step, grain)
     large   whether its inputs are packed for the cache
+    layer   the number of the layer
     """
 
     kernel: Kernel
@@ -100,20 +104,55 @@ class Block(NamedTuple):
     items: int
     width: int
     large: bool
+    layer: int
+
+
+class Penalty(NamedTuple):
+    """The penalty on the first `items` rows of a block: l1 Σ|w| + l2 Σ w²."""
+
+    items: int
+    l1: float
+    l2: float
+
+
+class Backward(NamedTuple):
+    """An op of the backward pass; `to_input`: it is the one that writes the gradient of the layer's input."""
+
+    op: Op
+    layer: int
+    to_input: bool
 
 
 # Offsets into the arena `inputs`, in which a workspace describes the user's arrays to the kernels.
-INPUTS = {"start": engine.START, "order": 2, "out": 3, "x": 4, "y": 8, "weight": 12}
-INPUTS_SIZE = 16
+INPUTS = {"start": engine.START, "order": 2, "out": 3, "x": 4, "y": 8, "weight": 12, "training": 16}
+INPUTS_SIZE = 17
 TOTALS_SIZE = 4  # of `totals`, before the sums of each task
 BATCH_LOSS, LOSS_SUM, RIGHT_SUM = engine.LOSS, 1, 2  # in `totals`
 
 
-def op(kernel: Kernel, flops: float, **record: Buffer | int) -> Op:
+def op(kernel: Kernel, flops: float, **record: Field) -> Op:
     """An instruction from its fields by name."""
     if tuple(record) != kernel.fields:
         raise TypeError(f"{kernel.name} takes the fields {kernel.fields}, got {tuple(record)}")
     return Op(kernel, tuple(record.values()), int(flops))
+
+
+SCALARS_SIZE = 2  # of `scalars`, before the optimizer's constants: the step count and the learning rate
+
+
+def factors_at(optimizer: Any) -> int:
+    """Where in `scalars` the layers' factors of the learning rate begin: behind the constants of all kernels."""
+    schedule = optimizer.learning_rate
+    parts = schedule.parts if isinstance(schedule, Schedule) else ()
+    return SCALARS_SIZE + len(optimizer.constants) + sum(len(constants) for _, constants, _ in parts)
+
+
+def initial_scalars(optimizer: Any, factors: Sequence[float]) -> np.ndarray:
+    """The arena `scalars` before the first step: what the optimizer's and the schedule's kernels read and write."""
+    schedule = optimizer.learning_rate
+    parts = schedule.parts if isinstance(schedule, Schedule) else ()
+    constants = [c for _, of_part, _ in parts for c in of_part]
+    return np.array([0.0, optimizer.initial_rate, *optimizer.constants, *constants, *factors])
 
 
 class Plan:
@@ -122,34 +161,62 @@ class Plan:
     layers      bound layers in order; each is asked to `emit(plan, x)`
     loss        a loss: it says which kernel it runs
     optimizer   an optimizer: it says which kernels it runs
+    seed        of the random numbers in it
+    keep        whether every value is kept for those who look at it: what goes into an activation beside what
+                comes out, and likewise for gradients. It costs memory, and fusions.
+
+    outputs     the output of each layer
+    traces      what goes into activations, by the buffer of what comes out
     """
 
-    def __init__(self, layers: Sequence[Any], input_shape: Shape, loss: Any, optimizer: Any, num_params: int):
+    def __init__(
+        self,
+        layers: Sequence[Any],
+        input_shape: Shape,
+        loss: Any,
+        optimizer: Any,
+        num_params: int,
+        seed: int = 0,
+        *,
+        keep: bool = False,
+    ):
         self._size = {"work": [0, 0], "totals": [TOTALS_SIZE, 2]}
         self._forward: list[Op] = []
-        self._backward: list[Op] = []  # in the order of the forward pass
+        self._backward: list[Backward] = []  # in the order of the forward pass
         self._prepare: list[Group] = []
-        self._relus: dict[Buffer, Op] = {}
-        self._input_gradient: list[Op] = []
+        self._relus: dict[Buffer, Backward] = {}
         self._blocks: list[Block] = []
         self._packs: set[Op] = set()
         self._few: dict[Op, Op] = {}
         self._sums, self._grain = Buffer("totals", TOTALS_SIZE), Buffer("inputs", engine.ROWS_IN_TASK)
         self._loss, self._optimizer, self._num_params = loss, optimizer, num_params
+        self._penalties: dict[int, Penalty] = {}  # by block
+        self._seed, self._keys, self.keep = seed, 0, keep
+        self.outputs: list[Tensor] = []
+        self.traces: dict[Buffer, Tensor] = {}
 
         self.x = self.tensor(input_shape)
         tensor = self.x
-        for layer in layers:
+        for self._layer, layer in enumerate(layers):
+            self._input = tensor
             tensor = layer.emit(self, tensor)
+            self.outputs.append(tensor)
         self.output = tensor
+        self._frozen = {number for number, layer in enumerate(layers) if not layer.trainable}
         self._target = self.buffer(self.output.size)
         self._weight = self.buffer(1)
         self._prediction = self.buffer(self.output.size)
 
         most = max((block.items * block.width for block in self._blocks), default=0)
-        self.flops = max(1, sum(o.flops for o in self._forward + self._backward))  # of a row
+        first = self._first_layer(range(len(self._blocks)))
+        self.flops = max(1, sum(o.flops for o in [*self._forward, *self._backward_ops(first)]))  # of a row
         self._least_rows = max(rows for weights, rows in LEAST_ROWS.items() if most >= weights)
         self._partials = {block: self._partial(block) for block in range(len(self._blocks)) if self._is_small(block)}
+        self._penalty_sums = {b: self._sums_of(penalty.items, self._update_grain(b)) for b, penalty in self._penalties.items()}
+        self._ratio, self._square_sums = self._more_sums(1), {}
+        if optimizer.clip_norm is not None:
+            blocks = enumerate(self._blocks)
+            self._square_sums = {b: self._sums_of(block.items, self._weights_grain(b)) for b, block in blocks}
 
     # --- for layers ---
 
@@ -173,24 +240,25 @@ class Plan:
         size = int(np.prod(shape))
         return Tensor(self.buffer(size), self.buffer(size), shape)
 
-    def forward(self, kernel: Kernel, flops: float, few: Op | None = None, **record: Buffer | int) -> None:
+    def forward(self, kernel: Kernel, flops: float, few: Op | None = None, **record: Field) -> None:
         """Add an op on rows to the forward pass; `few` takes its place where there are few rows."""
         added = op(kernel, flops, **record)
         self._forward.append(added)
         if few is not None:
             self._few[added] = few
 
-    def backward(self, kernel: Kernel, flops: float, dx: Buffer, **record: Buffer | int) -> None:
+    def backward(self, kernel: Kernel, flops: float, dx: Buffer, **record: Field) -> None:
         """Add an op on rows, which writes dx, to the backward pass: ops added first run last."""
-        added = op(kernel, flops, dx=dx, **record)
-        only_for_input = dx == self.x.grad
-        (self._input_gradient if only_for_input else self._backward).append(added)
+        self._add_backward(op(kernel, flops, dx=dx, **record), dx == self._input.grad)
+
+    def _add_backward(self, added: Op, to_input: bool = False) -> Backward:
+        self._backward.append(Backward(added, self._layer, to_input))
+        return self._backward[-1]
 
     def give_relu(self, y: Tensor) -> None:
         """Add the backward pass of y = max(x, 0), in place; the layer that takes y in may take this over."""
         relu = op(relu_backward, 4 * y.size, dx=y.grad, dy=y.grad, y=y.value, features=y.size)
-        self._backward.append(relu)
-        self._relus[y.grad] = relu
+        self._relus[y.grad] = self._add_backward(relu)
 
     def take_relu(self, x: Tensor) -> Buffer | int:
         """For a layer that writes x.grad: x.value if it shall apply the ReLU's derivative there, else 0."""
@@ -200,7 +268,7 @@ class Plan:
         self._backward.remove(relu)
         return x.value
 
-    def prepare(self, kernel: Kernel, flops: float, items: int, **record: Buffer | int) -> None:
+    def prepare(self, kernel: Kernel, flops: float, items: int, **record: Field) -> None:
         """Add an op that a step runs before its backward pass, on `items` of its own: weights in another layout."""
         added = op(kernel, flops, **record)
         self._prepare.append(Group((added,), items, -(-items // PREPARE_TASKS), added.flops, 0))
@@ -210,18 +278,39 @@ class Plan:
         most = width or 32
         packed = self.buffer(-(-size // most) * most)
         added = op(kernel, 2 * size, packed=packed, x=x, features=size, width=width, capacity=CAPACITY)
-        self._backward.append(added)
+        self._add_backward(added)
         self._packs.add(added)
         return packed
 
     def gradient(
-        self, kernel: Kernel, flops: int, first: Tensor, items: int, large: bool, **fields: Buffer | int
+        self, kernel: Kernel, flops: int, first: Tensor, items: int, large: bool, **fields: Field
     ) -> None:
         """Add the op that writes the gradient of `items` rows of parameters, from `first` on.
 
         Its record is the place, `fields`, and then mode, step and grain; see dense_backward_weight.
         """
-        self._blocks.append(Block(kernel, flops, fields, first.value.fixed, items, first.shape[-1], large))
+        at, width = first.value.fixed, first.shape[-1]
+        self._blocks.append(Block(kernel, flops, fields, at, items, width, large, self._layer))
+
+    def penalty(self, weight: Tensor, l1: float, l2: float) -> None:
+        """Add l1 Σ|w| + l2 Σ w² to the loss, for a parameter that the last `gradient` began with."""
+        if l1 or l2:
+            width = weight.shape[-1]
+            self._penalties[len(self._blocks) - 1] = Penalty(weight.size // width, l1, l2)
+
+    def trace(self, x: Tensor, y: Tensor) -> None:
+        """Say that an activation makes y of x."""
+        self.traces[y.value] = x
+
+    def key(self) -> int:
+        """64 bits that depend on the seed and the number of keys asked for before: of a stream of random numbers."""
+        self._keys += 1
+        sequence = np.random.SeedSequence([self._seed, _KEYS, self._keys])
+        return int(sequence.generate_state(1, np.uint64).view(np.int64)[0])
+
+    def clock(self) -> Record:
+        """Fields of an op that has to know of time: where it finds whether this is training, and the steps done."""
+        return {"training": Buffer("inputs", INPUTS["training"]), "step": Buffer("scalars", updates.STEP)}
 
     # --- programs ---
 
@@ -246,24 +335,99 @@ class Plan:
             return self._with_prepared([*rows, self._store(value, self.output.size)])
 
         rows += self._loss_ops(target)
-        sums = self._serial(op(losses.add_sums, 1, totals=Buffer("totals", 0), sums=self._sums, grain=self._grain))
+        sums = self._sum_groups()
         if name == "evaluate":
-            return self._with_prepared(rows, sums)
+            return self._with_prepared(rows, *sums)
         if name == "input_gradient":
-            rows += [o for o in self._backward[::-1] if o not in self._packs]
-            rows += [*self._input_gradient[::-1], self._store(self.x.grad, self.x.size)]
-            return self._with_prepared(rows, sums)
+            rows += [o for o in self._backward_ops(-1) if o not in self._packs]
+            return self._with_prepared([*rows, self._store(self.x.grad, self.x.size)], *sums)
 
-        rows += self._backward[::-1]
-        rows += [self._gradient_op(block) for block in self._partials]
-        groups, update = self._with_prepared(rows, sums)
+        blocks = [b for b, block in enumerate(self._blocks) if name == "gradient" or block.layer not in self._frozen]
+        rows += self._backward_ops(self._first_layer(blocks))
+        rows += [self._gradient_op(b) for b in blocks if b in self._partials]
+        groups, update = self._with_prepared(rows, *sums)
         if name == "gradient":
-            groups += [self._weights(block) for block in range(len(self._blocks))]
+            groups += [self._weights(b, *self._penalty_gradient(b)) for b in blocks]
             return groups, len(groups)
-        begin = op(self._optimizer.begin, 1, scalars=Buffer("scalars", 0))
-        groups.append(self._serial(begin))
-        groups += [self._weights(block, self._update(block)) for block in range(len(self._blocks))]
-        return groups, update
+        return groups + self._update_groups(blocks), update
+
+    def _first_layer(self, blocks: Iterable[int]) -> int:
+        """The number of the first layer that one of these blocks belongs to."""
+        return min((self._blocks[b].layer for b in blocks), default=len(self.outputs))
+
+    def _backward_ops(self, first: int) -> list[Op]:
+        """The backward pass as far as the parameters of the layer `first` need it; -1: as far as the input."""
+        needed = [o for o in self._backward if o.layer > first or (o.layer == first and not o.to_input)]
+        return [o.op for o in reversed(needed)]
+
+    def _sum_groups(self) -> list[Group]:
+        """The groups that add up the loss."""
+        totals = Buffer("totals", 0)
+        groups = [self._serial(op(losses.add_sums, 1, totals=totals, sums=self._sums, grain=self._grain))]
+        for b, (items, l1, l2) in self._penalties.items():
+            block, grain, (sums, _) = self._blocks[b], self._update_grain(b), self._penalty_sums[b]
+            record: Record = dict(sums=sums, w=Buffer("params", block.at), width=block.width, grain=grain, l1=l1, l2=l2)
+            added = op(updates.penalty_sums, 4 * items * block.width, **record)
+            groups.append(Group((added,), items, grain, added.flops, 0))
+        if self._penalties:
+            first, count = _together(self._penalty_sums)
+            groups.append(self._serial(op(updates.add_penalties, count, totals=totals, sums=first, count=count)))
+        return groups
+
+    def _more_sums(self, count: int) -> Buffer:
+        """Room for `count` sums behind those that there are."""
+        counts = self._size["totals"]
+        place = Buffer("totals", counts[0], counts[1])
+        counts[0] += count
+        return place
+
+    def _sums_of(self, items: int, grain: int) -> tuple[Buffer, int]:
+        """Room for the sums of tasks of `grain` items, and how many they are."""
+        tasks = -(-items // grain)
+        return self._more_sums(tasks), tasks
+
+    def _update_groups(self, blocks: list[int]) -> list[Group]:
+        """The groups of a training step that come behind the rows': gradients, and the optimizer's step."""
+        most_value, most_norm = self._optimizer.clip_value, self._optimizer.clip_norm
+        begin = [*self._schedule_ops(), op(self._optimizer.begin, 1, scalars=Buffer("scalars", 0))]
+        before: dict[int, list[Op]] = {b: self._penalty_gradient(b) for b in blocks}
+        for b in blocks if most_value is not None else ():
+            block = self._blocks[b]
+            place, size = Buffer("grads", block.at), block.items * block.width
+            before[b].append(op(updates.clip_values, 2 * size, dw=place, width=block.width, most=most_value))
+        if most_norm is None:
+            return [self._serial(*begin), *(self._weights(b, *before[b], self._update(b)) for b in blocks)]
+
+        groups: list[Group] = []
+        scales: list[Group] = []
+        for b in blocks:
+            block, grain, (sums, _) = self._blocks[b], self._weights_grain(b), self._square_sums[b]
+            place, size = Buffer("grads", block.at), block.items * block.width
+            squares = op(updates.square_sums, 2 * size, sums=sums, dw=place, width=block.width, grain=grain)
+            groups.append(self._weights(b, *before[b], squares))
+            scale = op(updates.scale_gradient, 2 * size, dw=place, ratio=self._ratio, width=block.width)
+            update = self._update(b)
+            scales.append(Group((scale, update), block.items, grain, scale.flops + update.flops, 0))
+        first, count = _together(self._square_sums)
+        clip = op(updates.clip_ratio, count, ratio=self._ratio, sums=first, count=count, most=most_norm)
+        return [*groups, self._serial(clip, *begin), *scales]
+
+    def _schedule_ops(self) -> Iterator[Op]:
+        """The ops that set the learning rate before a step."""
+        at = SCALARS_SIZE + len(self._optimizer.constants)
+        schedule = self._optimizer.learning_rate
+        for kernel, constants, more in schedule.parts if isinstance(schedule, Schedule) else ():
+            yield op(kernel, 1, scalars=Buffer("scalars", 0), constants=Buffer("scalars", at), **more)
+            at += len(constants)
+
+    def _penalty_gradient(self, number: int) -> list[Op]:
+        """The op that adds the gradient of a block's penalty, if it has one."""
+        if number not in self._penalties:
+            return []
+        block, (items, l1, l2) = self._blocks[number], self._penalties[number]
+        places: Record = dict(dw=Buffer("grads", block.at), w=Buffer("params", block.at), items=items)
+        size = items * block.width
+        return [op(updates.add_penalty_gradient, 4 * size, **places, width=block.width, l1=l1, l2=l2)]
 
     def _with_prepared(self, rows: list[Op], *then: Group) -> tuple[list[Group], int]:
         """The rows' group behind what it needs prepared."""
@@ -302,15 +466,24 @@ class Plan:
 
     def _weights(self, number: int, *then: Op) -> Group:
         """The group that completes a block's gradient, and then updates it while it is in the cache."""
+        block, grain, flops = self._blocks[number], self._weights_grain(number), sum(o.flops for o in then)
+        if number not in self._partials:
+            return Group((self._gradient_op(number), *then), block.items, grain, flops, block.flops)
+        record: Record = dict(dweight=Buffer("grads", block.at), partial=self._partials[number])
+        sizes: Record = dict(size=self._partial_size(block), width=block.width, grain=self._grain)
+        add = op(add_partial, 8 * block.items * block.width, **record, **sizes)
+        return Group((add, *then), block.items, grain, add.flops + flops, 0)
+
+    def _weights_grain(self, number: int) -> int:
+        """Rows of a block in a task."""
         block = self._blocks[number]
         if number in self._partials:
-            size = self._partial_size(block)
-            record: Record = dict(dweight=Buffer("grads", block.at), partial=self._partials[number], size=size)
-            add = op(add_partial, 8 * block.items * block.width, **record, width=block.width, grain=self._grain)
-            grain = max(1, UPDATE_SIZE // block.width)
-            return Group((add, *then), block.items, grain, add.flops + sum(o.flops for o in then), 0)
-        grain = max((g for g in WEIGHT_GRAINS if g * WEIGHT_TASKS <= block.items), default=WEIGHT_GRAINS[0])
-        return Group((self._gradient_op(number), *then), block.items, grain, sum(o.flops for o in then), block.flops)
+            return self._update_grain(number)
+        return max((g for g in WEIGHT_GRAINS if g * WEIGHT_TASKS <= block.items), default=WEIGHT_GRAINS[0])
+
+    def _update_grain(self, number: int) -> int:
+        """Rows of a block in a task that only goes over its parameters."""
+        return max(1, UPDATE_SIZE // self._blocks[number].width)
 
     def _load(self, source: str, y: Buffer, features: int) -> Op:
         at = {name: Buffer("inputs", INPUTS[name]) for name in (source, "order", "start")}
@@ -332,42 +505,37 @@ class Plan:
         y, size = self.output, self.output.size
         yield self._load("y", self._target, 1 if target == "labels" else size)
         yield self._load("weight", self._weight, 1)
-        yield op(
-            self._loss.kernels[target],
-            LOSS * size,
-            dy=y.grad,
-            y=y.value,
-            target=self._target,
-            weight=self._weight,
-            sums=self._sums,
-            outputs=size,
-            grain=self._grain,
-        )
+        kernel = self._loss.kernels[target]
+        record: Record = dict(dy=y.grad, y=y.value, target=self._target, weight=self._weight, sums=self._sums)
+        more = {name: value for name, value in self._loss.record.items() if name in kernel.fields}
+        yield op(kernel, LOSS * size, **record, outputs=size, grain=self._grain, **more)
 
     def _rows(self, ops: Sequence[Op]) -> Group:
         return Group(tuple(ops), engine.ROWS_OF_BATCH, self._least_rows, 0, sum(o.flops for o in ops))
 
-    def _serial(self, only: Op) -> Group:
-        return Group((only,), 1, 1, 1, 0)
+    def _serial(self, *ops: Op) -> Group:
+        return Group(ops, 1, 1, 1, 0)
 
     def _update(self, number: int) -> Op:
         """The optimizer's op for a block."""
         block = self._blocks[number]
-        state = {name: Buffer("state", i * self._num_params + block.at) for i, name in enumerate(self._optimizer.state)}
-        return op(
-            self._optimizer.update,
-            ELEMENTWISE * block.items * block.width,
-            w=Buffer("params", block.at),
-            **state,
-            dw=Buffer("grads", block.at),
-            scalars=Buffer("scalars", 0),
-            width=block.width,
-        )
+        kernel, size = self._optimizer.update, block.items * block.width
+        places: dict[str, Field] = dict(w=Buffer("params", block.at), dw=Buffer("grads", block.at), width=block.width)
+        for i, name in enumerate(self._optimizer.state):
+            places[name] = Buffer("state", i * self._num_params + block.at)
+        places["scalars"] = Buffer("scalars", 0)
+        places["factor"] = Buffer("scalars", factors_at(self._optimizer) + block.layer)
+        return op(kernel, ELEMENTWISE * size, **{name: places.get(name, 0) for name in kernel.fields})
 
     def arena_size(self, arena: str, capacity: int) -> int:
         """Elements of the arena `work` or `totals` for batches of `capacity` rows."""
         fixed, per_row = self._size[arena]
         return fixed + per_row * capacity
+
+
+def _together(sums: dict[int, tuple[Buffer, int]]) -> tuple[Buffer, int]:
+    """The first of these sums, which lie one behind the other, and how many they are."""
+    return next(iter(sums.values()))[0], sum(count for _, count in sums.values())
 
 
 _NATIVE = {np.dtype(np.float32): FLOAT32, np.dtype(np.float64): FLOAT64, np.dtype(np.uint8): UINT8}
@@ -453,6 +621,7 @@ class Workspace:
         groups, ops, update = self.program(name, target, min(rows, batch_size))
         if last is None:
             last = -(-rows // batch_size)
+        self.inputs[INPUTS["training"]] = name == "train"
         threads = num_threads()
         args = groups, ops.ctypes.data, update, self.inputs, self.totals, rows, batch_size, first, last, threads
         if threads == 1:
@@ -481,9 +650,11 @@ class Workspace:
             row[1 : 1 + len(o.record)] = [self._resolve(field) for field in o.record]
         return groups, table, update
 
-    def _resolve(self, field: Buffer | int) -> int:
+    def _resolve(self, field: Field) -> int:
         if field == CAPACITY:
             return self.capacity
+        if isinstance(field, float):
+            return int(np.float64(field).view(np.int64))
         if not isinstance(field, Buffer):
             return int(field)
         arena = self.arenas[field.arena]

@@ -797,5 +797,15 @@ def sizes(typingctx, op, first, count):
     return result(op, first, count), codegen
 
 
+@intrinsic(prefer_literal=True)
+def number(typingctx, op, field):
+    """The field of an op record that holds the bits of a float64."""
+
+    def codegen(context, builder, signature, args):
+        return builder.bitcast(_fields(builder, args[0], field.literal_value, 1)[0], ir.DoubleType())
+
+    return types.float64(op, field), codegen
+
+
 def _fields(builder, op, first, count):
     return [builder.load(_element(builder, op, ir.Constant(INT64, first + i), INT64)) for i in range(count)]

@@ -1,17 +1,21 @@
 """Activations a = f(z) and their backward passes, written with f' as a function of a where that is possible.
 
-All work in place as well: y may be x, dx may be dy.
+All whose backward pass reads y work in place as well: y may be x; and dx may be dy for all.
 """
 
 from __future__ import annotations
 
-from .._jit import inner, kernel
+from .._jit import Kernel, inner, kernel
 from ..simd import (
+    absolute,
+    constant,
     first_lanes,
+    fma,
     lanes,
     load_first,
     max_lanes,
     maximum,
+    minimum,
     offset,
     pointers,
     select,
@@ -23,15 +27,29 @@ from . import maths
 from .elementwise import binary, unary
 from .maths import one, zero
 
+_two = constant(2.0, 2.0)
 
-@kernel("y x features")
-def sigmoid_forward(op, dtype, rows, lo, hi):
-    """y = 1 / (1 + exp(-x)).
 
-    Writes y (rows, features). Reads x (rows, features).
-    """
-    y, x = pointers(op, 0, 2, dtype)
-    unary(maths.sigmoid, y, x, lo * op[2], hi * op[2], dtype)
+def elementwise(name, f, slope, reads="y"):
+    """The kernels of y = f(x) and of dx = slope(dy, a), where a is y or x, as `reads` says: a vector at a time."""
+
+    def forward(op, dtype, rows, lo, hi):
+        """Writes y (rows, features). Reads x (rows, features)."""
+        y, x = pointers(op, 0, 2, dtype)
+        unary(f, y, x, lo * op[2], hi * op[2], dtype)
+
+    def backward(op, dtype, rows, lo, hi):
+        """Writes dx (rows, features). Reads dy, y or x (rows, features)."""
+        dx, dy, a = pointers(op, 0, 3, dtype)
+        binary(slope, dx, dy, a, lo * op[3], hi * op[3], dtype)
+
+    return (
+        Kernel(forward, "y x features", f"{name}_forward"),
+        Kernel(backward, f"dx dy {reads} features", f"{name}_backward"),
+    )
+
+
+# --- sigmoid: y = 1 / (1 + exp(-x)), dx = dy y (1 - y)
 
 
 @inner
@@ -39,24 +57,10 @@ def _sigmoid_backward(dy, y):
     return dy * (y * (one(y) - y))
 
 
-@kernel("dx dy y features")
-def sigmoid_backward(op, dtype, rows, lo, hi):
-    """dx = dy y (1 - y).
-
-    Writes dx (rows, features). Reads dy, y (rows, features).
-    """
-    dx, dy, y = pointers(op, 0, 3, dtype)
-    binary(_sigmoid_backward, dx, dy, y, lo * op[3], hi * op[3], dtype)
+sigmoid_forward, sigmoid_backward = elementwise("sigmoid", maths.sigmoid, _sigmoid_backward)
 
 
-@kernel("y x features")
-def tanh_forward(op, dtype, rows, lo, hi):
-    """y = tanh(x).
-
-    Writes y (rows, features). Reads x (rows, features).
-    """
-    y, x = pointers(op, 0, 2, dtype)
-    unary(maths.tanh, y, x, lo * op[2], hi * op[2], dtype)
+# --- tanh: dx = dy (1 - y²)
 
 
 @inner
@@ -64,14 +68,10 @@ def _tanh_backward(dy, y):
     return dy * (one(y) - y * y)
 
 
-@kernel("dx dy y features")
-def tanh_backward(op, dtype, rows, lo, hi):
-    """dx = dy (1 - y²).
+tanh_forward, tanh_backward = elementwise("tanh", maths.tanh, _tanh_backward)
 
-    Writes dx (rows, features). Reads dy, y (rows, features).
-    """
-    dx, dy, y = pointers(op, 0, 3, dtype)
-    binary(_tanh_backward, dx, dy, y, lo * op[3], hi * op[3], dtype)
+
+# --- relu: y = max(x, 0), where NaN stays NaN; dx = dy where y > 0, else 0
 
 
 @inner
@@ -79,29 +79,218 @@ def _relu(x):
     return select(x < zero(x), zero(x), x)
 
 
-@kernel("y x features")
-def relu_forward(op, dtype, rows, lo, hi):
-    """y = max(x, 0); NaN stays NaN.
-
-    Writes y (rows, features). Reads x (rows, features).
-    """
-    y, x = pointers(op, 0, 2, dtype)
-    unary(_relu, y, x, lo * op[2], hi * op[2], dtype)
-
-
 @inner
 def _relu_backward(dy, y):
     return select(y > zero(y), dy, zero(y))
 
 
-@kernel("dx dy y features")
-def relu_backward(op, dtype, rows, lo, hi):
-    """dx = dy where y > 0, else 0.
+relu_forward, relu_backward = elementwise("relu", _relu, _relu_backward)
 
-    Writes dx (rows, features). Reads dy, y (rows, features).
-    """
-    dx, dy, y = pointers(op, 0, 3, dtype)
-    binary(_relu_backward, dx, dy, y, lo * op[3], hi * op[3], dtype)
+
+# --- leaky_relu: y = x where x > 0, else x / 100
+
+
+_leak = constant(0.01, 0.01)
+
+
+@inner
+def _leaky_relu(x):
+    return select(x > zero(x), x, x * _leak(x))
+
+
+@inner
+def _leaky_relu_backward(dy, y):
+    return select(y > zero(y), dy, dy * _leak(y))
+
+
+leaky_relu_forward, leaky_relu_backward = elementwise("leaky_relu", _leaky_relu, _leaky_relu_backward)
+
+
+# --- elu: y = x where x > 0, else exp(x) - 1; dx = dy there, else dy (y + 1). Clevert et al. 2016, α = 1
+
+
+@inner
+def _elu(x):
+    return select(x > zero(x), x, maths.expm1(minimum(x, zero(x))))
+
+
+@inner
+def _elu_backward(dy, y):
+    return select(y > zero(y), dy, dy * (y + one(y)))
+
+
+elu_forward, elu_backward = elementwise("elu", _elu, _elu_backward)
+
+
+# --- selu: y = λ x where x > 0, else λ α (exp(x) - 1). Klambauer et al. 2017, eq. 2
+
+
+_selu_scale = constant(1.0507009873554804934, 1.0507009873554804934)
+_selu_both = constant(1.7580993408473768599, 1.7580993408473768599)  # λ α
+
+
+@inner
+def _selu(x):
+    return select(x > zero(x), x * _selu_scale(x), maths.expm1(minimum(x, zero(x))) * _selu_both(x))
+
+
+@inner
+def _selu_backward(dy, y):
+    return dy * select(y > zero(y), _selu_scale(y), y + _selu_both(y))
+
+
+selu_forward, selu_backward = elementwise("selu", _selu, _selu_backward)
+
+
+# --- gelu: y = x Φ(x), dx = dy (Φ(x) + x φ(x)), where Φ is the normal distribution. Hendrycks & Gimpel 2016, exact
+
+
+@inner
+def _gelu(x):
+    return x * maths.normal_cdf(x)
+
+
+@inner
+def _gelu_backward(dy, x):
+    return dy * fma(x, maths.normal_pdf(x), maths.normal_cdf(x))
+
+
+gelu_forward, gelu_backward = elementwise("gelu", _gelu, _gelu_backward, reads="x")
+
+
+# --- silu: y = x σ(x), dx = dy σ(x) (1 + x (1 - σ(x))). Elfwing et al. 2018
+
+
+@inner
+def _silu(x):
+    return x * maths.sigmoid(x)
+
+
+@inner
+def _silu_backward(dy, x):
+    s = maths.sigmoid(x)
+    return dy * (s * fma(x, one(x) - s, one(x)))
+
+
+silu_forward, silu_backward = elementwise("silu", _silu, _silu_backward, reads="x")
+
+
+# --- mish: y = x tanh(softplus(x)). Misra 2019
+# With e = exp(x) and n = e (e + 2): tanh(softplus(x)) = n / (n + 2), its derivative 4 e (e + 1) / (n + 2)².
+# From x = 20 on the first is 1 and the second 0 in float64 too.
+
+
+_mish_most = constant(20.0, 20.0)
+
+
+@inner
+def _mish_powers(x):
+    e = maths.exp(minimum(x, _mish_most(x)))
+    return e, e * (e + _two(x))
+
+
+@inner
+def _mish(x):
+    _, n = _mish_powers(x)
+    return x * (n / (n + _two(x)))
+
+
+@inner
+def _mish_backward(dy, x):
+    e, n = _mish_powers(x)
+    d = n + _two(x)
+    slope = _two(x) * e / d * (_two(x) * (e + one(x)) / d)
+    return dy * fma(x, slope, n / d)
+
+
+mish_forward, mish_backward = elementwise("mish", _mish, _mish_backward, reads="x")
+
+
+# --- softplus: y = log(1 + exp(x)), dx = dy (1 - exp(-y))
+
+
+@inner
+def _softplus(x):
+    return select(x < zero(x), zero(x), x) + maths.softplus_minus(x)
+
+
+@inner
+def _softplus_backward(dy, y):
+    return zero(y) - dy * maths.expm1(zero(y) - y)
+
+
+softplus_forward, softplus_backward = elementwise("softplus", _softplus, _softplus_backward)
+
+
+# --- softsign: y = x / (1 + |x|), dx = dy (1 - |y|)²
+
+
+@inner
+def _softsign(x):
+    return x / (one(x) + absolute(x))
+
+
+@inner
+def _softsign_backward(dy, y):
+    rest = one(y) - absolute(y)
+    return dy * (rest * rest)
+
+
+softsign_forward, softsign_backward = elementwise("softsign", _softsign, _softsign_backward)
+
+
+# --- hard_sigmoid: y = (x + 3) / 6, cut to 0 … 1; dx = dy / 6 where 0 < y < 1, else 0. Howard et al. 2019
+
+
+_three, _six = constant(3.0, 3.0), constant(6.0, 6.0)
+
+
+@inner
+def _cut(x, low, high):
+    return select(x < low, low, select(x > high, high, x))
+
+
+@inner
+def _hard_sigmoid(x):
+    return _cut(x + _three(x), zero(x), _six(x)) / _six(x)
+
+
+@inner
+def _hard_sigmoid_backward(dy, y):
+    return select(y > zero(y), select(y < one(y), dy / _six(y), zero(y)), zero(y))
+
+
+hard_sigmoid_forward, hard_sigmoid_backward = elementwise("hard_sigmoid", _hard_sigmoid, _hard_sigmoid_backward)
+
+
+# --- hard_tanh: y = x, cut to -1 … 1; dx = dy where -1 < y < 1, else 0
+
+
+@inner
+def _hard_tanh(x):
+    return _cut(x, zero(x) - one(x), one(x))
+
+
+@inner
+def _hard_tanh_backward(dy, y):
+    return select(absolute(y) < one(y), dy, zero(y))
+
+
+hard_tanh_forward, hard_tanh_backward = elementwise("hard_tanh", _hard_tanh, _hard_tanh_backward)
+
+
+# --- exponential: y = exp(x), dx = dy y
+
+
+@inner
+def _product(dy, y):
+    return dy * y
+
+
+exponential_forward, exponential_backward = elementwise("exponential", maths.exp, _product)
+
+
+# --- softmax
 
 
 @inner

@@ -3,7 +3,7 @@
 The loss of a batch is the mean over its rows of (row loss × row weight), so row r's gradient carries the
 factor weight[r] / rows. Sums are in float64: `sums` holds two numbers for each task, the sum of the
 weighted row losses and the count of right answers (0 where that means nothing). `grain` points to
-the rows of a task, so that task lo // grain finds its place.
+the rows of a task, so that task lo // grain finds its place. What a loss adds to these fields stands behind them.
 """
 
 from __future__ import annotations
@@ -12,10 +12,14 @@ from numba import types
 
 from .._jit import inner, kernel
 from ..simd import (
+    absolute,
+    copy_sign,
     first_lanes,
     fma,
     lanes,
     load_first,
+    maximum,
+    number,
     offset,
     pointer,
     pointers,
@@ -32,7 +36,7 @@ from .maths import half, one, zero
 
 
 @inner
-def _write_sums(op, lo, loss, right):
+def write_sums(op, lo, loss, right):
     """Fields 4 and 6 of a loss's record are sums and grain."""
     task = lo // pointer(op[6], types.int64)[0]
     sums = offset(pointer(op[4], types.float64), 2 * task)
@@ -40,20 +44,20 @@ def _write_sums(op, lo, loss, right):
 
 
 @inner
-def _elements(f, op, dtype, lo, hi, factor):
-    """A loss that is a sum over elements, f(y, t) -> (loss, ∂loss/∂y, right): (Σ weighted loss, Σ right).
+def _elements(f, op, dtype, lo, hi, factor, c=0.0):
+    """A loss that is a sum over elements, f(y, t, c) -> (loss, ∂loss/∂y, right): (Σ weighted loss, Σ right).
 
-    Writes dy = ∂loss/∂y · weight · factor. One output: vectors run over rows; more: over each row's outputs.
+    Writes dy = ∂loss/∂y · weight · factor. c: a constant, which f gets as a vector. One output: vectors run over rows; more: over each row's outputs.
     """
     dy, y, target, weight = pointers(op, 0, 4, dtype)
-    outputs, scale = op[5], splat(dtype(factor))
+    outputs, scale, c = op[5], splat(dtype(factor)), splat(dtype(c))
     loss, right, i = 0.0, 0.0, 0
     if outputs == 1:
         i = lo
         while i < hi:
             n = hi - i
             w = load_first(weight, i, n)
-            value, slope, agree = f(load_first(y, i, n), load_first(target, i, n))
+            value, slope, agree = f(load_first(y, i, n), load_first(target, i, n), c)
             store_first(dy, i, slope * (w * scale), n)
             loss += sum_lanes_double(value * w)
             right += sum_lanes_double(select(first_lanes(agree, n), agree, zero(agree)))
@@ -67,7 +71,7 @@ def _elements(f, op, dtype, lo, hi, factor):
         while i < outputs:
             n = outputs - i
             z = load_first(y, at + i, n)
-            value, slope, agree = f(z, load_first(target, at + i, n))
+            value, slope, agree = f(z, load_first(target, at + i, n), c)
             store_first(dy, at + i, slope * by_row, n)
             inside = first_lanes(z, n)
             total = total + select(inside, value, zero(z))
@@ -79,7 +83,7 @@ def _elements(f, op, dtype, lo, hi, factor):
 
 
 @inner
-def _square(y, t):
+def _square(y, t, c):
     e = y - t
     return e * e, e, zero(y)
 
@@ -92,7 +96,7 @@ def mse_loss(op, dtype, rows, lo, hi):
     """
     outputs = op[5]
     loss, _ = _elements(_square, op, dtype, lo, hi, 2.0 / (rows * outputs))
-    _write_sums(op, lo, loss / outputs, 0.0)
+    write_sums(op, lo, loss / outputs, 0.0)
 
 
 @kernel("dy y target weight sums outputs grain")
@@ -102,11 +106,113 @@ def squared_error_loss(op, dtype, rows, lo, hi):
     Writes dy (rows, outputs), sums. Reads y, target (rows, outputs), weight (rows,).
     """
     loss, _ = _elements(_square, op, dtype, lo, hi, 1.0 / rows)
-    _write_sums(op, lo, 0.5 * loss, 0.0)
+    write_sums(op, lo, 0.5 * loss, 0.0)
 
 
 @inner
-def _logistic(z, t):
+def _absolute(y, t, c):
+    e = y - t
+    return absolute(e), _sign(e), zero(y)
+
+
+@inner
+def _sign(x):
+    return select(x == zero(x), zero(x), copy_sign(one(x), x))
+
+
+@kernel("dy y target weight sums outputs grain")
+def mae_loss(op, dtype, rows, lo, hi):
+    """Row loss: the mean over outputs of |y - t|; dy = sign(y - t) weight / (rows outputs), 0 where y = t.
+
+    Writes dy (rows, outputs), sums. Reads y, target (rows, outputs), weight (rows,).
+    """
+    outputs = op[5]
+    loss, _ = _elements(_absolute, op, dtype, lo, hi, 1.0 / (rows * outputs))
+    write_sums(op, lo, loss / outputs, 0.0)
+
+
+@inner
+def _huber(y, t, c):
+    e = y - t
+    a = absolute(e)
+    outside = a > c
+    return (
+        select(outside, c * (a - half(y) * c), half(y) * e * e),
+        select(outside, copy_sign(c, e), e),
+        zero(y),
+    )
+
+
+@kernel("dy y target weight sums outputs grain delta")
+def huber_loss(op, dtype, rows, lo, hi):
+    """Row loss: the mean over outputs of ½ e² where |e| ≤ δ, else δ (|e| - ½ δ), for e = y - t.
+
+    dy = e, cut to -δ … δ, times weight / (rows outputs).
+
+    Writes dy (rows, outputs), sums. Reads y, target (rows, outputs), weight (rows,); delta: bits of a float64.
+    """
+    outputs = op[5]
+    loss, _ = _elements(_huber, op, dtype, lo, hi, 1.0 / (rows * outputs), number(op, 7))
+    write_sums(op, lo, loss / outputs, 0.0)
+
+
+@inner
+def _poisson(y, t, c):
+    e = maths.exp(y)
+    return e - t * y, e - t, zero(y)
+
+
+@kernel("dy y target weight sums outputs grain")
+def poisson_loss(op, dtype, rows, lo, hi):
+    """Row loss: the mean over outputs of exp(y) - t y, where exp(y) is the rate; dy = (exp(y) - t) weight / (rows outputs).
+
+    Writes dy (rows, outputs), sums. Reads y, target (rows, outputs), weight (rows,).
+    """
+    outputs = op[5]
+    loss, _ = _elements(_poisson, op, dtype, lo, hi, 1.0 / (rows * outputs))
+    write_sums(op, lo, loss / outputs, 0.0)
+
+
+@inner
+def _hinge(y, t, c):
+    margin = one(y) - t * y
+    inside = margin > zero(y)
+    same = select(y > zero(y), one(y), zero(y)) == select(t > zero(y), one(y), zero(y))
+    return select(margin <= zero(y), zero(y), margin), select(inside, zero(y) - t, zero(y)), select(same, one(y), zero(y))
+
+
+@kernel("dy y target weight sums outputs grain")
+def hinge_loss(op, dtype, rows, lo, hi):
+    """Row loss: the mean over outputs of max(0, 1 - t y), t = ±1; dy = -t weight / (rows outputs) where that is not 0.
+
+    An output counts as right when y > 0 and t > 0 agree.
+
+    Writes dy (rows, outputs), sums. Reads y, target (rows, outputs), weight (rows,).
+    """
+    outputs = op[5]
+    loss, right = _elements(_hinge, op, dtype, lo, hi, 1.0 / (rows * outputs))
+    write_sums(op, lo, loss / outputs, right / outputs)
+
+
+@inner
+def _divergence(p, t, c):
+    p = maximum(p, c)
+    value = t * (maths.log(maximum(t, c)) - maths.log(p))
+    return value, zero(p) - t / p, zero(p)
+
+
+@kernel("dy y target weight sums outputs grain least")
+def kl_divergence_loss(op, dtype, rows, lo, hi):
+    """Row loss: Σ t (log t - log y), where t and y count as `least` where they are less; dy = -t / y weight / rows.
+
+    Writes dy (rows, outputs), sums. Reads y, target (rows, outputs), weight (rows,); least: bits of a float64.
+    """
+    loss, _ = _elements(_divergence, op, dtype, lo, hi, 1.0 / rows, number(op, 7))
+    write_sums(op, lo, loss, 0.0)
+
+
+@inner
+def _logistic(z, t, c):
     positive = select(z < zero(z), zero(z), z)  # NaN stays
     value = positive - z * t + maths.softplus_minus(z)
     same = select(z > zero(z), one(z), zero(z)) == select(t > half(z), one(z), zero(z))
@@ -124,7 +230,7 @@ def binary_cross_entropy_loss(op, dtype, rows, lo, hi):
     """
     outputs = op[5]
     loss, right = _elements(_logistic, op, dtype, lo, hi, 1.0 / (rows * outputs))
-    _write_sums(op, lo, loss / outputs, right / outputs)
+    write_sums(op, lo, loss / outputs, right / outputs)
 
 
 @inner
@@ -173,7 +279,46 @@ def cross_entropy_labels_loss(op, dtype, rows, lo, hi):
             totals[r - first], rests[r - first] = total, top - z[label]
             right += 1.0 if z[label] == top else 0.0
         loss += _sum_logs(totals, rests, offset(weight, first), last - first, dtype)
-    _write_sums(op, lo, loss, right)
+    write_sums(op, lo, loss, right)
+
+
+@kernel("dy y target weight sums outputs grain smoothing")
+def cross_entropy_smoothed_loss(op, dtype, rows, lo, hi):
+    """As cross_entropy_labels_loss, where t = (1 - s) onehot(label) + s / outputs: row loss -Σ t log p.
+
+    dy = (p - t) weight / rows. A row counts as right when no output is larger than the label's.
+
+    Writes dy (rows, outputs), sums. Reads y (rows, outputs), target (rows,): labels 0 .. outputs - 1, weight (rows,);
+    smoothing: s, bits of a float64.
+    Source: Szegedy et al. 2016, section 7.
+    """
+    dy, y, target, weight = pointers(op, 0, 4, dtype)
+    outputs, smoothing = op[5], number(op, 7)
+    share = dtype(smoothing / outputs)
+    totals, rests = stack(dtype, 16), stack(dtype, 16)
+    loss, right = 0.0, 0.0
+    for first in range(lo, hi, 16):
+        last = min(first + 16, hi)
+        for r in range(first, last):
+            z, d = offset(y, r * outputs), offset(dy, r * outputs)
+            label, scale = int(target[r]), weight[r] / dtype(rows)
+            top = row_max(z, outputs, dtype)
+            total = row_exp(d, z, outputs, top, dtype)
+            ratio, less = splat(scale / total), splat(scale * share)
+            # Σ t (top - z), which is what -Σ t log p has beside log total
+            others, i = splat(dtype(0)), 0
+            while i < outputs:
+                n = outputs - i
+                v = load_first(z, i, n)
+                others = others + select(first_lanes(v, n), splat(top) - v, zero(v))
+                store_first(d, i, load_first(d, i, n) * ratio - less, n)
+                i += lanes(dtype)
+            d[label] -= scale * dtype(1.0 - smoothing)
+            totals[r - first] = total
+            rests[r - first] = dtype(1.0 - smoothing) * (top - z[label]) + share * sum_lanes(others)
+            right += 1.0 if z[label] == top else 0.0
+        loss += _sum_logs(totals, rests, offset(weight, first), last - first, dtype)
+    write_sums(op, lo, loss, right)
 
 
 @kernel("dy y target weight sums outputs grain")
@@ -212,7 +357,7 @@ def cross_entropy_probabilities_loss(op, dtype, rows, lo, hi):
             i += lanes(dtype)
         loss += float(weight[r]) * sum_lanes_double(terms)
         right += 1.0 if z[best] == top else 0.0
-    _write_sums(op, lo, loss, right)
+    write_sums(op, lo, loss, right)
 
 
 @kernel("totals sums grain")

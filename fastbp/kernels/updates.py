@@ -1,6 +1,7 @@
 """Optimizer steps: one pass over the parameters, their gradients and the optimizer's state.
 
-Hyperparameters come in `scalars` (float64): STEP, RATE and what each optimizer adds behind them.
+Hyperparameters come in `scalars` (float64): STEP, RATE and what each optimizer adds behind them. `factor` points to
+the layer's factor of the learning rate (float64).
 """
 
 from __future__ import annotations
@@ -10,11 +11,34 @@ import math
 from numba import types
 
 from .._jit import inner, kernel
-from ..simd import fma, lanes, load_first, pointer, pointers, splat, square_root, store_first
+from ..simd import (
+    absolute,
+    copy_sign,
+    fma,
+    lanes,
+    load_first,
+    maximum,
+    minimum,
+    number,
+    pointer,
+    pointers,
+    select,
+    sizes,
+    splat,
+    square_root,
+    store_first,
+    sum_lanes,
+)
+from .maths import one, zero
 
 STEP, RATE = 0, 1  # steps done, learning rate
-MOMENTUM, SGD_DECAY, NESTEROV = 2, 3, 4
-BETA1, BETA2, EPSILON, STEP_SIZE, ROOT = 2, 3, 4, 5, 6
+DECAY = 2  # λ, of all but Rprop
+MOMENTUM, NESTEROV = 3, 4
+BETA1, BETA2, EPSILON, DECOUPLED, STEP_SIZE, ROOT = 3, 4, 5, 6, 7, 8
+MOMENTUM_DECAY, PRODUCT, OF_GRADIENT, OF_MEAN = 9, 10, 11, 12  # Nadam's, behind Adam's
+RHO, RMS_EPSILON, RMS_MOMENTUM = 3, 4, 5
+RATE_DECAY, ADAGRAD_EPSILON, DECAYED_RATE = 3, 4, 5
+SHRINK, GROW, LEAST, MOST = 2, 3, 4, 5
 
 
 @kernel("scalars")
@@ -34,12 +58,48 @@ def adam_count_step(op, dtype, rows, lo, hi):
     scalars[ROOT] = math.sqrt(1.0 - scalars[BETA2] ** t)
 
 
+@kernel("scalars")
+def nadam_count_step(op, dtype, rows, lo, hi):
+    """Count the step t that begins; μₜ = β₁ (1 - ½ 0.96^(t ψ)), PRODUCT = μ₁ … μₜ, ROOT = √(1 - β₂ᵗ).
+
+    OF_GRADIENT = rate (1 - μₜ) / (1 - PRODUCT), OF_MEAN = rate μₜ₊₁ / (1 - PRODUCT μₜ₊₁).
+    """
+    scalars = pointer(op[0], types.float64)
+    scalars[STEP] += 1.0
+    t, beta, rate = scalars[STEP], scalars[BETA1], scalars[RATE]
+    mu = beta * (1.0 - 0.5 * 0.96 ** (t * scalars[MOMENTUM_DECAY]))
+    following = beta * (1.0 - 0.5 * 0.96 ** ((t + 1.0) * scalars[MOMENTUM_DECAY]))
+    scalars[PRODUCT] *= mu
+    scalars[OF_GRADIENT] = rate * (1.0 - mu) / (1.0 - scalars[PRODUCT])
+    scalars[OF_MEAN] = rate * following / (1.0 - scalars[PRODUCT] * following)
+    scalars[ROOT] = math.sqrt(1.0 - scalars[BETA2] ** t)
+
+
+@kernel("scalars")
+def adagrad_count_step(op, dtype, rows, lo, hi):
+    """Count the step t that begins; DECAYED_RATE = rate / (1 + (t - 1) · RATE_DECAY)."""
+    scalars = pointer(op[0], types.float64)
+    scalars[DECAYED_RATE] = scalars[RATE] / (1.0 + scalars[STEP] * scalars[RATE_DECAY])
+    scalars[STEP] += 1.0
+
+
 @inner
 def _scalar(scalars, i, dtype):
     return splat(dtype(scalars[i]))
 
 
-@kernel("w dw scalars width")
+@inner
+def _rate(scalars, i, factor, dtype):
+    """The rate scalars[i] of the layer whose factor is at the address `factor`."""
+    return splat(dtype(scalars[i] * pointer(factor, types.float64)[0]))
+
+
+@inner
+def _sign(x):
+    return select(x == zero(x), zero(x), copy_sign(one(x), x))
+
+
+@kernel("w dw scalars factor width")
 def sgd_update(op, dtype, rows, lo, hi):
     """w ← w - η (dw + λ w).
 
@@ -47,8 +107,8 @@ def sgd_update(op, dtype, rows, lo, hi):
     """
     w, dw = pointers(op, 0, 2, dtype)
     scalars = pointer(op[2], types.float64)
-    rate, decay = _scalar(scalars, RATE, dtype), _scalar(scalars, SGD_DECAY, dtype)
-    i, end = lo * op[3], hi * op[3]
+    rate, decay = _rate(scalars, RATE, op[3], dtype), _scalar(scalars, DECAY, dtype)
+    i, end = lo * op[4], hi * op[4]
     while i < end:
         n = end - i
         x = load_first(w, i, n)
@@ -56,7 +116,7 @@ def sgd_update(op, dtype, rows, lo, hi):
         i += lanes(dtype)
 
 
-@kernel("w velocity dw scalars width")
+@kernel("w velocity dw scalars factor width")
 def momentum_update(op, dtype, rows, lo, hi):
     """g = dw + λ w;  v ← μ v + g;  w ← w - η v, or w - η (g + μ v) with Nesterov's variant.
 
@@ -64,12 +124,12 @@ def momentum_update(op, dtype, rows, lo, hi):
     """
     w, velocity, dw = pointers(op, 0, 3, dtype)
     scalars = pointer(op[3], types.float64)
-    rate, decay = _scalar(scalars, RATE, dtype), _scalar(scalars, SGD_DECAY, dtype)
+    rate, decay = _rate(scalars, RATE, op[4], dtype), _scalar(scalars, DECAY, dtype)
     momentum = _scalar(scalars, MOMENTUM, dtype)
     # η (a g + b v) with a, b = 0, 1 or 1, μ: no branch in the loop
     of_gradient = _scalar(scalars, NESTEROV, dtype)
     of_velocity = momentum if scalars[NESTEROV] != 0.0 else splat(dtype(1))
-    i, end = lo * op[4], hi * op[4]
+    i, end = lo * op[5], hi * op[5]
     while i < end:
         n = end - i
         x = load_first(w, i, n)
@@ -80,26 +140,318 @@ def momentum_update(op, dtype, rows, lo, hi):
         i += lanes(dtype)
 
 
-@kernel("w m v dw scalars width")
+@inner
+def _betas(scalars, dtype):
+    """β₁, 1 - β₁, β₂, 1 - β₂."""
+    beta1, beta2 = _scalar(scalars, BETA1, dtype), _scalar(scalars, BETA2, dtype)
+    return beta1, splat(dtype(1.0 - scalars[BETA1])), beta2, splat(dtype(1.0 - scalars[BETA2]))
+
+
+@inner
+def _moments(m, v, i, n, g, betas):
+    """m ← β₁ m + (1 - β₁) g;  v ← β₂ v + (1 - β₂) g²; both are returned."""
+    beta1, rest1, beta2, rest2 = betas
+    mean = fma(beta1, load_first(m, i, n), rest1 * g)
+    square = fma(beta2, load_first(v, i, n), rest2 * (g * g))
+    store_first(m, i, mean, n)
+    store_first(v, i, square, n)
+    return mean, square
+
+
+@inner
+def _decays(scalars, factor, dtype):
+    """What of w is added to the gradient, and what w is multiplied by: one of them is λ's, the other does nothing."""
+    decay = scalars[DECAY]
+    if scalars[DECOUPLED] != 0.0:
+        return splat(dtype(0)), splat(dtype(1.0 - scalars[RATE] * pointer(factor, types.float64)[0] * decay))
+    return splat(dtype(decay)), splat(dtype(1))
+
+
+@kernel("w m v dw scalars factor width")
 def adam_update(op, dtype, rows, lo, hi):
-    """m ← β₁ m + (1 - β₁) dw;  v ← β₂ v + (1 - β₂) dw²;  w ← w - η/(1 - β₁ᵗ) m / (√v/√(1 - β₂ᵗ) + ε).
+    """g = dw + λ w (or dw, and w ← (1 - η λ) w, where λ is decoupled);  m, v: running means of g and g².
+
+    w ← w - η/(1 - β₁ᵗ) m / (√v/√(1 - β₂ᵗ) + ε).
 
     Writes w, m, v (items, width). Reads dw (items, width), scalars.
     """
     w, m, v, dw = pointers(op, 0, 4, dtype)
     scalars = pointer(op[4], types.float64)
-    beta1, beta2 = _scalar(scalars, BETA1, dtype), _scalar(scalars, BETA2, dtype)
-    rest1, rest2 = splat(dtype(1.0 - scalars[BETA1])), splat(dtype(1.0 - scalars[BETA2]))
-    size, epsilon = _scalar(scalars, STEP_SIZE, dtype), _scalar(scalars, EPSILON, dtype)
+    size, epsilon = _rate(scalars, STEP_SIZE, op[5], dtype), _scalar(scalars, EPSILON, dtype)
     root = splat(dtype(1.0 / scalars[ROOT]))
+    coupled, kept = _decays(scalars, op[5], dtype)
+    betas = _betas(scalars, dtype)
+    i, end = lo * op[6], hi * op[6]
+    while i < end:
+        n = end - i
+        x = load_first(w, i, n)
+        mean, square = _moments(m, v, i, n, fma(coupled, x, load_first(dw, i, n)), betas)
+        store_first(w, i, x * kept - size * mean / fma(square_root(square), root, epsilon), n)
+        i += lanes(dtype)
+
+
+@kernel("w m v dw scalars factor width")
+def nadam_update(op, dtype, rows, lo, hi):
+    """g, m, v as in adam_update;  w ← w - (OF_GRADIENT g + OF_MEAN m) / (√v/√(1 - β₂ᵗ) + ε).
+
+    Writes w, m, v (items, width). Reads dw (items, width), scalars.
+    """
+    w, m, v, dw = pointers(op, 0, 4, dtype)
+    scalars = pointer(op[4], types.float64)
+    of_gradient, of_mean = _rate(scalars, OF_GRADIENT, op[5], dtype), _rate(scalars, OF_MEAN, op[5], dtype)
+    root, epsilon = splat(dtype(1.0 / scalars[ROOT])), _scalar(scalars, EPSILON, dtype)
+    coupled, kept = _decays(scalars, op[5], dtype)
+    betas = _betas(scalars, dtype)
+    i, end = lo * op[6], hi * op[6]
+    while i < end:
+        n = end - i
+        x = load_first(w, i, n)
+        g = fma(coupled, x, load_first(dw, i, n))
+        mean, square = _moments(m, v, i, n, g, betas)
+        step = fma(of_gradient, g, of_mean * mean) / fma(square_root(square), root, epsilon)
+        store_first(w, i, x * kept - step, n)
+        i += lanes(dtype)
+
+
+@kernel("w square mean velocity dw scalars factor width")
+def rmsprop_update(op, dtype, rows, lo, hi):
+    """g = dw + λ w;  s ← ρ s + (1 - ρ) g²;  step = g / (√s + ε);  w ← w - η step.
+
+    With `mean` (centered), m ← ρ m + (1 - ρ) g and √(s - m²) in place of √s. With `velocity`, v ← μ v + step is the
+    step.
+
+    Writes w, square (items, width), mean and velocity unless they are null. Reads dw (items, width), scalars.
+    """
+    w, square, mean, velocity, dw = pointers(op, 0, 5, dtype)
+    centered, momentum = op[2] != 0, op[3] != 0
+    scalars = pointer(op[5], types.float64)
+    rate, decay = _rate(scalars, RATE, op[6], dtype), _scalar(scalars, DECAY, dtype)
+    rho, rest = _scalar(scalars, RHO, dtype), splat(dtype(1.0 - scalars[RHO]))
+    epsilon, kept = _scalar(scalars, RMS_EPSILON, dtype), _scalar(scalars, RMS_MOMENTUM, dtype)
+    i, end = lo * op[7], hi * op[7]
+    while i < end:
+        n = end - i
+        x = load_first(w, i, n)
+        g = fma(decay, x, load_first(dw, i, n))
+        s = fma(rho, load_first(square, i, n), rest * (g * g))
+        store_first(square, i, s, n)
+        if centered:
+            a = fma(rho, load_first(mean, i, n), rest * g)
+            store_first(mean, i, a, n)
+            s = maximum(s - a * a, zero(s))  # rounding may leave less than nothing
+        step = g / (square_root(s) + epsilon)
+        if momentum:
+            step = fma(kept, load_first(velocity, i, n), step)
+            store_first(velocity, i, step, n)
+        store_first(w, i, x - rate * step, n)
+        i += lanes(dtype)
+
+
+@kernel("w square dw scalars factor width")
+def adagrad_update(op, dtype, rows, lo, hi):
+    """g = dw + λ w;  s ← s + g²;  w ← w - η/(1 + (t - 1) · RATE_DECAY) g / (√s + ε).
+
+    Writes w, square (items, width). Reads dw (items, width), scalars.
+    """
+    w, square, dw = pointers(op, 0, 3, dtype)
+    scalars = pointer(op[3], types.float64)
+    rate, decay = _rate(scalars, DECAYED_RATE, op[4], dtype), _scalar(scalars, DECAY, dtype)
+    epsilon = _scalar(scalars, ADAGRAD_EPSILON, dtype)
     i, end = lo * op[5], hi * op[5]
     while i < end:
         n = end - i
+        x = load_first(w, i, n)
+        g = fma(decay, x, load_first(dw, i, n))
+        s = fma(g, g, load_first(square, i, n))
+        store_first(square, i, s, n)
+        store_first(w, i, x - rate * g / (square_root(s) + epsilon), n)
+        i += lanes(dtype)
+
+
+@kernel("w square moved dw scalars factor width")
+def adadelta_update(op, dtype, rows, lo, hi):
+    """g = dw + λ w;  s ← ρ s + (1 - ρ) g²;  Δ = √(u + ε) / √(s + ε) g;  u ← ρ u + (1 - ρ) Δ²;  w ← w - η Δ.
+
+    Writes w, square (s), moved (u) (items, width). Reads dw (items, width), scalars.
+    """
+    w, square, moved, dw = pointers(op, 0, 4, dtype)
+    scalars = pointer(op[4], types.float64)
+    rate, decay = _rate(scalars, RATE, op[5], dtype), _scalar(scalars, DECAY, dtype)
+    rho, rest = _scalar(scalars, RHO, dtype), splat(dtype(1.0 - scalars[RHO]))
+    epsilon = _scalar(scalars, RMS_EPSILON, dtype)
+    i, end = lo * op[6], hi * op[6]
+    while i < end:
+        n = end - i
+        x = load_first(w, i, n)
+        g = fma(decay, x, load_first(dw, i, n))
+        s = fma(rho, load_first(square, i, n), rest * (g * g))
+        u = load_first(moved, i, n)
+        delta = square_root(u + epsilon) / square_root(s + epsilon) * g
+        store_first(square, i, s, n)
+        store_first(moved, i, fma(rho, u, rest * (delta * delta)), n)
+        store_first(w, i, x - rate * delta, n)
+        i += lanes(dtype)
+
+
+@kernel("w m dw scalars factor width")
+def lion_update(op, dtype, rows, lo, hi):
+    """w ← (1 - η λ) w - η sign(β₁ m + (1 - β₁) dw);  m ← β₂ m + (1 - β₂) dw.
+
+    Writes w, m (items, width). Reads dw (items, width), scalars.
+    """
+    w, m, dw = pointers(op, 0, 3, dtype)
+    scalars = pointer(op[3], types.float64)
+    rate = _rate(scalars, RATE, op[4], dtype)
+    kept = splat(dtype(1.0 - scalars[RATE] * pointer(op[4], types.float64)[0] * scalars[DECAY]))
+    beta1, rest1, beta2, rest2 = _betas(scalars, dtype)
+    i, end = lo * op[5], hi * op[5]
+    while i < end:
+        n = end - i
+        g, mean = load_first(dw, i, n), load_first(m, i, n)
+        store_first(m, i, fma(beta2, mean, rest2 * g), n)
+        store_first(w, i, load_first(w, i, n) * kept - rate * _sign(fma(beta1, mean, rest1 * g)), n)
+        i += lanes(dtype)
+
+
+@kernel("w previous step dw scalars factor width")
+def rprop_update(op, dtype, rows, lo, hi):
+    """Where dw has the sign of `previous`, step ← GROW step; where it has the other, step ← SHRINK step, dw counts as 0.
+
+    step stays within LEAST and MOST;  w ← w - step sign(dw);  previous ← dw.
+
+    Writes w, previous, step (items, width). Reads dw (items, width), scalars.
+    """
+    w, previous, step, dw = pointers(op, 0, 4, dtype)
+    scalars = pointer(op[4], types.float64)
+    factor = splat(dtype(pointer(op[5], types.float64)[0]))
+    shrink, grow = _scalar(scalars, SHRINK, dtype), _scalar(scalars, GROW, dtype)
+    least, most = _scalar(scalars, LEAST, dtype), _scalar(scalars, MOST, dtype)
+    i, end = lo * op[6], hi * op[6]
+    while i < end:
+        n = end - i
         g = load_first(dw, i, n)
-        mean = fma(beta1, load_first(m, i, n), rest1 * g)
-        square = fma(beta2, load_first(v, i, n), rest2 * (g * g))
-        store_first(m, i, mean, n)
-        store_first(v, i, square, n)
-        step = size * mean / fma(square_root(square), root, epsilon)
-        store_first(w, i, load_first(w, i, n) - step, n)
+        agree = _sign(g) * _sign(load_first(previous, i, n))
+        turned = agree < zero(g)
+        size = load_first(step, i, n) * select(agree > zero(g), grow, select(turned, shrink, one(g)))
+        size = minimum(maximum(size, least), most)
+        g = select(turned, zero(g), g)
+        store_first(previous, i, g, n)
+        store_first(step, i, size, n)
+        store_first(w, i, load_first(w, i, n) - factor * size * _sign(g), n)
+        i += lanes(dtype)
+
+
+# --- what happens to gradients before the step --------------------------------------------------------
+
+
+@kernel("dw w items width l1 l2")
+def add_penalty_gradient(op, dtype, rows, lo, hi):
+    """dw ← dw + l1 sign(w) + 2 l2 w, for the first `items` rows; the others (biases) stay.
+
+    Writes dw (…, width). Reads w (…, width); l1, l2: bits of float64.
+    """
+    dw, w = pointers(op, 0, 2, dtype)
+    items, width = sizes(op, 2, 2)
+    l1, l2 = splat(dtype(number(op, 4))), splat(dtype(2.0 * number(op, 5)))
+    i, end = lo * width, min(hi, items) * width
+    while i < end:
+        n = end - i
+        x = load_first(w, i, n)
+        store_first(dw, i, load_first(dw, i, n) + fma(l2, x, l1 * _sign(x)), n)
+        i += lanes(dtype)
+
+
+@kernel("sums w width grain l1 l2")
+def penalty_sums(op, dtype, rows, lo, hi):
+    """sums[lo // grain] = Σ l1 |w| + l2 w² over the rows lo .. hi.
+
+    Writes sums (tasks,), float64. Reads w (items, width); l1, l2: bits of float64.
+    """
+    w, sums = pointer(op[1], dtype), pointer(op[0], types.float64)
+    width, grain = sizes(op, 2, 2)
+    l1, l2 = splat(dtype(number(op, 4))), splat(dtype(number(op, 5)))
+    total = 0.0
+    for r in range(lo, hi):
+        i, end, row = r * width, (r + 1) * width, splat(dtype(0))
+        while i < end:
+            x = load_first(w, i, end - i)
+            row = row + fma(l2 * x, x, l1 * absolute(x))
+            i += lanes(dtype)
+        total += float(sum_lanes(row))
+    sums[lo // grain] = total
+
+
+@kernel("totals sums count")
+def add_penalties(op, dtype, rows, lo, hi):
+    """Add the penalties' sums to the loss of the batch, and `rows` times to that of the epoch.
+
+    Writes totals (see add_sums). Reads sums (count,), float64.
+    """
+    totals, sums = pointers(op, 0, 2, types.float64)
+    total = 0.0
+    for i in range(op[2]):
+        total += sums[i]
+    totals[0] += total
+    totals[1] += total * rows
+
+
+@kernel("dw width most")
+def clip_values(op, dtype, rows, lo, hi):
+    """dw ← dw, cut to -most … most; NaN stays.
+
+    Writes dw (items, width). `most`: bits of a float64.
+    """
+    dw, width = pointer(op[0], dtype), op[1]
+    most = splat(dtype(number(op, 2)))
+    i, end = lo * width, hi * width
+    while i < end:
+        g = load_first(dw, i, end - i)
+        store_first(dw, i, select(absolute(g) > most, copy_sign(most, g), g), end - i)
+        i += lanes(dtype)
+
+
+@kernel("sums dw width grain")
+def square_sums(op, dtype, rows, lo, hi):
+    """sums[lo // grain] = Σ dw² over the rows lo .. hi.
+
+    Writes sums (tasks,), float64. Reads dw (items, width).
+    """
+    dw, sums = pointer(op[1], dtype), pointer(op[0], types.float64)
+    width, grain = sizes(op, 2, 2)
+    total = 0.0
+    for r in range(lo, hi):
+        i, end, row = r * width, (r + 1) * width, splat(dtype(0))
+        while i < end:
+            g = load_first(dw, i, end - i)
+            row = fma(g, g, row)
+            i += lanes(dtype)
+        total += float(sum_lanes(row))
+    sums[lo // grain] = total
+
+
+@kernel("ratio sums count most")
+def clip_ratio(op, dtype, rows, lo, hi):
+    """ratio = min(1, most / (√Σ sums + 10⁻⁶)).
+
+    Writes ratio (1,), float64. Reads sums (count,), float64; most: bits of a float64.
+    Source: PyTorch's clip_grad_norm_.
+    """
+    ratio, sums = pointers(op, 0, 2, types.float64)
+    total = 0.0
+    for i in range(op[2]):
+        total += sums[i]
+    ratio[0] = min(1.0, number(op, 3) / (math.sqrt(total) + 1e-6))
+
+
+@kernel("dw ratio width")
+def scale_gradient(op, dtype, rows, lo, hi):
+    """dw ← ratio dw.
+
+    Writes dw (items, width). Reads ratio (1,), float64.
+    """
+    dw, width = pointer(op[0], dtype), op[2]
+    ratio = splat(dtype(pointer(op[1], types.float64)[0]))
+    i, end = lo * width, hi * width
+    while i < end:
+        store_first(dw, i, ratio * load_first(dw, i, end - i), end - i)
         i += lanes(dtype)

@@ -10,12 +10,12 @@ from ..plan import Plan, Tensor
 from .base import Layer
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Activation(Layer):
     """a = f(x), element by element (softmax: over all elements of a row).
 
     Arguments:
-        activation: a name ("linear", "sigmoid", "tanh", "relu", "softmax") or an activation object.
+        activation: a name (see fastbp.activations) or an activation object.
 
     Raises TypeError or ValueError if it is neither.
     """
@@ -23,7 +23,7 @@ class Activation(Layer):
     activation: str | ActivationFunction
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "activation", activations.get(self.activation))
+        self._store(activation=activations.get(self.activation))
 
     @property
     def ends_with(self) -> ActivationFunction:
@@ -36,5 +36,6 @@ class Activation(Layer):
         if self.ends_with.forward is None:
             return x
         y = plan.tensor(x.shape)
+        plan.trace(x, y)
         self.ends_with.emit(plan, x, y)
         return y

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import KW_ONLY, dataclass
 from typing import NamedTuple
 
 from ..activations import ActivationFunction
+from ..errors import check_bool, check_number
 from ..initializers import Initializer
+from ..parts import Part
 from ..plan import Plan, Shape, Tensor
 
 
@@ -19,7 +22,7 @@ class Parameter(NamedTuple):
     fan_out: int
 
 
-class Layer:
+class Layer(Part):
     """A description of a layer: a frozen dataclass whose fields are its arguments, with these methods.
 
     `activation` is the activation that the layer ends with, and `without_activation` the same layer without it:
@@ -46,3 +49,22 @@ class Layer:
     def emit(self, plan: Plan, x: Tensor, *weights: Tensor) -> Tensor:
         """Add the layer's ops to a plan; returns its output."""
         raise TypeError(f"{type(self).__name__} must define emit")
+
+
+@dataclass(frozen=True, repr=False)
+class WeightedLayer(Layer):
+    """A layer with parameters.
+
+    Arguments of all:
+        trainable: whether training changes its parameters.
+        learning_rate: factor of the optimizer's learning rate for them, greater than 0.
+    Both can be changed later: `net.layers[i].trainable = False`.
+    """
+
+    _: KW_ONLY
+    trainable: bool = True
+    learning_rate: float = 1.0
+
+    def __post_init__(self) -> None:
+        rate = check_number("learning_rate", self.learning_rate, low=0, open_low=True)
+        self._store(trainable=check_bool("trainable", self.trainable), learning_rate=rate)

@@ -6,27 +6,34 @@ from dataclasses import KW_ONLY, dataclass, replace
 
 from .. import activations, initializers
 from ..activations import ActivationFunction
-from ..errors import check_bool, check_integer
+from ..errors import check_bool, check_integer, check_number
 from ..initializers import Initializer
 from ..kernels import dense as kernels
 from ..plan import Plan, Record, Shape, Tensor, op
-from .base import Layer, Parameter
+from .base import Layer, Parameter, WeightedLayer
 
 # From so many weights on they are packed for the caches before each step: half of an L2 cache, in float32.
 LARGE_WEIGHTS = 1 << 17
 
 
-@dataclass(frozen=True)
-class Dense(Layer):
+def _default_init(activation: ActivationFunction) -> Initializer:
+    return initializers.INITIALIZERS["he_uniform" if activation is activations.relu else "glorot_uniform"]
+
+
+@dataclass(frozen=True, repr=False)
+class Dense(WeightedLayer):
     """a = f(x @ weight + bias).
 
     Arguments:
         units: outputs, 1 or more.
         activation: f: a name, an activation object, or None for linear.
         bias: whether there is one.
-        kernel_init: initial weights: "zeros", "glorot_uniform", "glorot_normal", "he_uniform", "he_normal"; by
-            default "he_uniform" for relu, "glorot_uniform" for the others.
+        kernel_init: initial weights: a name ("zeros", "ones", "uniform", "normal", "glorot_uniform", "glorot_normal",
+            "he_uniform", "he_normal", "lecun_uniform", "lecun_normal", "orthogonal"), an initializer, a number, or an
+            array (inputs, units); by default "he_uniform" for relu, "glorot_uniform" for the others.
         bias_init: initial biases, likewise.
+        l1, l2: factors, 0 or more, of Σ|weight| and Σ weight², which are added to the loss; not for the bias.
+        trainable, learning_rate: see WeightedLayer.
 
     Shapes: x (rows, inputs), weight (inputs, units), bias (units,), a (rows, units).
     Raises TypeError or ValueError for other arguments.
@@ -38,19 +45,27 @@ class Dense(Layer):
     bias: bool = True
     kernel_init: str | Initializer | None = None
     bias_init: str | Initializer = "zeros"
+    l1: float = 0.0
+    l2: float = 0.0
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         activation = activations.get(self.activation)
-        default = "he_uniform" if activation is activations.relu else "glorot_uniform"
-        fields = {
-            "units": check_integer("units", self.units, low=1),
-            "activation": activation,
-            "bias": check_bool("bias", self.bias),
-            "kernel_init": initializers.get("kernel_init", self.kernel_init or default),
-            "bias_init": initializers.get("bias_init", self.bias_init),
-        }
-        for name, value in fields.items():
-            object.__setattr__(self, name, value)
+        init = _default_init(activation) if self.kernel_init is None else self.kernel_init
+        self._store(
+            units=check_integer("units", self.units, low=1),
+            activation=activation,
+            bias=check_bool("bias", self.bias),
+            kernel_init=initializers.get("kernel_init", init),
+            bias_init=initializers.get("bias_init", self.bias_init),
+            l1=check_number("l1", self.l1, low=0),
+            l2=check_number("l2", self.l2, low=0),
+        )
+
+    def _implied(self) -> tuple[str, ...]:
+        names = ["kernel_init"] if self.kernel_init == _default_init(self.ends_with) else []
+        names += ["bias_init"] if self.bias_init == initializers.INITIALIZERS["zeros"] else []
+        return (*names, *(["activation"] if self.ends_with is activations.linear else []))
 
     @property
     def ends_with(self) -> ActivationFunction:
@@ -66,16 +81,17 @@ class Dense(Layer):
 
     def parameters(self, input_shape: Shape) -> tuple[Parameter, ...]:
         fans = input_shape[0], self.units
-        weight = Parameter("weight", fans, initializers.get("kernel_init", self.kernel_init or "zeros"), *fans)
+        weight = Parameter("weight", fans, initializers.get("kernel_init", self.kernel_init), *fans)
         bias = Parameter("bias", (self.units,), initializers.get("bias_init", self.bias_init), *fans)
         return (weight, bias) if self.bias else (weight,)
 
     def emit(self, plan: Plan, x: Tensor, *weights: Tensor) -> Tensor:
         weight, fan_in, fan_out = weights[0], x.size, self.units
-        y = plan.tensor((fan_out,))
+        a = plan.tensor((fan_out,))
+        relu = self.ends_with is activations.relu and not plan.keep
+        y = a if relu else self.ends_with.input_of(plan, a)
         sizes: Record = dict(fan_in=fan_in, fan_out=fan_out)
         flops = 2 * fan_in * fan_out
-        relu = self.ends_with is activations.relu
         large = min(fan_in, fan_out) > 1 and fan_in * fan_out >= LARGE_WEIGHTS
 
         forward: Record = dict(y=y.value, x=x.value, weight=weight.value, bias=weights[1].value if self.bias else 0)
@@ -108,5 +124,6 @@ class Dense(Layer):
         if relu:
             plan.give_relu(y)
         else:
-            self.ends_with.emit(plan, y, y)
-        return y
+            self.ends_with.emit(plan, y, a)
+        plan.penalty(weight, self.l1, self.l2)
+        return a

@@ -1,0 +1,41 @@
+"""Dropout: random zeros in training."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from ..errors import check_number
+from ..kernels import dropout as kernels
+from ..plan import ELEMENTWISE, Plan, Tensor
+from .base import Layer
+
+
+@dataclass(frozen=True, repr=False)
+class Dropout(Layer):
+    """In training, sets each element to 0 with probability `rate` and divides the others by 1 - rate.
+
+    Everywhere else (predict, evaluate, value_and_grad, input_gradient) it does nothing.
+
+    Arguments:
+        rate: 0 ≤ rate < 1.
+
+    Which elements, depends on the network's seed, the layer, the step and the place in the batch alone.
+    Raises TypeError or ValueError for another rate. Source: Srivastava et al. 2014, in its inverted form.
+    """
+
+    rate: float
+
+    def __post_init__(self) -> None:
+        rate = check_number("rate", self.rate, low=0)
+        if rate >= 1:
+            raise ValueError(f"rate must be at least 0 and less than 1, got {self.rate!r}")
+        self._store(rate=rate)
+
+    def emit(self, plan: Plan, x: Tensor, *weights: Tensor) -> Tensor:
+        if self.rate == 0:
+            return x
+        y, mask = plan.tensor(x.shape), plan.buffer(x.size)
+        record = dict(y=y.value, mask=mask, x=x.value, features=x.size, rate=self.rate, key=plan.key())
+        plan.forward(kernels.dropout_forward, ELEMENTWISE * x.size, **record, **plan.clock())
+        plan.backward(kernels.dropout_backward, 4 * x.size, dx=x.grad, dy=y.grad, mask=mask, features=x.size)
+        return y

@@ -1,0 +1,73 @@
+"""What layers, losses, optimizers, schedules and initializers have in common: how they are shown and kept in files."""
+
+from __future__ import annotations
+
+from dataclasses import MISSING, fields, is_dataclass
+from typing import Any
+
+
+class Part:
+    """A frozen dataclass whose fields are its arguments, as checked."""
+
+    def __repr__(self) -> str:
+        """The call that makes it: the first argument, and what differs from the defaults."""
+        shown = []
+        for place, field in enumerate(sorted(fields(self), key=lambda field: field.kw_only)):  # type: ignore[arg-type]
+            value = getattr(self, field.name)
+            default = value == field.default if field.default is not MISSING else False
+            if place == 0 and not field.kw_only:
+                shown.append(repr(value))
+            elif not default and field.name not in self._implied():
+                shown.append(f"{field.name}={value!r}")
+        return f"{type(self).__name__}({', '.join(shown)})"
+
+    def _implied(self) -> tuple[str, ...]:
+        """Names of arguments whose values stand for the defaults too."""
+        return ()
+
+    def _store(self, **checked: Any) -> None:
+        """Put checked values, as Python's own types, in place of what was given."""
+        for name, value in checked.items():
+            object.__setattr__(self, name, value)
+
+    def described(self) -> Any:
+        """What JSON can write, from which `construct` makes the same: the class and the arguments."""
+        return {"class": type(self).__name__, **{f.name: _described(getattr(self, f.name)) for f in fields(self)}}  # type: ignore[arg-type]
+
+
+class Custom:
+    """A part of the user's own, which files know by its name alone."""
+
+    name: str
+
+    def described(self) -> Any:
+        return {"custom": self.name}
+
+
+def _described(value: Any) -> Any:
+    return value.described() if hasattr(value, "described") else value
+
+
+def construct(description: Any, classes: dict[str, Any], custom: dict[str, Any], kind: type = object) -> Any:
+    """The part that `described` described, an instance of `kind`.
+
+    classes  by their names; custom: the user's own parts, by theirs. Raises ValueError for an unknown one.
+    """
+    if not isinstance(description, dict):
+        return tuple(description) if isinstance(description, list) else description
+    if "custom" in description:
+        return custom[description["custom"]]
+    arguments = dict(description)
+    name = arguments.pop("class")
+    if name not in classes or not issubclass(classes[name], kind):
+        raise ValueError(f"unknown class {name!r}")
+    return classes[name](**{name: construct(value, classes, custom) for name, value in arguments.items()})
+
+
+def custom_parts(thing: Any) -> dict[str, Any]:
+    """The user's own parts within a part, by name."""
+    if isinstance(thing, Custom):
+        return {thing.name: thing}
+    if isinstance(thing, Part) and is_dataclass(thing):
+        return {n: part for field in fields(thing) for n, part in custom_parts(getattr(thing, field.name)).items()}
+    return {}

@@ -4,15 +4,40 @@ import numpy as np
 
 import fastbp as fb
 
-ACTIVATIONS = ("linear", "sigmoid", "tanh", "relu", "softmax")
-LOSSES = ("mse", "squared_error", "cross_entropy", "binary_cross_entropy")
+ACTIVATIONS = (
+    *("linear", "sigmoid", "tanh", "relu", "leaky_relu", "elu", "selu", "gelu", "silu", "mish", "softplus", "softsign"),
+    *("hard_sigmoid", "hard_tanh", "exponential", "softmax"),
+)
+LOSSES = (
+    *("mse", "squared_error", "mae", "huber", "cross_entropy", "binary_cross_entropy", "poisson", "hinge"),
+    "kl_divergence",
+)
+# Every activation, every loss, and the pairs of them that share kernels or buffers.
+PAIRS = [
+    *((activation, "mse") for activation in ACTIVATIONS),
+    *((activation, loss) for activation in ("tanh", "relu", "gelu") for loss in LOSSES if loss != "mse"),
+    *(("softmax", "cross_entropy"), ("sigmoid", "binary_cross_entropy"), ("exponential", "poisson")),
+]
 OPTIMIZERS = {
     "SGD": fb.SGD(0.1),
     "SGD decay": fb.SGD(0.1, weight_decay=0.01),
     "SGD momentum": fb.SGD(0.05, momentum=0.9),
     "SGD Nesterov": fb.SGD(0.05, momentum=0.9, nesterov=True, weight_decay=0.01),
+    "SGD clip norm": fb.SGD(0.1, clip_norm=0.1),
+    "SGD clip value": fb.SGD(0.1, clip_value=0.02),
+    "SGD clip both": fb.SGD(0.1, clip_value=0.05, clip_norm=0.1),
     "Adam": fb.Adam(0.01),
-    "Adam other": fb.Adam(0.01, beta1=0.8, beta2=0.95, epsilon=1e-6),
+    "Adam other": fb.Adam(0.01, beta1=0.8, beta2=0.95, epsilon=1e-6, weight_decay=0.1),
+    "AdamW": fb.AdamW(0.01, weight_decay=0.1),
+    "Nadam": fb.Nadam(0.01, weight_decay=0.1),
+    "RMSprop": fb.RMSprop(0.01),
+    "RMSprop momentum": fb.RMSprop(0.01, momentum=0.9, weight_decay=0.1),
+    "RMSprop centered": fb.RMSprop(0.01, centered=True, rho=0.9),
+    "RMSprop both": fb.RMSprop(0.01, centered=True, momentum=0.5),
+    "Adagrad": fb.Adagrad(0.1, rate_decay=0.1, weight_decay=0.1),
+    "Adadelta": fb.Adadelta(weight_decay=0.1),
+    "Lion": fb.Lion(0.01, weight_decay=0.1),
+    "Rprop": fb.Rprop(0.01),
 }
 # sizes of hidden layers, whether the last layer has an activation of its own, whether layers have biases
 BUILDS = {"one": [], "two": [5], "three": [7, 4], "no bias": [6], "layers of activation": [6]}
@@ -20,10 +45,12 @@ BUILDS = {"one": [], "two": [5], "three": [7, 4], "no bias": [6], "layers of act
 
 def network(build, activation, loss, optimizer=None, *, inputs=6, outputs=3, dtype="float64", seed=1):
     """A network for a row of the table; its last layer has the activation where the loss allows it."""
-    last = activation if loss in ("mse", "squared_error") else None
+    last = activation if loss in ("mse", "squared_error", "mae", "huber") else None
+    last = "softmax" if loss == "kl_divergence" else last
     bias = build != "no bias"
     layers = []
-    for units, of in [*((units, activation) for units in BUILDS[build]), (outputs, last)]:
+    hidden = "tanh" if activation == "exponential" else activation  # of exponentials only the last
+    for units, of in [*((units, hidden) for units in BUILDS[build]), (outputs, last)]:
         if build == "layers of activation":
             layers.append(fb.Dense(units, bias_init="glorot_normal"))
             layers += [fb.Activation(of)] if of else []
@@ -38,9 +65,13 @@ def batch(loss, rng, rows, *, inputs=6, outputs=3, probabilities=False):
     if loss == "cross_entropy" and not probabilities:
         return X, rng.integers(0, outputs, rows)
     y = rng.uniform(0, 1, (rows, outputs))
-    if loss == "cross_entropy":
+    if loss in ("cross_entropy", "kl_divergence"):
         y /= y.sum(axis=1, keepdims=True)
-    return X, y if loss != "mse" else rng.standard_normal((rows, outputs))
+    if loss == "hinge":
+        y = rng.integers(0, 2, (rows, outputs)) * 2 - 1
+    if loss == "poisson":
+        y = rng.poisson(2, (rows, outputs))
+    return X, y if loss not in ("mse", "mae", "huber") else rng.standard_normal((rows, outputs))
 
 
 def relative(got, want):

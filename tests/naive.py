@@ -1,5 +1,7 @@
 """The oracle: one slow, obvious NumPy function for each kernel, of the same name. float64 in, float64 out."""
 
+import math
+
 import numpy as np
 
 
@@ -86,6 +88,103 @@ def relu_backward(dy, y):
     return np.where(y > 0, dy, 0.0)
 
 
+def leaky_relu_forward(x):
+    return np.where(x > 0, x, x / 100)
+
+
+def leaky_relu_backward(dy, y):
+    return dy * np.where(y > 0, 1.0, 0.01)
+
+
+def elu_forward(x):
+    return np.where(x > 0, x, np.expm1(np.minimum(x, 0)))
+
+
+def elu_backward(dy, y):
+    return dy * np.where(y > 0, 1.0, y + 1)
+
+
+SELU_ALPHA, SELU_SCALE = 1.6732632423543772848170429916717, 1.0507009873554804934193349852946
+
+
+def selu_forward(x):
+    return SELU_SCALE * np.where(x > 0, x, SELU_ALPHA * np.expm1(np.minimum(x, 0)))
+
+
+def selu_backward(dy, y):
+    return dy * np.where(y > 0, SELU_SCALE, y + SELU_SCALE * SELU_ALPHA)
+
+
+def normal_cdf(x):
+    return np.vectorize(lambda z: 0.5 * math.erfc(-z / math.sqrt(2)))(x)
+
+
+def gelu_forward(x):
+    return x * normal_cdf(x)
+
+
+def gelu_backward(dy, x):
+    return dy * (normal_cdf(x) + x * np.exp(-(x**2) / 2) / np.sqrt(2 * np.pi))
+
+
+def silu_forward(x):
+    return x * sigmoid_forward(x)
+
+
+def silu_backward(dy, x):
+    s = sigmoid_forward(x)
+    return dy * (s + x * s * (1 - s))
+
+
+def mish_forward(x):
+    return x * np.tanh(np.log1p(np.exp(x)))
+
+
+def mish_backward(dy, x):
+    t = np.tanh(np.log1p(np.exp(x)))
+    return dy * (t + x * (1 - t**2) * sigmoid_forward(x))
+
+
+def softplus_forward(x):
+    return np.log1p(np.exp(x))
+
+
+def softplus_backward(dy, y):
+    return dy * (1 - np.exp(-y))
+
+
+def softsign_forward(x):
+    return x / (1 + np.abs(x))
+
+
+def softsign_backward(dy, y):
+    return dy * (1 - np.abs(y)) ** 2
+
+
+def hard_sigmoid_forward(x):
+    return np.clip((x + 3) / 6, 0, 1)
+
+
+def hard_sigmoid_backward(dy, y):
+    return np.where((y > 0) & (y < 1), dy / 6, 0.0)
+
+
+def hard_tanh_forward(x):
+    return np.clip(x, -1, 1)
+
+
+def hard_tanh_backward(dy, y):
+    return np.where(np.abs(y) < 1, dy, 0.0)
+
+
+def exponential_forward(x):
+    return np.exp(x)
+
+
+def exponential_backward(dy, y):
+    return dy * y
+
+
 def softmax_forward(x):
     e = np.exp(x - x.max(axis=1, keepdims=True))
     return e / e.sum(axis=1, keepdims=True)
@@ -114,6 +213,34 @@ def squared_error_loss(y, target, weight):
     return dy, (weight * 0.5 * (e**2).sum(axis=1)).sum(), 0.0
 
 
+def mae_loss(y, target, weight):
+    e = y - target
+    return np.sign(e) * weight[:, None] / e.size, (weight * np.abs(e).mean(axis=1)).sum(), 0.0
+
+
+def huber_loss(y, target, weight, delta):
+    e = y - target
+    row = np.where(np.abs(e) <= delta, 0.5 * e**2, delta * (np.abs(e) - 0.5 * delta)).mean(axis=1)
+    return np.clip(e, -delta, delta) * weight[:, None] / e.size, (weight * row).sum(), 0.0
+
+
+def poisson_loss(y, target, weight):
+    row = (np.exp(y) - target * y).mean(axis=1)
+    return (np.exp(y) - target) * weight[:, None] / y.size, (weight * row).sum(), 0.0
+
+
+def hinge_loss(y, target, weight):
+    margin = 1 - target * y
+    dy = np.where(margin > 0, -target, 0.0) * weight[:, None] / y.size
+    return dy, (weight * np.maximum(margin, 0).mean(axis=1)).sum(), ((y > 0) == (target > 0)).mean(axis=1).sum()
+
+
+def kl_divergence_loss(y, target, weight, least):
+    p = np.maximum(y, least)
+    row = (target * (np.log(np.maximum(target, least)) - np.log(p))).sum(axis=1)
+    return -target / p * weight[:, None] / len(y), (weight * row).sum(), 0.0
+
+
 def binary_cross_entropy_loss(y, target, weight):
     p = 1 / (1 + np.exp(-y))
     row = -(target * np.log(p) + (1 - target) * np.log1p(-p)).mean(axis=1)
@@ -134,34 +261,185 @@ def cross_entropy_labels_loss(y, target, weight):
     return cross_entropy_probabilities_loss(y, onehot, weight)
 
 
+def cross_entropy_smoothed_loss(y, target, weight, smoothing):
+    onehot = np.eye(y.shape[1])[target.astype(int).ravel()]
+    dy, loss, _ = cross_entropy_probabilities_loss(y, onehot * (1 - smoothing) + smoothing / y.shape[1], weight)
+    return dy, loss, (y.argmax(axis=1) == target.ravel()).sum()
+
+
 def add_sums(totals, sums, rows):
     loss, right = sums[:, 0].sum(), sums[:, 1].sum()
     return np.array([loss / rows, totals[1] + loss, totals[2] + right])
 
 
-def count_step(scalars):
-    return np.array([scalars[0] + 1, *scalars[1:]])
+# Steps get and return `scalars` by their names; the names are those of kernels/updates.py, in lower case.
 
 
-def adam_count_step(scalars):
-    t, rate, beta1, beta2, epsilon = scalars[0] + 1, *scalars[1:5]
-    return np.array([t, rate, beta1, beta2, epsilon, rate / (1 - beta1**t), np.sqrt(1 - beta2**t)])
+def count_step(step, **scalars):
+    return {"step": step + 1}
 
 
-def sgd_update(w, dw, scalars):
-    _, rate, _, decay, _ = scalars
-    return {"w": w - rate * (dw + decay * w)}
+def adam_count_step(step, rate, beta1, beta2, **scalars):
+    t = step + 1
+    return {"step": t, "step_size": rate / (1 - beta1**t), "root": np.sqrt(1 - beta2**t)}
 
 
-def momentum_update(w, velocity, dw, scalars):
-    _, rate, momentum, decay, nesterov = scalars
+def nadam_count_step(step, rate, beta1, beta2, momentum_decay, product, **scalars):
+    t = step + 1
+    mu, following = (beta1 * (1 - 0.5 * 0.96 ** (s * momentum_decay)) for s in (t, t + 1))
+    product = product * mu
+    of_gradient, of_mean = rate * (1 - mu) / (1 - product), rate * following / (1 - product * following)
+    root = np.sqrt(1 - beta2**t)
+    return {"step": t, "product": product, "of_gradient": of_gradient, "of_mean": of_mean, "root": root}
+
+
+def adagrad_count_step(step, rate, rate_decay, **scalars):
+    return {"step": step + 1, "decayed_rate": rate / (1 + step * rate_decay)}
+
+
+def sgd_update(w, dw, factor, rate, decay, **scalars):
+    return {"w": w - rate * factor * (dw + decay * w)}
+
+
+def momentum_update(w, velocity, dw, factor, rate, decay, momentum, nesterov, **scalars):
     g = dw + decay * w
     v = momentum * velocity + g
-    return {"w": w - rate * (g + momentum * v if nesterov else v), "velocity": v}
+    return {"w": w - rate * factor * (g + momentum * v if nesterov else v), "velocity": v}
 
 
-def adam_update(w, m, v, dw, scalars):
-    _, _, beta1, beta2, epsilon, step_size, root = scalars
-    m = beta1 * m + (1 - beta1) * dw
-    v = beta2 * v + (1 - beta2) * dw**2
-    return {"w": w - step_size * m / (np.sqrt(v) / root + epsilon), "m": m, "v": v}
+def adam_update(w, m, v, dw, factor, rate, decay, beta1, beta2, epsilon, decoupled, step_size, root, **scalars):
+    g = dw if decoupled else dw + decay * w
+    m = beta1 * m + (1 - beta1) * g
+    v = beta2 * v + (1 - beta2) * g**2
+    kept = 1 - rate * factor * decay if decoupled else 1
+    return {"w": w * kept - step_size * factor * m / (np.sqrt(v) / root + epsilon), "m": m, "v": v}
+
+
+def nadam_update(w, m, v, dw, factor, decay, beta1, beta2, epsilon, root, of_gradient, of_mean, **scalars):
+    g = dw + decay * w
+    m = beta1 * m + (1 - beta1) * g
+    v = beta2 * v + (1 - beta2) * g**2
+    return {"w": w - factor * (of_gradient * g + of_mean * m) / (np.sqrt(v) / root + epsilon), "m": m, "v": v}
+
+
+def rmsprop_update(w, square, mean, velocity, dw, factor, rate, decay, rho, rms_epsilon, rms_momentum, **scalars):
+    g = dw + decay * w
+    square = rho * square + (1 - rho) * g**2
+    out, deviation = {"square": square}, np.sqrt(square)
+    if mean is not None:
+        out["mean"] = rho * mean + (1 - rho) * g
+        deviation = np.sqrt(square - out["mean"] ** 2)
+    move = g / (deviation + rms_epsilon)
+    if velocity is not None:
+        move = out["velocity"] = rms_momentum * velocity + move
+    return {"w": w - rate * factor * move, **out}
+
+
+def adagrad_update(w, square, dw, factor, decay, adagrad_epsilon, decayed_rate, **scalars):
+    g = dw + decay * w
+    square = square + g**2
+    return {"w": w - decayed_rate * factor * g / (np.sqrt(square) + adagrad_epsilon), "square": square}
+
+
+def adadelta_update(w, square, moved, dw, factor, rate, decay, rho, rms_epsilon, **scalars):
+    g = dw + decay * w
+    square = rho * square + (1 - rho) * g**2
+    delta = np.sqrt(moved + rms_epsilon) / np.sqrt(square + rms_epsilon) * g
+    return {"w": w - rate * factor * delta, "square": square, "moved": rho * moved + (1 - rho) * delta**2}
+
+
+def lion_update(w, m, dw, factor, rate, decay, beta1, beta2, **scalars):
+    move = np.sign(beta1 * m + (1 - beta1) * dw)
+    return {"w": w * (1 - rate * factor * decay) - rate * factor * move, "m": beta2 * m + (1 - beta2) * dw}
+
+
+def rprop_update(w, previous, step, dw, factor, shrink, grow, least, most, **scalars):
+    agree = np.sign(dw) * np.sign(previous)
+    size = np.clip(step * np.where(agree > 0, grow, np.where(agree < 0, shrink, 1.0)), least, most)
+    g = np.where(agree < 0, 0.0, dw)
+    return {"w": w - factor * size * np.sign(g), "previous": g, "step": size}
+
+
+def add_penalty_gradient(dw, w, l1, l2):
+    return dw + l1 * np.sign(w) + 2 * l2 * w
+
+
+def penalty_sums(w, l1, l2):
+    return (l1 * np.abs(w) + l2 * w**2).sum()
+
+
+def add_penalties(totals, sums, rows):
+    return np.array([totals[0] + sums.sum(), totals[1] + rows * sums.sum(), totals[2]])
+
+
+def clip_values(dw, most):
+    return np.clip(dw, -most, most)
+
+
+def square_sums(dw):
+    return (dw**2).sum()
+
+
+def clip_ratio(sums, most):
+    return min(1.0, most / (np.sqrt(sums.sum()) + 1e-6))
+
+
+def scale_gradient(dw, ratio):
+    return ratio * dw
+
+
+MASK = (1 << 64) - 1
+
+
+def random_bits(counter):
+    z = counter * 0x9E3779B97F4A7C15 & MASK
+    z = (z ^ z >> 30) * 0xBF58476D1CE4E5B9 & MASK
+    z = (z ^ z >> 27) * 0x94D049BB133111EB & MASK
+    return z ^ z >> 31
+
+
+def dropout_forward(x, rate, key, step):
+    """(y, mask); key: an int of 64 bits."""
+    base = random_bits(key ^ random_bits(step))
+    mask = np.empty(x.size)
+    for i in range(x.size):
+        mask[i] = 0.0 if random_bits(base + i & MASK) < int(rate * 2**64) else 1 / (1 - rate)
+    mask = mask.reshape(x.shape)
+    return mask * x, mask
+
+
+def dropout_backward(dy, mask):
+    return mask * dy
+
+
+# Schedules: the rate before the step that follows t steps, from the constants by their names.
+
+
+def step_decay_schedule(t, initial, factor, steps):
+    return initial * factor ** (t // steps)
+
+
+def exponential_decay_schedule(t, initial, factor, steps):
+    return initial * factor ** (t / steps)
+
+
+def cosine_decay_schedule(t, initial, steps, final):
+    return final + (initial - final) * (1 + np.cos(np.pi * min(t, steps) / steps)) / 2
+
+
+def one_cycle_schedule(t, first, most, last, top, end):
+    start, stop, share = (first, most, t / top) if t <= top else (most, last, min((t - top) / (end - top), 1))
+    return stop + (start - stop) * (1 + np.cos(np.pi * share)) / 2
+
+
+def piecewise_constant_schedule(t, n, *constants):
+    boundaries, values = constants[:2], constants[2:]
+    return values[sum(t >= b for b in boundaries)]
+
+
+def inverse_scaling_schedule(t, initial, power):
+    return initial / (1 + t) ** power
+
+
+def warmup_schedule(t, steps, start):
+    return start + (1 - start) * min(t / steps, 1)

@@ -97,7 +97,7 @@ def test_other_files_are_refused(tmp_path):
     refuse(arrays | {"params": arrays["params"] * np.nan})
     refuse(arrays | {"params": arrays["params"].astype(np.float32)})
     header = str(arrays["header"][()])
-    for old, new in (('"Dense"', '"Dance"'), ('"mse"', '"msee"'), ('"units": 5', '"units": "5"'), ("[6]", "6")):
+    for old, new in (('"Dense"', '"Dance"'), ('"MSE"', '"Adam"'), ('"units": 5', '"units": "5"'), ("[6]", "6")):
         assert old in header
         refuse(arrays | {"header": np.array(header.replace(old, new))})
     refuse(arrays | {"header": np.array(header.replace('"version": 1', '"version": 2'))}, "version 1, got .* version 2")

@@ -4,7 +4,7 @@ import itertools
 
 import numpy as np
 import pytest
-from cases import ACTIVATIONS, BUILDS, LOSSES, batch, network, relative
+from cases import ACTIVATIONS, BUILDS, LOSSES, PAIRS, batch, network, relative
 from support import seed_of
 
 import fastbp as fb
@@ -32,11 +32,11 @@ def differences(f, at):
 def test_the_table_has_every_part():
     assert set(ACTIVATIONS) == set(ALL_ACTIVATIONS)
     assert set(LOSSES) == set(ALL_LOSSES)
-    assert set(LAYERS) == {"Dense", "Activation"}
+    assert set(LAYERS) == {"Dense", "Activation", "Dropout", "Flatten"}
 
 
 @pytest.mark.parametrize("build", BUILDS)
-@pytest.mark.parametrize(("activation", "loss"), list(itertools.product(ACTIVATIONS, LOSSES)))
+@pytest.mark.parametrize(("activation", "loss"), PAIRS)
 def test_gradient_of_parameters_and_inputs(build, activation, loss):
     rng = np.random.default_rng(seed_of(build, activation, loss))
     net = network(build, activation, loss)

@@ -5,9 +5,11 @@ import itertools
 import naive
 import numpy as np
 import pytest
+from cases import ACTIVATIONS
 from support import DTYPES, Guarded, all_kernels, run_kernel, seed_of
 
 from fastbp._jit import DTYPES as NUMBA_TYPES
+from fastbp.kernels import updates
 from fastbp.kernels.dense import BY_ITEMS, BY_ROWS, PACKED, WIDE
 from fastbp.simd import lanes_of
 
@@ -142,30 +144,43 @@ def check_forward(kernel, rng, dtype, rows, n):
 
 def check_backward(kernel, rng, dtype, rows, n):
     dy, y = normal(rng, dtype, rows, n), rng.uniform(-1, 1, (rows, n)).astype(dtype)
+    if kernel.fields[2] == "x":
+        y *= 6
+    if kernel.name == "softplus_backward":
+        y = np.abs(y)
     want = getattr(naive, kernel.name)(wide(dy), wide(y))
     dx = Guarded(None, dtype, (rows, n))
-    run_kernel(kernel, dtype, rows, pieces(rng, rows), dx=dx, dy=dy, y=y, features=n)
+    run_kernel(kernel, dtype, rows, pieces(rng, rows), dx=dx, dy=dy, **{kernel.fields[2]: y}, features=n)
     magnitude = np.abs(dy) * (1 + y**2) + np.abs(dy * y).sum(axis=1, keepdims=True)
     close(dx.array, want, dtype, magnitude, n)
     in_place = Guarded(dy)
-    run_kernel(kernel, dtype, rows, pieces(rng, rows), dx=in_place, dy=in_place, y=y, features=n)
+    run_kernel(kernel, dtype, rows, pieces(rng, rows), dx=in_place, dy=in_place, **{kernel.fields[2]: y}, features=n)
     close(in_place.array, want, dtype, magnitude, n)
 
 
 def check_loss(kernel, rng, dtype, rows, n):
     y, weight = 3 * normal(rng, dtype, rows, n), rng.uniform(0, 2, rows).astype(dtype)
     target = rng.uniform(0, 1, (rows, n)).astype(dtype)
-    if "labels" in kernel.name:
+    if kernel.name == "hinge_loss":
+        target = np.sign(target - dtype.type(0.5))
+    if kernel.name == "kl_divergence_loss":
+        y = rng.uniform(0.1, 1, (rows, n)).astype(dtype)
+        y[0, 0], target[0, -1] = 0, 0
+    if "labels" in kernel.name or "smoothed" in kernel.name:
         target = rng.integers(0, n, (rows, 1)).astype(dtype)
     dy, grain = Guarded(None, dtype, (rows, n)), int(rng.integers(1, rows + 1))
     tasks = [(lo, min(lo + grain, rows)) for lo in range(0, rows, grain)]
     sums = Guarded(None, np.float64, (len(tasks), 2))
     record = dict(dy=dy, y=y, target=target, weight=weight, sums=sums, outputs=n, grain=np.array([grain]))
-    run_kernel(kernel, dtype, rows, tasks, **record)
-    want, loss, right = getattr(naive, kernel.name)(wide(y), wide(target), wide(weight))
+    more = {"huber_loss": {"delta": 0.7}, "kl_divergence_loss": {"least": 1e-7}}.get(kernel.name, {})
+    more = {"smoothing": 0.1} if "smoothed" in kernel.name else more
+    run_kernel(kernel, dtype, rows, tasks, **record, **{name: bits(value) for name, value in more.items()})
+    want, loss, right = getattr(naive, kernel.name)(wide(y), wide(target), wide(weight), **more)
     mass = target.sum() if "probabilities" in kernel.name else 1
-    close(dy.array, want, dtype, weight[:, None] / rows * (1 + np.abs(y) + mass) * 4, n)
-    close(sums.array[:, 0].sum(), loss, dtype, np.abs(y).max() * weight.sum() * n * 4 * (1 + mass), n)
+    slope = np.exp(y) if kernel.name == "poisson_loss" else np.abs(want) * rows if kernel.name.startswith("kl") else 1
+    close(dy.array, want, dtype, weight[:, None] / rows * (1 + np.abs(y) + mass + slope) * 4, n)
+    size = max(np.abs(y).max(), np.max(slope)) if kernel.name == "poisson_loss" else max(np.abs(y).max(), 17.0)
+    close(sums.array[:, 0].sum(), loss, dtype, size * weight.sum() * n * 4 * (1 + mass), n)
     np.testing.assert_allclose(sums.array[:, 1].sum(), right, rtol=1e-6)
 
 
@@ -205,27 +220,163 @@ def check_add_sums(kernel, rng, dtype, rows, n):
     np.testing.assert_allclose(totals.array, want, rtol=1e-12, atol=1e-12)
 
 
+SCALARS = {
+    **{name: {} for name in ("count_step", "sgd_update")},
+    "momentum_update": dict(momentum=0.9, nesterov=(0.0, 1.0)),
+    **dict.fromkeys(
+        ("adam_count_step", "adam_update"), dict(beta1=0.9, beta2=0.99, epsilon=1e-3, decoupled=(0.0, 1.0))
+    ),
+    **dict.fromkeys(("nadam_count_step", "nadam_update"), dict(beta1=0.9, beta2=0.99, epsilon=1e-3, decoupled=0.0, momentum_decay=4e-3)),
+    "rmsprop_update": dict(rho=0.9, rms_epsilon=1e-3, rms_momentum=0.8),
+    **dict.fromkeys(("adagrad_count_step", "adagrad_update"), dict(rate_decay=0.1, adagrad_epsilon=1e-3)),
+    "adadelta_update": dict(rho=0.9, rms_epsilon=1e-3),
+    "lion_update": dict(beta1=0.9, beta2=0.99),
+    "rprop_update": dict(shrink=0.5, grow=1.2, least=0.3, most=1.5),
+}
+COMPUTED = {  # by what counts the step
+    "adam": dict(step_size=0.2, root=0.05),
+    "nadam": dict(product=0.7, of_gradient=0.1, of_mean=0.2, root=0.05),
+    "adagrad": dict(decayed_rate=0.08),
+}
+
+
+def scalars_for(kernel, rng, rows):
+    """The scalars of a kernel by name, and the array in which it finds them."""
+    values = dict(step=float(rows - 1), rate=0.1, decay=0.01)
+    values |= {n: rng.choice(v) if isinstance(v, tuple) else v for n, v in SCALARS[kernel.name].items()}
+    values |= COMPUTED.get(kernel.name.split("_")[0], {})
+    if kernel.name == "rprop_update":  # it has a state of that name
+        del values["decay"], values["step"]
+    array = np.full(16, np.nan)
+    for name, value in values.items():
+        array[getattr(updates, name.upper())] = value
+    return values, array
+
+
 def check_count_step(kernel, rng, dtype, rows, n):
-    scalars = Guarded([float(rows - 1), 0.1, 0.9, 0.999, 1e-8, np.nan, np.nan])
-    want = getattr(naive, kernel.name)(scalars.array)
-    run_kernel(kernel, dtype, rows, [(0, 1)], scalars=scalars)
-    np.testing.assert_allclose(scalars.array, want, rtol=1e-12)
+    values, array = scalars_for(kernel, rng, rows)
+    guarded = Guarded(array)
+    want = getattr(naive, kernel.name)(**values)
+    run_kernel(kernel, dtype, rows, [(0, 1)], scalars=guarded)
+    changed = {getattr(updates, name.upper()): value for name, value in want.items()}
+    for place, value in enumerate(array):
+        np.testing.assert_allclose(guarded.array[place], changed.get(place, value), rtol=1e-12)
 
 
 def check_update(kernel, rng, dtype, rows, n):
-    state = [name for name in kernel.fields if name not in ("w", "dw", "scalars", "width")]
-    arrays = {name: normal(rng, dtype, rows, n) for name in ("w", *state, "dw")}
-    if "v" in state:
-        arrays["v"] = np.abs(arrays["v"])
-    nesterov = float(rng.integers(0, 2))
-    scalars = {"adam_update": [3, 0.1, 0.9, 0.999, 1e-8, 0.2, 0.05]}.get(kernel.name, [3, 0.1, 0.9, 0.01, nesterov])
-    scalars = np.array(scalars, dtype=np.float64)
-    want = getattr(naive, kernel.name)(**{name: wide(a) for name, a in arrays.items()}, scalars=scalars)
-    guarded = {name: Guarded(array) for name, array in arrays.items()}
-    run_kernel(kernel, dtype, rows, pieces(rng, rows), **guarded, scalars=scalars, width=n)
-    assert (guarded["dw"].array == arrays["dw"]).all()
-    for name, value in want.items():
-        close(guarded[name].array, value, dtype, np.abs(value) + np.abs(arrays["w"]) + 1, 8)
+    state = [name for name in kernel.fields if name not in ("w", "dw", "scalars", "factor", "width")]
+    values, scalars = scalars_for(kernel, rng, rows)
+    for without in [{"mean"}, {"velocity"}, {"mean", "velocity"}, set()] if "mean" in state else [set()]:
+        arrays = {name: normal(rng, dtype, rows, n) for name in ("w", *state, "dw")}
+        for name in {"v", "square", "moved", "step"} & set(state):
+            arrays[name] = np.abs(arrays[name])
+        if "mean" in state:  # a running mean of squares is no less than the square of a running mean
+            arrays["square"] = arrays["mean"] ** 2 + 1
+        factor = np.array([rng.uniform(0.5, 2)])
+        given = {name: None if name in without else wide(a) for name, a in arrays.items()}
+        want = getattr(naive, kernel.name)(**given, factor=factor[0], **values)
+        guarded = {name: 0 if name in without else Guarded(array) for name, array in arrays.items()}
+        run_kernel(kernel, dtype, rows, pieces(rng, rows), **guarded, scalars=scalars, factor=factor, width=n)
+        assert (guarded["dw"].array == arrays["dw"]).all()
+        assert set(want) == {"w", *state} - without
+        for name, value in want.items():
+            close(guarded[name].array, value, dtype, np.abs(value) + np.abs(arrays["w"]) + 1, 64)
+
+
+def bits(value):
+    return int(np.float64(value).view(np.int64))
+
+
+def check_penalty_gradient(kernel, rng, dtype, rows, n):
+    w, dw, items = normal(rng, dtype, rows + 1, n), normal(rng, dtype, rows + 1, n), rows
+    w[0, 0] = 0
+    guarded = Guarded(dw)
+    record = dict(dw=guarded, w=w, items=items, width=n, l1=bits(0.3), l2=bits(0.2))
+    run_kernel(kernel, dtype, rows, pieces(rng, rows + 1), **record)
+    close(guarded.array[:rows], naive.add_penalty_gradient(wide(dw), wide(w), 0.3, 0.2)[:rows], dtype, np.abs(w[:rows]) + 2, 8)
+    assert (guarded.array[rows] == dw[rows]).all()
+
+
+def check_sums(kernel, rng, dtype, rows, n):
+    """The sums of penalties and of squares, for tasks of `grain` items."""
+    values, grain = normal(rng, dtype, rows, n), int(rng.integers(1, rows + 1))
+    tasks = [(lo, min(lo + grain, rows)) for lo in range(0, rows, grain)]
+    sums = Guarded(None, np.float64, len(tasks))
+    extra, more = ((0.3, 0.2), dict(l1=bits(0.3), l2=bits(0.2))) if kernel.name == "penalty_sums" else ((), {})
+    name = kernel.fields[1]
+    run_kernel(kernel, dtype, rows, tasks, sums=sums, **{name: values}, width=n, grain=grain, **more)
+    want = [getattr(naive, kernel.name)(wide(values[lo:hi]), *extra) for lo, hi in tasks]
+    close(sums.array, want, dtype, want, n)
+
+
+def check_add_penalties(kernel, rng, dtype, rows, n):
+    sums, totals = rng.standard_normal(n), Guarded(rng.standard_normal(3))
+    want = naive.add_penalties(totals.array, sums, rows)
+    run_kernel(kernel, dtype, rows, [(0, 1)], totals=totals, sums=sums, count=n)
+    np.testing.assert_allclose(totals.array, want, rtol=1e-10, atol=1e-10)
+
+
+def check_clip_values(kernel, rng, dtype, rows, n):
+    dw = normal(rng, dtype, rows, n)
+    guarded = Guarded(dw)
+    run_kernel(kernel, dtype, rows, pieces(rng, rows), dw=guarded, width=n, most=bits(0.5))
+    assert (guarded.array == naive.clip_values(dw, 0.5)).all()
+
+
+def check_clip_ratio(kernel, rng, dtype, rows, n):
+    sums, ratio = rng.uniform(0, 1, n), Guarded(None, np.float64, 1)
+    for most in (0.1, 1e3):
+        run_kernel(kernel, dtype, rows, [(0, 1)], ratio=ratio, sums=sums, count=n, most=bits(most))
+        np.testing.assert_allclose(ratio.array, naive.clip_ratio(sums, most), rtol=1e-12)
+
+
+def check_scale_gradient(kernel, rng, dtype, rows, n):
+    dw = normal(rng, dtype, rows, n)
+    guarded = Guarded(dw)
+    run_kernel(kernel, dtype, rows, pieces(rng, rows), dw=guarded, ratio=np.array([0.3]), width=n)
+    close(guarded.array, naive.scale_gradient(wide(dw), 0.3), dtype, dw, 2)
+
+
+def check_dropout_forward(kernel, rng, dtype, rows, n):
+    x, key, step = normal(rng, dtype, rows, n), int(rng.integers(-(2**63), 2**63 - 1)), float(rows)
+    for training, rate in ((1, 0.3), (1, 0.9), (0, 0.3)):
+        y, mask = Guarded(None, dtype, x.shape), Guarded(None, dtype, x.shape)
+        record = dict(y=y, mask=mask, x=x, features=n, rate=bits(rate), key=key)
+        clock = dict(training=np.array([training]), step=np.array([step]))
+        run_kernel(kernel, dtype, rows, pieces(rng, rows), **record, **clock)
+        want = naive.dropout_forward(wide(x), rate, key % 2**64, int(step)) if training else (x, np.ones_like(x))
+        close(y.array, want[0], dtype, want[0], 2)
+        close(mask.array, want[1], dtype, want[1], 2)
+
+
+def check_dropout_backward(kernel, rng, dtype, rows, n):
+    dy, mask, dx = normal(rng, dtype, rows, n), normal(rng, dtype, rows, n), Guarded(None, dtype, (rows, n))
+    run_kernel(kernel, dtype, rows, pieces(rng, rows), dx=dx, dy=dy, mask=mask, features=n)
+    close(dx.array, naive.dropout_backward(wide(dy), wide(mask)), dtype, dy * mask, 2)
+
+
+SCHEDULES = {
+    "step_decay_schedule": (0.5, 0.3, 7.0),
+    "exponential_decay_schedule": (0.5, 0.3, 7.0),
+    "cosine_decay_schedule": (0.5, 20.0, 0.1),
+    "one_cycle_schedule": (0.02, 0.5, 0.001, 8.0, 29.0),
+    "piecewise_constant_schedule": (2.0, 5.0, 12.0, 0.5, 0.2, 0.1),
+    "inverse_scaling_schedule": (0.5, 0.6),
+    "warmup_schedule": (10.0, 0.2),
+}
+
+
+def check_schedule(kernel, rng, dtype, rows, n):
+    constants = SCHEDULES[kernel.name]
+    for t in (0, 1, 5, 7, 8, 9, 12, 19, 20, 21, 29, 40):
+        for shift in (0, 6) if "shift" in kernel.fields else (None,):
+            scalars = Guarded([float(t), 2.0, np.nan])
+            more = {} if shift is None else {"shift": shift}
+            run_kernel(kernel, dtype, rows, [(0, 1)], scalars=scalars, constants=np.array(constants), **more)
+            want = getattr(naive, kernel.name)(max(t - (shift or 0), 0), *constants)
+            want = want * 2.0 if shift is None else want
+            np.testing.assert_allclose(scalars.array[1], want, rtol=1e-12)
+            assert scalars.array[0] == t and np.isnan(scalars.array[2])
 
 
 CHECKS = {
@@ -237,14 +388,23 @@ CHECKS = {
     "dense_pack_transposed": check_dense_pack_transposed,
     "dense_backward_input": check_dense_backward_input,
     "dense_backward_weight": check_dense_backward_weight,
-    **dict.fromkeys(("sigmoid_forward", "tanh_forward", "relu_forward", "softmax_forward"), check_forward),
-    **dict.fromkeys(("sigmoid_backward", "tanh_backward", "relu_backward", "softmax_backward"), check_backward),
-    **dict.fromkeys(("mse_loss", "squared_error_loss", "binary_cross_entropy_loss"), check_loss),
-    **dict.fromkeys(("cross_entropy_labels_loss", "cross_entropy_probabilities_loss"), check_loss),
+    **{f"{name}_forward": check_forward for name in ACTIVATIONS if name != "linear"},
+    **{f"{name}_backward": check_backward for name in ACTIVATIONS if name != "linear"},
+    **dict.fromkeys(("mse_loss", "squared_error_loss", "mae_loss", "huber_loss", "poisson_loss", "hinge_loss"), check_loss),
+    **dict.fromkeys(("kl_divergence_loss", "binary_cross_entropy_loss", "cross_entropy_labels_loss"), check_loss),
+    **dict.fromkeys(("cross_entropy_probabilities_loss", "cross_entropy_smoothed_loss"), check_loss),
     "add_sums": check_add_sums,
-    "count_step": check_count_step,
-    "adam_count_step": check_count_step,
-    **dict.fromkeys(("sgd_update", "momentum_update", "adam_update"), check_update),
+    **{name: check_count_step for name in SCALARS if name.endswith("count_step")},
+    **{name: check_update for name in SCALARS if name.endswith("update")},
+    "add_penalty_gradient": check_penalty_gradient,
+    **dict.fromkeys(("penalty_sums", "square_sums"), check_sums),
+    "add_penalties": check_add_penalties,
+    "clip_values": check_clip_values,
+    "clip_ratio": check_clip_ratio,
+    "scale_gradient": check_scale_gradient,
+    "dropout_forward": check_dropout_forward,
+    "dropout_backward": check_dropout_backward,
+    **dict.fromkeys(SCHEDULES, check_schedule),
 }
 
 

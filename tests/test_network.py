@@ -311,7 +311,7 @@ def test_summary_and_repr(digits):
     net, *_ = digits
     text = net.summary()
     assert "Dense_1 relu" in text and "(16,)" in text and "131" in text and "cross_entropy" in text
-    assert repr(net).startswith("Network([Dense(units=16, activation='relu'")
+    assert repr(net).startswith("Network([Dense(16, activation='relu'), Dense(3)]")
     assert "Dense_1" in repr(net.layers[0])
 
 

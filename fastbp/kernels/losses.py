@@ -178,7 +178,7 @@ def _hinge(y, t, c):
     margin = one(y) - t * y
     inside = margin > zero(y)
     same = select(y > zero(y), one(y), zero(y)) == select(t > zero(y), one(y), zero(y))
-    return select(margin <= zero(y), zero(y), margin), select(inside, zero(y) - t, zero(y)), select(same, one(y), zero(y))
+    return select(margin < zero(y), zero(y), margin), select(inside, zero(y) - t, zero(y)), select(same, one(y), zero(y))
 
 
 @kernel("dy y target weight sums outputs grain")

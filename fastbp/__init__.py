@@ -1,7 +1,8 @@
 """fastbp: backpropagation, compiled. See Network."""
 
-from . import activations, initializers, jit, losses, optimizers, schedules
+from . import activations, initializers, jit, losses, metrics, optimizers, schedules
 from ._jit import get_num_threads, set_num_threads
+from .callbacks import Checkpoint, CSVLogger, EarlyStopping, ReduceOnPlateau, StopAtLoss, TimeBudget
 from .custom import CustomActivation, CustomLoss
 from .errors import DivergedError, FileFormatError
 from .layers import Activation, Dense, Dropout, Flatten
@@ -17,7 +18,7 @@ from .schedules import (
     StepDecay,
     Warmup,
 )
-from .training import History, StopAtLoss
+from .training import History
 
 __version__ = "0.1.0"
 
@@ -29,6 +30,8 @@ __all__ = [
     "Adam",
     "AdamW",
     "BinaryCrossEntropy",
+    "CSVLogger",
+    "Checkpoint",
     "CosineDecay",
     "CrossEntropy",
     "CustomActivation",
@@ -36,6 +39,7 @@ __all__ = [
     "Dense",
     "DivergedError",
     "Dropout",
+    "EarlyStopping",
     "ExponentialDecay",
     "FileFormatError",
     "Flatten",
@@ -48,9 +52,11 @@ __all__ = [
     "OneCycle",
     "PiecewiseConstant",
     "RMSprop",
+    "ReduceOnPlateau",
     "Rprop",
     "StepDecay",
     "StopAtLoss",
+    "TimeBudget",
     "Warmup",
     "activations",
     "get_num_threads",
@@ -58,6 +64,7 @@ __all__ = [
     "jit",
     "load",
     "losses",
+    "metrics",
     "optimizers",
     "schedules",
     "set_num_threads",

@@ -19,7 +19,7 @@ from typing import Any, NoReturn
 
 import numpy as np
 
-from . import __version__, _jit, activations, bench, files, network, tables
+from . import __version__, _jit, activations, bench, files, network, plots, tables
 from .errors import DivergedError, FileFormatError
 from .layers import Dense
 from .network import Network
@@ -323,37 +323,9 @@ def _loss_name(preparation: Preparation) -> str:
 
 
 def _draw(path: Path, history: History, loss: str, title: str) -> None:
-    """The loss over the epochs, and the accuracy, if there is one, beside it."""
-    from matplotlib.figure import Figure
-
-    panels = [name for name in ("loss", "accuracy") if name in history.history]
-    figure = Figure(figsize=(1 + 4.6 * len(panels), 4.2), layout="constrained")
-    for axes, name in zip(figure.subplots(1, len(panels), squeeze=False)[0], panels, strict=True):
-        _draw_panel(axes, history, name, loss if name == "loss" else name)
-    figure.suptitle(title)
+    figure = plots.plot_history(history, title, loss)
     with files.replacing(path) as file:
         figure.savefig(file, format=path.suffix.lower().removeprefix("."), dpi=150)
-
-
-def _draw_panel(axes: Any, history: History, name: str, label: str) -> None:
-    from matplotlib.ticker import MaxNLocator
-
-    epochs = [epoch + 1 for epoch in history.epoch]
-    lines = {"training": history.history[name], "validation": history.history[f"val_{name}"]}
-    marker = "o" if len(epochs) <= 10 else None
-    for who, values in lines.items():
-        axes.plot(epochs, values, label=who, linewidth=1.8, marker=marker, markersize=4)
-    values = [value for line in lines.values() for value in line]
-    if name == "loss" and min(values) > 0 and max(values) > 10 * min(values):
-        axes.set_yscale("log")
-    if len(epochs) > 1:
-        axes.set_xlim(1, epochs[-1])
-    axes.set_xlabel("epoch")
-    axes.set_ylabel(label)
-    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
-    axes.grid(True, which="both", alpha=0.25)
-    axes.spines[["top", "right"]].set_visible(False)
-    axes.legend(frameon=False)
 
 
 # --- predict ------------------------------------------------------------------------------------------

@@ -1,19 +1,31 @@
-"""What users pass as X, y and weights: checked, described, and handed to a workspace."""
+"""What users pass as X, y and weights: checked and converted."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any, NamedTuple
+from collections.abc import Iterator, Mapping
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 
 from .errors import check_number
 from .losses import Loss
-from .plan import Shape, Workspace, is_native
+from .plan import Shape
 
 _CHECKED_AT_ONCE = 1 << 20  # elements
-_STAGED_AT_ONCE = 1 << 22  # bytes, of converted rows
-_CHUNK_FLOPS = 1e10
+_COLUMNS_NAMED = 5  # in an error
+
+
+class Spec(NamedTuple):
+    """What a network takes: the shapes of a row of X and of its outputs, its loss, its dtype."""
+
+    input_shape: Shape
+    output_shape: Shape
+    loss: Loss
+    dtype: np.dtype
+
+    @property
+    def outputs(self) -> int:
+        return int(np.prod(self.output_shape))
 
 
 def _as_numbers(name: str, value: Any) -> np.ndarray:
@@ -21,19 +33,48 @@ def _as_numbers(name: str, value: Any) -> np.ndarray:
         array = np.asarray(value)
     except ValueError as error:
         raise ValueError(f"{name} must be an array of numbers with rows of one length: {error}") from None
-    if array.dtype.kind not in "biuf":
-        what = "sparse matrix" if hasattr(value, "toarray") else f"{type(value).__name__} of dtype {array.dtype}"
-        hint = "; np.unique(y, return_inverse=True)[1] gives labels" if name == "y" and array.dtype.kind in "US" else ""
-        raise TypeError(f"{name} must hold numbers, got a {what}{hint}")
-    return array
+    if array.dtype.kind in "biuf":
+        return array
+    columns = list(_columns(value))
+    if columns:
+        return _from_columns(name, type(value).__name__, columns)
+    text = array.dtype.kind in "US" or (array.dtype.kind == "O" and array.size and isinstance(array.flat[0], str))
+    what = "sparse matrix" if hasattr(value, "toarray") else f"{type(value).__name__} of dtype {array.dtype}"
+    hint = "; np.unique(y, return_inverse=True)[1] gives labels" if name == "y" and text else ""
+    raise TypeError(f"{name} must hold numbers, got a {what}{hint}")
+
+
+def _columns(frame: Any) -> Iterator[tuple[str, Any]]:
+    """The names and columns of a pandas or polars DataFrame; nothing for what is none."""
+    if hasattr(frame, "iter_columns"):
+        yield from ((column.name, column) for column in frame.iter_columns())
+    elif hasattr(frame, "columns") and hasattr(frame, "items"):
+        yield from frame.items()
+
+
+def _from_columns(name: str, kind: str, columns: list[tuple[str, Any]]) -> np.ndarray:
+    """A frame whose columns have no common dtype as one array: flags beside floats, say."""
+    arrays = [np.asarray(column) for _, column in columns]
+    bad = [
+        f"{label!r} ({column.dtype})"
+        for (label, column), array in zip(columns, arrays, strict=True)
+        if array.dtype.kind not in "biuf"
+    ]
+    if bad:
+        named = ", ".join(bad[:_COLUMNS_NAMED]) + (", …" if len(bad) > _COLUMNS_NAMED else "")
+        raise TypeError(f"{name} must hold numbers, got a {kind} with other columns: {named}")
+    return np.stack(arrays, axis=1)
 
 
 def _shape_text(shape: Shape) -> str:
     return f"(rows, {', '.join(map(str, shape))})" if shape else "(rows,)"
 
 
-def _check_finite(name: str, array: np.ndarray, dtype: np.dtype) -> None:
-    """Raise ValueError at the first value that is NaN or infinite, or becomes so in `dtype`."""
+def check_finite(name: str, array: np.ndarray, dtype: np.dtype, first: int = 0) -> None:
+    """Raise ValueError at the first value that is NaN or infinite, or becomes so in `dtype`.
+
+    first: the number of the first row, for the error.
+    """
     if array.dtype.kind != "f" or array.size == 0:
         return
     limit = np.finfo(dtype).max
@@ -44,14 +85,14 @@ def _check_finite(name: str, array: np.ndarray, dtype: np.dtype) -> None:
             continue
         values = chunk.reshape(len(chunk), -1)
         row, column = np.argwhere(~(np.abs(values) <= limit))[0]
-        got = f"got {values[row, column]} in row {start + row}"
+        got = f"got {values[row, column]} in row {first + start + row}"
         raise ValueError(f"{name} must be finite numbers within ±{limit:.4g} ({dtype}), {got}")
 
 
-def check_inputs(X: Any, input_shape: Shape, dtype: np.dtype, name: str = "X") -> np.ndarray:
-    """X as an array of the shape (rows, *input_shape), rows at least 1, finite; not converted.
+def check_inputs(X: Any, input_shape: Shape, name: str = "X") -> np.ndarray:
+    """X as an array of the shape (rows, *input_shape), rows at least 1; its values are not looked at.
 
-    Raises TypeError if it holds no numbers, ValueError for another shape or a value that is not finite.
+    Raises TypeError if it holds no numbers, ValueError for another shape.
     """
     array = _as_numbers(name, X)
     if array.shape[1:] != input_shape or array.ndim == 0:
@@ -59,149 +100,112 @@ def check_inputs(X: Any, input_shape: Shape, dtype: np.dtype, name: str = "X") -
         raise ValueError(f"{name} must have shape {_shape_text(input_shape)}, got {array.shape}{hint}")
     if len(array) == 0:
         raise ValueError(f"{name} must have at least 1 row, got 0")
-    _check_finite(name, array, dtype)
     return array
 
 
-class Targets(NamedTuple):
-    """Targets as the loss's kernel reads them: values (rows, width), and which kind they are."""
+def check_targets(y: Any, rows: int, spec: Spec, name: str = "y") -> tuple[np.ndarray, str]:
+    """y as an array, and its kind, a key of the loss's `kernels`; its values are not looked at.
 
-    values: np.ndarray
-    kind: str
-
-
-def check_targets(y: Any, rows: int, output_shape: Shape, loss: Loss, dtype: np.dtype, name: str = "y") -> Targets:
-    """y for a loss and the shape of a row's outputs: a copy of `dtype`, as kernels trust what was checked.
-
-    Raises TypeError if it holds no numbers, ValueError for another shape, labels or probabilities out of range,
-    or a value that is not finite.
+    The array is (rows, 1) for "labels", else (rows, outputs).
+    Raises TypeError if it holds no numbers, ValueError for another shape.
     """
-    array, outputs = _as_numbers(name, y), int(np.prod(output_shape))
+    array, outputs = _as_numbers(name, y), spec.outputs
     if array.ndim == 0 or len(array) != rows:
         got = "a single number" if array.ndim == 0 else str(len(array))
         raise ValueError(f"{name} must have as many rows as X, which has {rows}, got {got}")
-    _check_finite(name, array, dtype)
-    if "labels" in loss.kernels and array.shape in ((rows,), (rows, 1)):
-        labels = array.reshape(rows, 1)
-        bad = (labels < 0) | (labels >= outputs) | (labels != np.floor(labels))
-        if bad.any():
-            row = int(np.argmax(bad))
-            raise ValueError(
-                f"{name} must hold labels 0 to {outputs - 1} (the network has {outputs} outputs),"
-                f" got {labels[row, 0]} in row {row}"
-            )
-        return Targets(np.array(labels, dtype, order="C"), "labels")
-    kind = "probabilities" if "labels" in loss.kernels else "values"
-    if (array.shape == (rows,) and outputs == 1) or array.shape == (rows, *output_shape):
+    if "labels" in spec.loss.kernels and array.shape in ((rows,), (rows, 1)):
+        return array.reshape(rows, 1), "labels"
+    kind = "probabilities" if "labels" in spec.loss.kernels else "values"
+    if (array.shape == (rows,) and outputs == 1) or array.shape == (rows, *spec.output_shape):
         array = array.reshape(rows, outputs)
     if array.shape != (rows, outputs):
         also = " or labels of shape (rows,)" if kind == "probabilities" else " or (rows,)" if outputs == 1 else ""
         raise ValueError(f"{name} must have shape (rows, {outputs}){also}, got {array.shape}")
-    low, high = loss.range
-    if array.size and (array.min() < low or array.max() > high):
+    return array, kind
+
+
+def convert_targets(y: np.ndarray, kind: str, spec: Spec, name: str = "y", first: int = 0) -> np.ndarray:
+    """What check_targets gave as a copy of the network's dtype, as kernels trust what was checked.
+
+    first: the number of the first row, for errors.
+    Raises ValueError for labels or probabilities out of range, or a value that is not finite.
+    """
+    check_finite(name, y, spec.dtype, first)
+    if kind == "labels":
+        bad = (y < 0) | (y >= spec.outputs) | (y != np.floor(y))
+        if bad.any():
+            row = int(np.argmax(bad))
+            raise ValueError(
+                f"{name} must hold labels 0 to {spec.outputs - 1} (the network has {spec.outputs} outputs),"
+                f" got {y[row, 0]} in row {first + row}"
+            )
+        return np.array(y, spec.dtype, order="C")
+    low, high = spec.loss.range
+    if y.size and (y.min() < low or y.max() > high):
         wanted = f"within {low:g} to {high:g}" if high < np.inf else f"{low:g} or more"
-        raise ValueError(f"{name} must be {wanted} for {loss.name}, got values from {array.min():g} to {array.max():g}")
-    return Targets(np.ascontiguousarray(loss.targets(np.array(array, dtype, order="C"), name), dtype), kind)
+        raise ValueError(f"{name} must be {wanted} for {spec.loss.name}, got values from {y.min():g} to {y.max():g}")
+    return np.ascontiguousarray(spec.loss.targets(np.array(y, spec.dtype, order="C"), name), spec.dtype)
 
 
-def check_weights(sample_weight: Any, rows: int, dtype: np.dtype, name: str = "sample_weight") -> np.ndarray | None:
-    """The weights (rows,) converted to `dtype`; None stays None.
+def check_weights(sample_weight: Any, rows: int, name: str = "sample_weight") -> np.ndarray | None:
+    """The weights as an array (rows,), whose values are not looked at; None stays None.
 
-    Raises TypeError if they are no numbers, ValueError for another shape or a weight that is negative or not finite.
+    Raises TypeError if they are no numbers, ValueError for another shape.
     """
     if sample_weight is None:
         return None
     array = _as_numbers(name, sample_weight)
     if array.shape != (rows,):
         raise ValueError(f"{name} must have shape ({rows},), one weight a row of X, got {array.shape}")
-    _check_finite(name, array, dtype)
-    if (array < 0).any():
-        row = int(np.argmax(array < 0))
-        raise ValueError(f"{name} must be 0 or more, got {array[row]} in row {row}")
-    return np.array(array, dtype)
+    return array
 
 
-def weigh_classes(class_weight: Any, targets: Targets, outputs: int, weights: np.ndarray | None) -> np.ndarray | None:
-    """The row weights, times the weight of each row's class; one that is not named weighs 1.
+def convert_weights(weight: np.ndarray, dtype: np.dtype, name: str = "sample_weight", first: int = 0) -> np.ndarray:
+    """What check_weights gave as a copy of `dtype`; first: the number of the first row, for errors.
+
+    Raises ValueError for a weight that is negative or not finite.
+    """
+    check_finite(name, weight, dtype, first)
+    if weight.min() < 0:
+        row = int(np.argmax(weight < 0))
+        raise ValueError(f"{name} must be 0 or more, got {weight[row]} in row {first + row}")
+    return np.array(weight, dtype)
+
+
+class Countable(Protocol):
+    """Rows of data: their kind of y, and how many rows there are of each class."""
+
+    kind: str
+
+    def count(self, classes: int) -> np.ndarray: ...
+
+
+def check_class_weight(class_weight: Any, rows: Countable, spec: Spec) -> np.ndarray | None:
+    """The weight of each class (outputs,) in the network's dtype; one that is not named weighs 1. None stays None.
 
     class_weight: a mapping from label to weight, or "balanced": rows / (classes × rows of the class), over the
-    classes that y holds. Raises TypeError or ValueError for anything else, or if y holds no labels.
+    classes that there are rows of.
+    Raises TypeError or ValueError for anything else, or if y holds no labels.
     """
     if class_weight is None:
-        return weights
-    if targets.kind != "labels":
+        return None
+    if rows.kind != "labels":
         raise ValueError("class_weight must be None unless y holds integer class labels and the loss is cross_entropy")
-    labels = targets.values[:, 0].astype(np.int64)
-    table = np.ones(outputs)
+    table = np.ones(spec.outputs)
     if isinstance(class_weight, Mapping):
         for label, weight in class_weight.items():
-            if isinstance(label, bool) or not isinstance(label, (int, np.integer)) or not 0 <= label < outputs:
-                raise ValueError(f"class_weight must map labels 0 to {outputs - 1} to weights, got the label {label!r}")
+            if isinstance(label, bool) or not isinstance(label, (int, np.integer)) or not 0 <= label < spec.outputs:
+                labels = f"labels 0 to {spec.outputs - 1}"
+                raise ValueError(f"class_weight must map {labels} to weights, got the label {label!r}")
             table[label] = check_number(f"class_weight[{label}]", weight, low=0)
+            if table[label] > np.finfo(spec.dtype).max:
+                raise ValueError(f"class_weight[{label}] must be a number that {spec.dtype} has, got {weight!r}")
     elif isinstance(class_weight, str) and class_weight == "balanced":
-        counts = np.bincount(labels, minlength=outputs)
-        table = len(labels) / (np.count_nonzero(counts) * np.maximum(counts, 1))
+        counts = rows.count(spec.outputs)
+        there = counts > 0
+        table[there] = counts.sum() / (np.count_nonzero(there) * counts[there])
     else:
         raise TypeError(
             f"class_weight must be a mapping from label to weight, 'balanced' or None, got {class_weight!r}"
         )
-    with np.errstate(over="ignore"):
-        by_class = table[labels].astype(targets.values.dtype)
-    _check_finite("class_weight", by_class, by_class.dtype)
-    return by_class if weights is None else weights * by_class
-
-
-class Feed:
-    """Runs programs over rows of x, y and weight, in any order; x is converted a piece at a time if it must be."""
-
-    def __init__(self, x: np.ndarray, targets: Targets | None = None, weight: np.ndarray | None = None):
-        self.x, self.weight = x, weight
-        self.y: np.ndarray | None = None if targets is None else targets.values
-        self.kind = "" if targets is None else targets.kind
-        self.rows = len(x)
-
-    def run(
-        self,
-        workspace: Workspace,
-        program: str,
-        batch_size: int,
-        *,
-        first: int = 0,
-        last: int | None = None,
-        order: np.ndarray | None = None,
-        out: np.ndarray | None = None,
-    ) -> int:
-        """Run `program` on the batches first .. last; returns the first that was not run, as Workspace.run does.
-
-        order: (rows,) int64, which rows make up the batches; out: (rows, …), where outputs go.
-        """
-        if last is None:
-            last = -(-self.rows // batch_size)
-        if is_native(self.x):
-            with workspace.bound(self.x, self.y, self.weight, order, out):
-                return self._run_chunks(workspace, program, batch_size, first, last)
-        row_bytes = max(1, self.x[0].size * workspace.dtype.itemsize)
-        step = max(1, _STAGED_AT_ONCE // (row_bytes * batch_size))
-        for begin in range(first, last, step):
-            end = min(begin + step, last)
-            rows: Any = slice(begin * batch_size, min(end * batch_size, self.rows))
-            piece = None if out is None else out[rows]
-            if order is not None:
-                rows = order[rows]
-            x = np.ascontiguousarray(self.x[rows], workspace.dtype)
-            y = None if self.y is None else self.y[rows]
-            with workspace.bound(x, y, None if self.weight is None else self.weight[rows], None, piece):
-                done = workspace.run(program, self.kind, len(x), batch_size, 0, end - begin)
-            if done < end - begin:
-                return begin + done
-        return last
-
-    def _run_chunks(self, workspace: Workspace, program: str, batch_size: int, first: int, last: int) -> int:
-        """Run the batches in compiled calls of some 0.1 s, so that Ctrl-C is heard between them."""
-        step = max(1, int(_CHUNK_FLOPS / (workspace.plan.flops * batch_size)))
-        for begin in range(first, last, step):
-            end = min(begin + step, last)
-            done = workspace.run(program, self.kind, self.rows, batch_size, begin, end)
-            if done < end:
-                return done
-        return last
+    return table.astype(spec.dtype)

@@ -4,37 +4,29 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
-from . import files, losses, optimizers, training
+from . import _html, feeds, files, losses, optimizers, training
 from ._jit import DTYPES
-from .data import Feed, check_inputs, check_targets, check_weights, weigh_classes
+from .callbacks import check_callbacks
+from .data import Spec, check_class_weight
 from .errors import DivergedError, FileFormatError, check_bool, check_integer, check_number
+from .feeds import Feed, Mapped, Source
 from .initializers import INITIALIZER_CLASSES
 from .jit import Handle, make_handle
 from .kernels.updates import RATE, STEP
 from .layers import LAYERS, Activation, Layer, WeightedLayer
 from .losses import LOSS_CLASSES, Loss
+from .metrics import Metric, check_metrics, check_suited
 from .optimizers import Optimizer
 from .parts import construct, custom_parts
-from .plan import (
-    BATCH_LOSS,
-    LOSS_SUM,
-    RIGHT_SUM,
-    Buffer,
-    Plan,
-    Shape,
-    Tensor,
-    Workspace,
-    factors_at,
-    initial_scalars,
-)
+from .plan import BATCH_LOSS, Buffer, Plan, Shape, Tensor, Workspace, factors_at, initial_scalars
 from .schedules import SCHEDULES, Schedule
-from .training import EVALUATION_BATCH, History
+from .training import EVALUATION_BATCH, History, Task
 
 
 class BoundLayer:
@@ -168,7 +160,6 @@ class Network:
         self.epochs_trained = 0
         self.stop_training = False
         self._space: Workspace | None = None
-        self._kept: dict[str, np.ndarray] | None = None
         self._lock = threading.RLock()
         self._chunk = (0, 1)  # batches in a compiled call of fit, for a size of batch
 
@@ -288,25 +279,35 @@ class Network:
 
     def summary(self) -> str:
         """A table of layers, output shapes and numbers of parameters, as text to print."""
-        rows = [("layer", "output shape", "parameters"), ("input", str(self.input_shape), "0")]
+        rows = [("layer", "output shape", "parameters"), *self._summary(), ("total", "", f"{self.num_params:,}")]
+        wide = [max(len(row[i]) for row in rows) for i in range(3)]
+        lines = [f"{a:<{wide[0]}}  {b:<{wide[1]}}  {c:>{wide[2]}}" for a, b, c in rows]
+        rule = "-" * len(lines[0])
+        return "\n".join([lines[0], rule, *lines[1:-1], rule, lines[-1], self._about()])
+
+    def _repr_html_(self) -> str:
+        """For notebooks: the summary."""
+        rows = [*self._summary(), ("total", "", f"{self.num_params:,}")]
+        return _html.table(["layer", "output shape", "parameters"], rows, self._about())
+
+    def _summary(self) -> list[tuple[str, str, str]]:
+        rows = [("input", str(self.input_shape), "0")]
         for layer in self.layers:
             activation = layer.layer.ends_with
             ending = "" if activation is None or activation.forward is None else f" {activation.name}"
             size = sum(view.size for view in layer.weights.values())
             rows.append((layer.name + ending, str(layer.output_shape), f"{size:,}"))
-        rows.append(("total", "", f"{self.num_params:,}"))
-        wide = [max(len(row[i]) for row in rows) for i in range(3)]
-        lines = [f"{a:<{wide[0]}}  {b:<{wide[1]}}  {c:>{wide[2]}}" for a, b, c in rows]
-        rule = "-" * len(lines[0])
-        about = f"loss {self.loss.name}, {self.optimizer!r}, {self.dtype}"
-        return "\n".join([lines[0], rule, *lines[1:-1], rule, lines[-1], about])
+        return rows
+
+    def _about(self) -> str:
+        return f"loss {self.loss.name}, {self.optimizer!r}, {self.dtype}"
 
     # --- training ---
 
     def fit(
         self,
         X: Any,
-        y: Any,
+        y: Any = None,
         epochs: int = 1,
         batch_size: int = 32,
         *,
@@ -315,13 +316,15 @@ class Network:
         shuffle: bool = True,
         sample_weight: Any = None,
         class_weight: Any = None,
+        metrics: Any = (),
         callbacks: Any = (),
         verbose: bool = True,
     ) -> History:
         """Train; called again, it goes on from where the network stands.
 
         Arguments:
-            X: (rows, *input_shape), at least one row; any real dtype, which is converted a batch at a time.
+            X: (rows, *input_shape), at least one row; any real dtype, which is converted a batch at a time. Or, with
+                y=None, an iterable of batches (X, y) or (X, y, sample_weight); see below.
             y: integer labels (rows,) or probabilities (rows, outputs) for cross_entropy; (rows, outputs), or
                 (rows,) for one output, for the other losses (0 to 1 for binary_cross_entropy).
             epochs: times that all rows are used, 1 or more.
@@ -331,32 +334,95 @@ class Network:
             shuffle: whether each epoch takes the rows in another random order.
             sample_weight: (rows,), 0 or more: factors of the rows' losses. The loss is the sum of the weighted
                 row losses over the number of rows.
-            class_weight: factors for the rows of a class: a mapping from label to weight, or "balanced".
-            callbacks: objects with on_epoch_end(net, epoch, logs); `net.stop_training = True` there ends training.
+            class_weight: factors for the rows of a class, in training and in validation: a mapping from label to
+                weight, or "balanced": rows / (classes × rows of the class), counted in the rows that are trained on.
+            metrics: names (see fastbp.metrics) or functions f(y_true, y_pred) or f(y_true, y_pred, sample_weight),
+                of the validation data and what `predict` gives for them, after each epoch; for the history's
+                "val_" + name.
+            callbacks: objects with on_epoch_end(net, epoch, logs) or other hooks (see fastbp.callbacks);
+                `net.stop_training = True` there ends training.
             verbose: whether progress goes to stderr; 0, 1 and 2 are taken as well.
+
+        Memory maps (np.memmap and views of it) of 256 MB or more are read in pieces of 64 MB, as mapped pages count
+        as the process's memory. With shuffle, an epoch takes the pieces in random order, and the rows of each piece;
+        without, results are those of an array in memory, bit for bit. A batch must fit into memory.
+
+        Batches are iterated anew for each epoch, and each is a step, in the order that they come: batch_size and
+        shuffle don't apply, and sample_weight, validation_split and class_weight="balanced" can't be given. They are
+        checked one by one; a bad one's error has its number, from 0.
 
         Returns a History. Ctrl-C ends training with the history so far; a second one within two seconds is raised.
         Raises TypeError or ValueError, naming the argument, before anything has changed; DivergedError if the
-        loss turns NaN or infinite: the network is then as it was before that epoch.
+        loss turns NaN or infinite. After that, as after any exception within an epoch (a bad batch, say, or one of a
+        callback's on_chunk_end), the network is as it was before that epoch.
         """
         epochs = check_integer("epochs", epochs, low=1)
         batch_size = check_integer("batch_size", batch_size, low=1)
         split = check_number("validation_split", validation_split, low=0)
         shuffle = check_bool("shuffle", shuffle)
         verbose = check_bool("verbose", bool(verbose) if verbose in (0, 1, 2) else verbose)  # Keras has numbers
-        callbacks = training.check_callbacks(callbacks)
-        feed = self._feed(X, y, sample_weight, class_weight)
-        batch_size = min(batch_size, feed.rows)
-        validation = None
+        functions = self._metrics(metrics)
+        validates = validation_data is not None or split > 0
+        if functions and not validates:
+            raise ValueError(
+                "metrics must be () without validation_data or validation_split, as they are of those data"
+            )
+        callbacks = check_callbacks(callbacks, self._logged(functions, validates))
+        source, validation = self._sources(X, y, epochs, sample_weight, class_weight, validation_data, split)
+        if validation is not None:
+            check_suited(functions, validation.truth()[0], (validation.rows, *self.output_shape))
+        rows = None if isinstance(source, feeds.Batches) else min(batch_size, source.rows)
+        task = Task(source, epochs, rows, shuffle, validation, functions, callbacks, verbose)
+        return training.train(self, task)
+
+    def _metrics(self, metrics: Any) -> dict[str, Metric]:
+        """Metrics by name, without those that the engine counts itself."""
+        found = check_metrics(metrics)
+        if self.loss.accuracy:
+            found.pop("accuracy", None)
+        return found
+
+    def _logged(self, metrics: Iterable[str], validates: bool) -> list[str]:
+        """The names of an epoch's numbers."""
+        names = ["loss", "accuracy"] if self.loss.accuracy else ["loss"]
+        return names + [f"val_{name}" for name in [*names, *metrics]] if validates else names
+
+    def _sources(
+        self,
+        X: Any,
+        y: Any,
+        epochs: int,
+        sample_weight: Any,
+        class_weight: Any,
+        validation_data: Any,
+        split: float,
+    ) -> tuple[Source, Feed | Mapped | None]:
+        """What fit trains on, and what it validates with, checked."""
+        spec, validation = self._spec(), None
         if validation_data is not None:
             if split:
                 raise ValueError("validation_split must be 0 with validation_data, got both")
             if not isinstance(validation_data, (tuple, list)) or len(validation_data) not in (2, 3):
                 raise TypeError("validation_data must be (X, y) or (X, y, sample_weight)")
-            validation = self._feed(*validation_data, prefix="validation_data: ")
-        elif split:
-            feed, validation = _split(feed, split)
-        return training.train(self, feed, epochs, batch_size, validation, shuffle, callbacks, verbose)
+        source: Source
+        if y is None and X is not None:
+            for name, given in (("sample_weight", sample_weight), ("validation_split", split or None)):
+                if given is not None:
+                    raise ValueError(f"{name} can't be given with an iterable of batches, got {given!r}")
+            source = feeds.batches(spec, X, epochs)
+        else:
+            source = feeds.feed(spec, X, y, sample_weight)
+            if split:
+                source, validation = _split(source, split)
+        if validation_data is not None:
+            validation = feeds.feed(spec, *validation_data, prefix="validation_data: ")
+        weights = check_class_weight(class_weight, source, spec)
+        source.weigh(weights)
+        if validation is not None:
+            if weights is not None and validation.kind != "labels":
+                raise ValueError("validation_data: y must hold integer class labels with class_weight")
+            validation.weigh(weights)
+        return source, validation
 
     def train_on_batch(self, X: Any, y: Any, sample_weight: Any = None) -> float:
         """One step on all rows of X at once; returns the loss before it.
@@ -394,16 +460,28 @@ class Network:
     # --- inference ---
 
     def evaluate(
-        self, X: Any, y: Any, batch_size: int = EVALUATION_BATCH, *, sample_weight: Any = None
+        self,
+        X: Any,
+        y: Any,
+        batch_size: int = EVALUATION_BATCH,
+        *,
+        sample_weight: Any = None,
+        class_weight: Any = None,
+        metrics: Any = (),
     ) -> dict[str, float]:
-        """{"loss": …}, with "accuracy" (0 to 1) for classification, over all rows of X.
+        """{"loss": …}, with "accuracy" (0 to 1) for classification, and metrics by name, over all rows of X.
 
         batch_size is how many rows are worked on at once: it costs memory and does not change the meaning.
-        Shapes and errors as in fit.
+        sample_weight and class_weight ("balanced": counted in these rows) are factors of the rows' losses, and not of
+        the accuracy; sample_weight goes to the metrics that take one.
+        Memory maps, metrics, shapes and errors as in fit.
         """
         batch_size = check_integer("batch_size", batch_size, low=1)
-        feed = self._feed(X, y, sample_weight)
-        return training.evaluate(self, feed, min(batch_size, feed.rows))
+        functions = self._metrics(metrics)
+        spec = self._spec()
+        source = feeds.feed(spec, X, y, sample_weight)
+        source.weigh(check_class_weight(class_weight, source, spec))
+        return training.evaluate(self, source, batch_size, functions)
 
     def forward(self, X: Any, batch_size: int = EVALUATION_BATCH) -> np.ndarray:
         """The raw outputs of the last layer (rows, outputs): logits, where the loss is from logits."""
@@ -413,20 +491,13 @@ class Network:
         """The outputs (rows, outputs) through the loss's inverse link.
 
         Probabilities by softmax for cross_entropy, by sigmoid for binary_cross_entropy; else as they are.
-        Shapes and errors as in fit.
+        Memory maps, shapes and errors as in fit.
         """
         return self._infer("predict", X, batch_size)
 
     def _infer(self, program: str, X: Any, batch_size: int) -> np.ndarray:
         batch_size = check_integer("batch_size", batch_size, low=1)
-        x = check_inputs(X, self.input_shape, self.dtype)
-        out = np.empty((len(x), *self.output_shape), self.dtype)
-        batch_size = min(batch_size, len(x))
-        with self._lock:
-            workspace = self._workspace(batch_size)
-            workspace.totals[BATCH_LOSS] = 0.0  # whatever it was, the engine shall go on
-            Feed(x).run(workspace, program, batch_size, out=out)
-        return out
+        return training.infer(self, program, feeds.feed_inputs(self._spec(), X), batch_size)
 
     def handle(self, rows: int = 1) -> Handle:
         """What compiled code needs to run this network: see fastbp.jit.
@@ -500,11 +571,11 @@ class Network:
 
     # --- the inside, shared with training ---
 
-    def _feed(self, X: Any, y: Any, sample_weight: Any = None, class_weight: Any = None, *, prefix: str = "") -> Feed:
-        x = check_inputs(X, self.input_shape, self.dtype, prefix + "X")
-        targets = check_targets(y, len(x), self.output_shape, self.loss, self.dtype, prefix + "y")
-        weights = check_weights(sample_weight, len(x), self.dtype, prefix + "sample_weight")
-        return Feed(x, targets, weigh_classes(class_weight, targets, self._outputs, weights))
+    def _spec(self) -> Spec:
+        return Spec(self.input_shape, self.output_shape, self.loss, self.dtype)
+
+    def _feed(self, X: Any, y: Any, sample_weight: Any = None) -> Feed:
+        return feeds.feed_in_memory(self._spec(), X, y, sample_weight)
 
     def _workspace(self, rows: int) -> Workspace:
         """Memory for batches of that many rows: what there is, or larger."""
@@ -515,46 +586,15 @@ class Network:
     def _new_workspace(self, rows: int) -> Workspace:
         return Workspace(self._plan, {**self._arrays(), "grads": self._grads}, self.dtype, rows)
 
-    def _keep(self) -> None:
-        """Copy all that training changes to where _restore finds it: memory that is there from epoch to epoch."""
-        if self._kept is None:
-            self._kept = {name: np.empty_like(array) for name, array in self._arrays().items()}
-        for name, array in self._arrays().items():
-            np.copyto(self._kept[name], array)
 
-    def _restore(self) -> None:
-        assert self._kept is not None
-        for name, array in self._arrays().items():
-            np.copyto(array, self._kept[name])
-
-    def _clear_totals(self) -> None:
-        assert self._space is not None
-        self._space.totals[[LOSS_SUM, RIGHT_SUM]] = 0.0
-
-    def _read_totals(self, rows: int) -> dict[str, float]:
-        assert self._space is not None
-        totals = self._space.totals
-        logs = {"loss": float(totals[LOSS_SUM]) / rows}
-        if self.loss.accuracy:
-            logs["accuracy"] = float(totals[RIGHT_SUM]) / rows
-        return logs
-
-
-def _split(feed: Feed, share: float) -> tuple[Feed, Feed]:
-    """The feed without its last rows, and those."""
+def _split(source: Feed | Mapped, share: float) -> tuple[Feed | Mapped, Feed | Mapped]:
+    """The source without its last rows, and those."""
     if share >= 1:
         raise ValueError(f"validation_split must be at least 0 and less than 1, got {share!r}")
-    kept = feed.rows - round(feed.rows * share)
-    if not 0 < kept < feed.rows:
-        raise ValueError(f"validation_split must leave rows on both sides, got {share!r} of {feed.rows} rows")
-
-    def part(rows: slice) -> Feed:
-        piece = Feed(feed.x[rows], None, None if feed.weight is None else feed.weight[rows])
-        assert feed.y is not None
-        piece.y, piece.kind = feed.y[rows], feed.kind
-        return piece
-
-    return part(slice(kept)), part(slice(kept, None))
+    kept = source.rows - round(source.rows * share)
+    if not 0 < kept < source.rows:
+        raise ValueError(f"validation_split must leave rows on both sides, got {share!r} of {source.rows} rows")
+    return source.part(0, kept), source.part(kept, source.rows)
 
 
 _CLASSES: dict[str, Any] = {**LAYERS, **LOSS_CLASSES, **optimizers.OPTIMIZERS, **SCHEDULES, **INITIALIZER_CLASSES}

@@ -1,35 +1,45 @@
-"""The training loop around the compiled one: epochs, history, progress, stopping, callbacks."""
+"""The training loop around the compiled one: epochs, history, progress, stopping, hooks for callbacks."""
 
 from __future__ import annotations
 
+import contextlib
+import math
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from .data import Feed
-from .errors import DivergedError, check_number
-from .plan import BATCH_LOSS
+from . import _html
+from .errors import DivergedError
+from .feeds import Feed, Mapped, Source
+from .metrics import Metric, score
+from .plan import BATCH_LOSS, LOSS_SUM, RIGHT_SUM
 
 if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
     from .network import Network
 
-# Python hears Ctrl-C and moves the bar this often.
+# Python hears Ctrl-C, moves the bar and calls on_chunk_end this often.
 CHUNK_SECONDS = 0.1
 EVALUATION_BATCH = 256
 # A second Ctrl-C so soon after the first is meant for the program, which may call fit in a loop.
 AGAIN_SECONDS = 2.0
 _interrupted = [-AGAIN_SECONDS]
 
+_SUMS = slice(LOSS_SUM, RIGHT_SUM + 1)  # in a workspace's totals
+_SHOWN = 10  # epochs in a notebook's table
+
 
 class History:
     """What training recorded.
 
     history  dict of lists, one number an epoch: "loss" (the mean over the epoch's rows, each before its step),
-             "accuracy" for classification, and "val_loss", "val_accuracy" with validation data
+             "accuracy" for classification; with validation data "val_loss", "val_accuracy" and "val_" with the name
+             of each metric; and what callbacks added to their logs (NaN for an epoch without)
     epoch    the numbers of the epochs, from 0
     seconds  how long it took
     stopped  why it ended: "epochs", "callback" or "interrupted"
@@ -41,72 +51,89 @@ class History:
         self.seconds = 0.0
         self.stopped = "epochs"
 
-    def _add(self, epoch: int, logs: dict[str, float]) -> None:
+    def _add(self, epoch: int, logs: Mapping[str, float]) -> None:
+        for name in logs:
+            self.history.setdefault(name, [math.nan] * len(self.epoch))
+        for name, values in self.history.items():
+            values.append(logs.get(name, math.nan))
         self.epoch.append(epoch)
-        for name, value in logs.items():
-            self.history.setdefault(name, []).append(value)
+
+    def plot(self, title: str | None = None) -> Figure:
+        """A picture of the numbers over the epochs: the losses, and beside them all the others.
+
+        Returns a matplotlib Figure, which pyplot doesn't know of: `history.plot().savefig("history.png")`.
+        Raises ValueError if there is no epoch, ImportError without matplotlib (the extra `plot`).
+        """
+        from . import plots
+
+        return plots.plot_history(self, title)
+
+    def _about(self) -> str:
+        return f"{len(self.epoch)} epoch{'' if len(self.epoch) == 1 else 's'} in {self.seconds:.3g} s"
 
     def __repr__(self) -> str:
         last = ", ".join(f"{name} {values[-1]:.4g}" for name, values in self.history.items())
-        return f"<History: {len(self.epoch)} epochs in {self.seconds:.3g} s{': ' if last else ''}{last}>"
+        return f"<History: {self._about()}{': ' if last else ''}{last}>"
+
+    def _repr_html_(self) -> str:
+        """For notebooks: the numbers of the last epochs."""
+        begin = max(0, len(self.epoch) - _SHOWN)
+        rows = [
+            [str(self.epoch[i] + 1), *(f"{values[i]:.4g}" for values in self.history.values())]
+            for i in range(begin, len(self.epoch))
+        ]
+        about = f"{self._about()}, stopped by: {self.stopped}" + (f"; the last {_SHOWN}" if begin else "")
+        return _html.table(["epoch", *self.history], rows, about)
 
 
-@dataclass(frozen=True)
-class StopAtLoss:
-    """Callback: stop when the training loss of an epoch is at most `threshold`.
+class Snapshot:
+    """A copy of all that training changes in a network, in memory that is there from one copy to the next."""
 
-    Arguments:
-        threshold: a finite number.
+    def __init__(self, net: Network):
+        self._arrays = {name: np.empty_like(array) for name, array in net._arrays().items()}
+        self._epochs = 0
 
-    Raises TypeError or ValueError for anything else.
-    """
+    def take(self, net: Network) -> None:
+        """Copy what there is."""
+        self._epochs = net.epochs_trained
+        for name, array in net._arrays().items():
+            np.copyto(self._arrays[name], array)
 
-    threshold: float
-
-    def __post_init__(self) -> None:
-        check_number("threshold", self.threshold)
-
-    def on_epoch_end(self, net: Network, epoch: int, logs: dict[str, float]) -> None:
-        """Set net.stop_training when the loss is low enough."""
-        if logs["loss"] <= self.threshold:
-            net.stop_training = True
-
-
-def check_callbacks(callbacks: Any) -> tuple[Any, ...]:
-    """The callbacks as a tuple. Raises TypeError if one has no on_epoch_end."""
-    if hasattr(callbacks, "on_epoch_end"):
-        callbacks = (callbacks,)
-    try:
-        callbacks = tuple(callbacks)
-    except TypeError:
-        raise TypeError(f"callbacks must be a sequence of callbacks, got {callbacks!r}") from None
-    for callback in callbacks:
-        if isinstance(callback, type) or not callable(getattr(callback, "on_epoch_end", None)):
-            raise TypeError(f"callbacks must have a method on_epoch_end(net, epoch, logs), got {callback!r}")
-    return callbacks
+    def put_back(self, net: Network) -> None:
+        """Make the network what it was."""
+        with net._lock:
+            net.epochs_trained = self._epochs
+            for name, array in net._arrays().items():
+                np.copyto(array, self._arrays[name])
 
 
 class _Progress:
     """A tqdm bar on a terminal or in a notebook, plain lines elsewhere, all to stderr."""
 
-    def __init__(self, verbose: bool, epochs: int, rows: int):
-        self._verbose, self._epochs, self._rows = verbose, epochs, rows
+    def __init__(self, verbose: bool, epochs: int, rows: int | None):
+        self._verbose, self._epochs, self._rows = verbose and sys.stderr is not None, epochs, rows
         self._bar = None
-        if verbose and (sys.stderr.isatty() or "ipykernel" in sys.modules):
+        if self._verbose and (sys.stderr.isatty() or "ipykernel" in sys.modules):
             from tqdm.auto import tqdm
 
-            self._bar = tqdm(total=epochs * rows, unit="row", unit_scale=True)
+            total = None if rows is None else epochs * rows
+            self._bar = tqdm(total=total, unit="row", unit_scale=True, dynamic_ncols=True)
         self._every = 1 if epochs <= 20 else epochs // 10
         self._begin = time.perf_counter()
+        self._last = ""  # what the last whole epoch gave
 
     def move(self, rows: int, epoch: int, loss: float) -> None:
         if self._bar is not None:
-            self._bar.set_postfix_str(f"epoch {epoch + 1}/{self._epochs} loss {loss:.4g}", refresh=False)
+            text = f"epoch {epoch + 1}/{self._epochs} loss {loss:.4g}{self._last}"
+            self._bar.set_postfix_str(text, refresh=False)
             self._bar.update(rows)
 
-    def end_epoch(self, epoch: int, logs: dict[str, float], last: bool) -> None:
+    def end_epoch(self, epoch: int, logs: Mapping[str, float], last: bool) -> None:
         text = " ".join(f"{name} {value:.4g}" for name, value in logs.items())
         if self._bar is not None:
+            self._last = f" (before: {text})"
+            if self._rows is None:
+                self._bar.total = self._bar.n // (epoch + 1) * self._epochs
             self._bar.set_postfix_str(f"epoch {epoch + 1}/{self._epochs} {text}", refresh=last)
         elif self._verbose and (last or (epoch + 1) % self._every == 0):
             seconds = time.perf_counter() - self._begin
@@ -117,34 +144,38 @@ class _Progress:
             self._bar.close()
 
 
-def train(
-    net: Network,
-    feed: Feed,
-    epochs: int,
-    batch_size: int,
-    validation: Feed | None,
-    shuffle: bool,
-    callbacks: Sequence[Any],
-    verbose: bool,
-) -> History:
-    """Train; the arguments have been checked. See Network.fit."""
+@dataclass(frozen=True)
+class Task:
+    """What fit was asked to do, checked: see Network.fit."""
+
+    source: Source
+    epochs: int
+    batch_size: int | None  # None: each batch of the source is a step
+    shuffle: bool
+    validation: Feed | Mapped | None
+    metrics: Mapping[str, Metric]
+    callbacks: Sequence[Any]
+    verbose: bool
+
+
+def _call(callbacks: Sequence[Any], hook: str, *arguments: Any) -> None:
+    for callback in callbacks:
+        if hasattr(callback, hook):
+            getattr(callback, hook)(*arguments)
+
+
+def train(net: Network, task: Task) -> History:
+    """Train. See Network.fit."""
     history = History()
     begin = time.perf_counter()
-    progress = _Progress(verbose, epochs, feed.rows)
     stopping, net.stop_training = net.stop_training, False
+    begun: list[Any] = []
     try:
-        for epoch in range(epochs):
-            logs = _train_epoch(net, feed, epoch, batch_size, shuffle, progress)
-            if validation is not None:
-                logs |= {f"val_{name}": value for name, value in evaluate(net, validation).items()}
-            history._add(epoch, logs)
-            for callback in callbacks:
-                callback.on_epoch_end(net, epoch, logs)
-            last = net.stop_training or epoch == epochs - 1
-            progress.end_epoch(epoch, logs, last)
-            if net.stop_training:
-                history.stopped = "callback"
-                break
+        for callback in task.callbacks:
+            _call([callback], "on_train_begin", net)
+            begun.append(callback)
+        with contextlib.closing(_Progress(task.verbose, task.epochs, task.source.rows)) as progress:
+            _train_epochs(net, task, history, progress)
     except KeyboardInterrupt:
         again, _interrupted[:] = time.monotonic() - _interrupted[0] < AGAIN_SECONDS, [time.monotonic()]
         if again:
@@ -153,48 +184,90 @@ def train(
         text = f"fastbp: interrupted after {len(history.epoch)} whole epochs; Ctrl-C again ends the program"
         print(text, file=sys.stderr, flush=True)
     finally:
-        progress.close()
+        with contextlib.ExitStack() as ends:  # runs all of them, whatever one raises
+            for callback in reversed(begun):
+                ends.callback(_call, [callback], "on_train_end", net)
         net.stop_training |= stopping  # of a fit that this one was called in
         history.seconds = time.perf_counter() - begin
     return history
 
 
-def _train_epoch(
-    net: Network, feed: Feed, epoch: int, batch_size: int, shuffle: bool, progress: _Progress
-) -> dict[str, float]:
-    with net._lock:
-        return _train_epoch_alone(net, feed, epoch, batch_size, shuffle, progress)
+def _train_epochs(net: Network, task: Task, history: History, progress: _Progress) -> None:
+    kept = Snapshot(net)
+    for epoch in range(task.epochs):
+        if net.stop_training:
+            break
+        kept.take(net)
+        try:
+            logs = _train_epoch(net, task, epoch, progress)
+        except Exception:  # not Ctrl-C, which leaves what was learnt
+            kept.put_back(net)
+            raise
+        if not logs:
+            break
+        if task.validation is not None:
+            found = evaluate(net, task.validation, metrics=task.metrics)
+            logs |= {f"val_{name}": value for name, value in found.items()}
+        try:
+            _call(task.callbacks, "on_epoch_end", net, epoch, logs)
+        finally:
+            history._add(epoch, logs)
+        progress.end_epoch(epoch, logs, net.stop_training or epoch == task.epochs - 1)
+    if net.stop_training:
+        history.stopped = "callback"
 
 
-def _train_epoch_alone(
-    net: Network, feed: Feed, epoch: int, batch_size: int, shuffle: bool, progress: _Progress
-) -> dict[str, float]:
-    workspace = net._workspace(batch_size)
-    order = net._generator(net._SHUFFLE, net.epochs_trained).permutation(feed.rows) if shuffle else None
-    net._keep()
-    batches = -(-feed.rows // batch_size)
-    net._clear_totals()
-    done, chunk = 0, net._chunk[1] if net._chunk[0] == batch_size else 1
-    while done < batches:
-        last = min(done + chunk, batches)
-        start = time.perf_counter()
-        reached = feed.run(workspace, "train", batch_size, first=done, last=last, order=order)
-        seconds = time.perf_counter() - start
-        if reached < last:
-            loss = float(workspace.totals[BATCH_LOSS])
-            net._restore()
-            raise DivergedError(_diverged(f"the loss became {loss}", epoch, reached, net))
-        rows = min(last * batch_size, feed.rows) - done * batch_size
-        progress.move(rows, epoch, float(workspace.totals[BATCH_LOSS]))
-        ran = last - done
-        chunk = max(1, min(int(ran * CHUNK_SECONDS / max(seconds, 1e-9)), 4 * ran))
-        done = last
-    net._chunk = batch_size, chunk
+def _train_epoch(net: Network, task: Task, epoch: int, progress: _Progress) -> dict[str, float]:
+    """The epoch's numbers, over the rows that were done before net.stop_training; none if there were no rows."""
+    generator = net._generator(net._SHUFFLE, net.epochs_trained) if task.shuffle else None
+    sums, rows, steps = np.zeros(2), 0, 0
+    chunk = net._chunk[1] if net._chunk[0] == task.batch_size else 1
+    for feed, order in task.source.pieces(task.batch_size, generator):
+        batch_size = task.batch_size or feed.rows
+        done, batches = 0, -(-feed.rows // batch_size)
+        while done < batches and not net.stop_training:
+            last = min(done + chunk, batches)
+            start = time.perf_counter()
+            reached, loss = _train_batches(net, feed, order, batch_size, done, last, sums)
+            seconds = time.perf_counter() - start
+            if reached < last:
+                raise DivergedError(_diverged(f"the loss became {loss}", epoch, steps + reached, net))
+            ran = last - done
+            new = min(last * batch_size, feed.rows) - done * batch_size
+            progress.move(new, epoch, loss)
+            _call(task.callbacks, "on_chunk_end", net)
+            rows, done = rows + new, last
+            chunk = max(1, min(int(ran * CHUNK_SECONDS / max(seconds, 1e-9)), 4 * chunk))
+        steps += done
+        if net.stop_training:
+            break
+    if not rows:
+        return {}
+    net._chunk = task.batch_size or 0, chunk
     if not all(_is_finite(array) for array in net._arrays().values()):
-        net._restore()
-        raise DivergedError(_diverged("parameters or optimizer state became infinite or NaN", epoch, batches - 1, net))
+        raise DivergedError(_diverged("parameters or optimizer state became infinite or NaN", epoch, steps - 1, net))
     net.epochs_trained += 1
-    return net._read_totals(feed.rows)
+    return _means(net, sums, rows)
+
+
+def _train_batches(
+    net: Network, feed: Feed, order: np.ndarray | None, batch_size: int, first: int, last: int, sums: np.ndarray
+) -> tuple[int, float]:
+    """Train on the batches first .. last, and add to the sums; the first batch that was not run, and the last loss.
+
+    Between two such calls the workspace may be used for something else: by a callback, a user's iterable, a thread.
+    """
+    with net._lock:
+        workspace = net._workspace(batch_size)
+        workspace.totals[_SUMS] = sums
+        reached = feed.run(workspace, "train", batch_size, first=first, last=last, order=order)
+        sums[:] = workspace.totals[_SUMS]
+        return reached, float(workspace.totals[BATCH_LOSS])
+
+
+def _means(net: Network, sums: np.ndarray, rows: int) -> dict[str, float]:
+    loss, right = (float(total) / rows for total in sums)
+    return {"loss": loss, "accuracy": right} if net.loss.accuracy else {"loss": loss}
 
 
 def _is_finite(array: np.ndarray) -> bool:
@@ -210,14 +283,37 @@ def _diverged(what: str, epoch: int, step: int, net: Network) -> str:
     )
 
 
-def evaluate(net: Network, feed: Feed, batch_size: int = EVALUATION_BATCH) -> dict[str, float]:
-    """The loss, and the accuracy for classification, over a feed; the arguments have been checked."""
-    batch_size = min(batch_size, feed.rows)
+def evaluate(
+    net: Network, source: Feed | Mapped, batch_size: int = EVALUATION_BATCH, metrics: Mapping[str, Metric] | None = None
+) -> dict[str, float]:
+    """The loss, the accuracy for classification, and the metrics, over all rows. See Network.evaluate."""
+    batch_size = min(batch_size, source.rows)
     with net._lock:
         workspace = net._workspace(batch_size)
-        net._clear_totals()
-        batches, done = -(-feed.rows // batch_size), 0
-        while done < batches:
-            reached = feed.run(workspace, "evaluate", batch_size, first=done)
-            done = reached + (reached < batches)  # the engine stops at a loss that is not finite: go on behind it
-        return net._read_totals(feed.rows)
+        workspace.totals[_SUMS] = 0.0
+        for feed, _ in source.pieces(batch_size):
+            batches, done = -(-feed.rows // batch_size), 0
+            while done < batches:
+                reached = feed.run(workspace, "evaluate", batch_size, first=done)
+                done = reached + (reached < batches)  # the engine stops at a loss that is not finite: go on behind it
+        logs = _means(net, workspace.totals[_SUMS], source.rows)
+    if metrics:
+        y_pred = infer(net, "predict", source, batch_size)
+        y_true, sample_weight = source.truth()
+        if source.kind != "labels":
+            y_true = y_true.reshape(y_pred.shape)
+        logs |= score(metrics, y_true, y_pred, sample_weight)
+    return logs
+
+
+def infer(net: Network, program: str, source: Feed | Mapped, batch_size: int = EVALUATION_BATCH) -> np.ndarray:
+    """What "forward" or "predict" gives (rows, *output_shape). See Network.forward and Network.predict."""
+    out = np.empty((source.rows, *net.output_shape), net.dtype)
+    batch_size, done = min(batch_size, source.rows), 0
+    with net._lock:
+        workspace = net._workspace(batch_size)
+        workspace.totals[BATCH_LOSS] = 0.0  # whatever it was, the engine shall go on
+        for feed, _ in source.pieces(batch_size):
+            feed.run(workspace, program, batch_size, out=out[done : done + feed.rows])
+            done += feed.rows
+    return out

@@ -117,7 +117,7 @@ def test_rows_that_must_be_converted_are_converted_a_piece_at_a_time(monkeypatch
     y = np.arange(1000) % 3
     nets = [network("two", "tanh", "cross_entropy", inputs=5, dtype="float32") for _ in range(2)]
     nets[0].fit(X.astype(np.float32), y, epochs=2, batch_size=32, verbose=False)
-    monkeypatch.setattr("fastbp.data._STAGED_AT_ONCE", 5 * 4 * 100)
+    monkeypatch.setattr("fastbp.feeds._STAGED_AT_ONCE", 5 * 4 * 100)
     nets[1].fit(X, y, epochs=2, batch_size=32, verbose=False)
     assert (nets[0].params == nets[1].params).all()
     assert (nets[0].predict(X) == nets[1].predict(X.astype(np.float32))).all()
@@ -418,5 +418,5 @@ def test_targets_shaped_like_the_outputs():
 def test_a_long_call_is_cut_so_that_ctrl_c_is_heard(digits, monkeypatch):
     net, X, y = digits
     want, loss = net.predict(X, batch_size=16), net.evaluate(X, y, batch_size=16)["loss"]
-    monkeypatch.setattr("fastbp.data._CHUNK_FLOPS", 1)
+    monkeypatch.setattr("fastbp.feeds._CHUNK_FLOPS", 1)
     assert (net.predict(X, batch_size=16) == want).all() and net.evaluate(X, y, batch_size=16)["loss"] == loss

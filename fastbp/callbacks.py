@@ -1,0 +1,351 @@
+"""Callbacks: what runs between the compiled calls of training, and may stop it.
+
+A callback is any object with one or more of these methods:
+
+    on_train_begin(net)             before the first epoch
+    on_chunk_end(net)               after each compiled call: about every 0.1 s, or after each batch of an iterable
+    on_epoch_end(net, epoch, logs)  after each epoch (from 0) and its validation; logs: the epoch's numbers by name,
+                                    and what is added to them goes into the history
+    on_train_end(net)               when training has ended, for whatever reason: an exception too
+
+`net.stop_training = True` in any of them ends training. There is no hook for a batch, as many batches run in one
+compiled call: a call of Python for each would cost more than a batch of a small network does. on_chunk_end may look at
+the network but not train it; the chunks depend on the machine's speed, so what changes training there makes it
+irreproducible. Callbacks run in the order that fit got them in.
+"""
+
+from __future__ import annotations
+
+import csv
+import math
+import os
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import IO, TYPE_CHECKING, Any
+
+from .errors import check_bool, check_choice, check_integer, check_number
+from .training import Snapshot
+
+if TYPE_CHECKING:
+    from .network import Network
+
+HOOKS = ("on_train_begin", "on_chunk_end", "on_epoch_end", "on_train_end")
+_MODES = ("auto", "min", "max")
+_GREATER_IS_BETTER = ("accuracy", "auc", "r2")  # what names of metrics end in
+_SMALLEST_STEP = 1e-8  # of a learning rate
+
+
+def check_callbacks(callbacks: Any, logged: Sequence[str]) -> tuple[Any, ...]:
+    """The callbacks as a tuple.
+
+    logged: the names that training logs.
+    Raises TypeError if one has no hook, ValueError if it is known that one monitors what is not logged.
+    """
+    if _has_hook(callbacks):
+        callbacks = (callbacks,)
+    try:
+        callbacks = tuple(callbacks)
+    except TypeError:
+        raise TypeError(f"callbacks must be a sequence of callbacks, got {callbacks!r}") from None
+    for callback in callbacks:
+        if isinstance(callback, type) or not _has_hook(callback):
+            methods = "on_epoch_end(net, epoch, logs), on_chunk_end(net), on_train_begin(net) or on_train_end(net)"
+            raise TypeError(f"callbacks must have a method {methods}, got {callback!r}")
+    _check_monitors(callbacks, list(logged))
+    return callbacks
+
+
+def _has_hook(callback: Any) -> bool:
+    return any(callable(getattr(callback, hook, None)) for hook in HOOKS)
+
+
+def _check_monitors(callbacks: Sequence[Any], logged: list[str]) -> None:
+    for callback in callbacks:
+        if type(callback) in (EarlyStopping, ReduceOnPlateau):
+            _check_monitor(callback.monitor, logged)
+        if type(callback) is ReduceOnPlateau:
+            logged.append("learning_rate")
+        elif type(callback) not in (EarlyStopping, StopAtLoss, TimeBudget, CSVLogger, Checkpoint):
+            return  # a user's own may add anything to the logs
+
+
+def _check_monitor(monitor: str, logged: Sequence[str]) -> None:
+    if monitor in logged:
+        return
+    without = monitor.startswith("val_") and not any(name.startswith("val_") for name in logged)
+    why = "; there is no validation_data or validation_split" if without else ""
+    raise ValueError(f"monitor must be one of {', '.join(map(repr, logged))}, got {monitor!r}{why}")
+
+
+def _monitored(monitor: str, logs: Mapping[str, float]) -> float:
+    _check_monitor(monitor, list(logs))
+    return float(logs[monitor])
+
+
+def _greater_is_better(monitor: str, mode: str) -> bool:
+    return mode == "max" or (mode == "auto" and monitor.endswith(_GREATER_IS_BETTER))
+
+
+def _check_name(monitor: Any) -> None:
+    if not isinstance(monitor, str):
+        raise TypeError(f"monitor must be a name such as 'val_loss', got {monitor!r}")
+
+
+@dataclass
+class EarlyStopping:
+    """Callback: stop when `monitor` has not become better for some epochs, and go back to the best.
+
+    Arguments:
+        monitor: a name in the logs.
+        patience: how many epochs without getting better end training; 0 does as 1.
+        min_delta: by more than how much a value must be better than the best, to count as better; 0 or more.
+        restore_best: whether the network becomes what it was after the best epoch, parameters, optimizer state and
+            all, when training ends, for whatever reason.
+        mode: "max" if greater is better, "min" if less is, "auto": greater for names that end in accuracy, auc, r2.
+
+    After training, `best` is the best value and `best_epoch` its epoch, or None. NaN is never better.
+    Raises TypeError or ValueError for other arguments; in fit ValueError if nothing of the name `monitor` is logged.
+    Source: Keras, EarlyStopping.
+    """
+
+    monitor: str = "val_loss"
+    patience: int = 0
+    min_delta: float = 0.0
+    restore_best: bool = True
+    mode: str = "auto"
+    best: float | None = field(init=False, default=None, compare=False)
+    best_epoch: int | None = field(init=False, default=None, compare=False)
+    _kept: Snapshot | None = field(init=False, default=None, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        _check_name(self.monitor)
+        check_integer("patience", self.patience, low=0)
+        check_number("min_delta", self.min_delta, low=0)
+        check_bool("restore_best", self.restore_best)
+        check_choice("mode", self.mode, _MODES)
+
+    def on_train_begin(self, net: Network) -> None:
+        """Forget an earlier training."""
+        self.best = self.best_epoch = self._kept = None
+
+    def on_epoch_end(self, net: Network, epoch: int, logs: Mapping[str, float]) -> None:
+        """Keep the network if this is the best epoch; else stop, if that was long ago."""
+        value = _monitored(self.monitor, logs)
+        if self._is_better(value):
+            self.best, self.best_epoch = value, epoch
+            if self.restore_best:
+                self._kept = self._kept or Snapshot(net)
+                self._kept.take(net)
+        elif epoch - (-1 if self.best_epoch is None else self.best_epoch) >= self.patience:
+            net.stop_training = True
+
+    def _is_better(self, value: float) -> bool:
+        if self.best is None:
+            return not math.isnan(value)
+        if _greater_is_better(self.monitor, self.mode):
+            return value > self.best + self.min_delta
+        return value < self.best - self.min_delta
+
+    def on_train_end(self, net: Network) -> None:
+        """Go back to the best epoch."""
+        if self._kept is not None:
+            self._kept.put_back(net)
+            self._kept = None
+
+
+@dataclass
+class ReduceOnPlateau:
+    """Callback: multiply the learning rate by `factor` when `monitor` has not become better for some epochs.
+
+    Arguments:
+        monitor: a name in the logs.
+        factor: greater than 0 and less than 1.
+        patience: how many epochs without getting better are borne; the next one reduces the rate.
+        min_delta: the share of the best value by which a value must be better, to count as better; 0 or more.
+        cooldown: how many epochs after a reduction are not counted.
+        min_rate: what the rate is not reduced below, 0 or more.
+        mode: as for EarlyStopping.
+
+    Adds "learning_rate" to the logs: that of the epoch's steps. A step of the rate of 1e-8 or less is not made.
+    Raises TypeError or ValueError for other arguments; in fit ValueError if nothing of the name `monitor` is logged.
+    Source: PyTorch, ReduceLROnPlateau with threshold_mode="rel".
+    """
+
+    monitor: str = "val_loss"
+    factor: float = 0.1
+    patience: int = 10
+    min_delta: float = 1e-4
+    cooldown: int = 0
+    min_rate: float = 0.0
+    mode: str = "auto"
+    _best: float | None = field(init=False, default=None, repr=False, compare=False)
+    _bad: int = field(init=False, default=0, repr=False, compare=False)
+    _cooling: int = field(init=False, default=0, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        _check_name(self.monitor)
+        if not 0 < check_number("factor", self.factor) < 1:
+            raise ValueError(f"factor must be greater than 0 and less than 1, got {self.factor!r}")
+        check_integer("patience", self.patience, low=0)
+        check_number("min_delta", self.min_delta, low=0)
+        check_integer("cooldown", self.cooldown, low=0)
+        check_number("min_rate", self.min_rate, low=0)
+        check_choice("mode", self.mode, _MODES)
+
+    def on_train_begin(self, net: Network) -> None:
+        """Forget an earlier training."""
+        self._best, self._bad, self._cooling = None, 0, 0
+
+    def on_epoch_end(self, net: Network, epoch: int, logs: dict[str, float]) -> None:
+        """Count the epochs that are not better, and reduce the rate if they are too many."""
+        value = _monitored(self.monitor, logs)
+        logs["learning_rate"] = net.learning_rate
+        if self._is_better(value):
+            self._best, self._bad = value, 0
+        else:
+            self._bad += 1
+        if self._cooling > 0:
+            self._cooling, self._bad = self._cooling - 1, 0
+        if self._bad > self.patience:
+            self._cooling, self._bad = self.cooldown, 0
+            rate = max(net.learning_rate * self.factor, self.min_rate)
+            if net.learning_rate - rate > _SMALLEST_STEP:
+                net.learning_rate = rate
+
+    def _is_better(self, value: float) -> bool:
+        if self._best is None:
+            return not math.isnan(value)
+        if _greater_is_better(self.monitor, self.mode):
+            return value > self._best * (1 + self.min_delta)
+        return value < self._best * (1 - self.min_delta)
+
+
+@dataclass(frozen=True)
+class StopAtLoss:
+    """Callback: stop when the training loss of an epoch is at most `threshold`.
+
+    Arguments:
+        threshold: a finite number.
+
+    Raises TypeError or ValueError for anything else.
+    """
+
+    threshold: float
+
+    def __post_init__(self) -> None:
+        check_number("threshold", self.threshold)
+
+    def on_epoch_end(self, net: Network, epoch: int, logs: Mapping[str, float]) -> None:
+        """Set net.stop_training when the loss is low enough."""
+        if logs["loss"] <= self.threshold:
+            net.stop_training = True
+
+
+@dataclass
+class TimeBudget:
+    """Callback: stop when training has taken so many seconds, within about 0.1 s or one batch, if that takes longer.
+
+    An epoch that is cut short is recorded over the rows that were done, and validation still runs after it.
+
+    Arguments:
+        seconds: greater than 0; compiling counts as well.
+
+    Raises TypeError or ValueError for anything else.
+    """
+
+    seconds: float
+    _end: float = field(init=False, default=math.inf, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        check_number("seconds", self.seconds, low=0, open_low=True)
+
+    def on_train_begin(self, net: Network) -> None:
+        """Start the clock."""
+        self._end = time.monotonic() + self.seconds
+
+    def on_chunk_end(self, net: Network) -> None:
+        """Set net.stop_training when the time is over."""
+        if time.monotonic() >= self._end:
+            net.stop_training = True
+
+    def on_epoch_end(self, net: Network, epoch: int, logs: Mapping[str, float]) -> None:
+        """The same, as validation takes time too."""
+        self.on_chunk_end(net)
+
+
+@dataclass
+class CSVLogger:
+    """Callback: write a line with the epoch's number (from 0) and logs to a CSV file, at the end of each epoch.
+
+    The first epoch's names are the columns: also those that callbacks before this one have added. A number that a
+    later epoch lacks is left empty, one that has no column is left out.
+
+    Arguments:
+        path: where the file goes.
+        append: whether lines are added to a file that is there, whose columns are then those; else it is replaced.
+
+    Raises TypeError for other arguments; when training begins, OSError if the file can't be written.
+    """
+
+    path: str | os.PathLike
+    append: bool = False
+    _file: IO[str] | None = field(init=False, default=None, repr=False, compare=False)
+    _columns: list[str] = field(init=False, default_factory=list, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        _check_path(self.path)
+        check_bool("append", self.append)
+
+    def on_train_begin(self, net: Network) -> None:
+        """Open the file."""
+        self._file = open(self.path, "a+" if self.append else "w+", newline="", encoding="utf-8")  # noqa: SIM115
+        self._file.seek(0)
+        self._columns = next(csv.reader(self._file), [])
+        self._file.seek(0, os.SEEK_END)
+
+    def on_epoch_end(self, net: Network, epoch: int, logs: Mapping[str, float]) -> None:
+        """Write a line."""
+        assert self._file is not None
+        writer = csv.writer(self._file, lineterminator="\n")
+        if not self._columns:
+            self._columns = ["epoch", *logs]
+            writer.writerow(self._columns)
+        numbers = {"epoch": epoch, **logs}
+        writer.writerow([numbers.get(name, "") for name in self._columns])
+        self._file.flush()
+
+    def on_train_end(self, net: Network) -> None:
+        """Close the file."""
+        if self._file is not None:
+            self._file.close()
+            self._file = None
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """Callback: save the network to one file after each `every` epochs, over the one before, whole or not at all.
+
+    Arguments:
+        path: where the file goes; fb.load reads it.
+        every: 1 or more.
+
+    Raises TypeError or ValueError for other arguments; in training OSError if the file can't be written.
+    """
+
+    path: str | os.PathLike
+    every: int = 1
+
+    def __post_init__(self) -> None:
+        _check_path(self.path)
+        check_integer("every", self.every, low=1)
+
+    def on_epoch_end(self, net: Network, epoch: int, logs: Mapping[str, float]) -> None:
+        """Save."""
+        if (epoch + 1) % self.every == 0:
+            net.save(self.path)
+
+
+def _check_path(path: Any) -> None:
+    if not isinstance(path, (str, os.PathLike)):
+        raise TypeError(f"path must be a path of a file, got {path!r}")

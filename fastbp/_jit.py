@@ -297,8 +297,7 @@ def digest(*functions: Callable) -> str | None:
     None if it refers to something that has no such hash.
     """
     found = hashlib.sha256()
-    known = all([_feed(function, found.update, set()) for function in functions])
-    return found.hexdigest()[:16] if known else None
+    return found.hexdigest()[:16] if _feed(functions, found.update, set()) else None
 
 
 def _feed(value: Any, update: Callable[[bytes], None], seen: set[int]) -> bool:
@@ -312,13 +311,13 @@ def _feed(value: Any, update: Callable[[bytes], None], seen: set[int]) -> bool:
         seen.add(id(value))
         cells = [cell.cell_contents for cell in value.__closure__ or ()]
         parts = [value.__code__, value.__defaults__, *cells, *_globals(value.__code__, value.__globals__)]
-        return all([_feed(part, update, seen) for part in parts])
+        return _feed(tuple(parts), update, seen)
     if isinstance(value, python_types.CodeType):
         update(value.co_code + repr((value.co_names, value.co_varnames, value.co_argcount)).encode())
-        return all([_feed(constant, update, seen) for constant in value.co_consts])
-    if isinstance(value, (tuple, frozenset)):
+        return _feed(value.co_consts, update, seen)
+    if isinstance(value, tuple):
         update(f"{type(value)}{len(value)}".encode())
-        return all([_feed(part, update, seen) for part in value])
+        return all(_feed(part, update, seen) for part in value)
     if isinstance(value, np.ndarray) and value.dtype.kind in "biufc":
         update(f"{value.dtype}{value.shape}".encode() + value.tobytes())
         return True

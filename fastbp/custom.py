@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -13,7 +13,7 @@ from numba.core.dispatcher import Dispatcher
 from numba.core.errors import NumbaError
 
 from . import activations
-from ._jit import OPTIONS, Kernel, digest
+from ._jit import OPTIONS, digest
 from .activations import ActivationFunction
 from .errors import check_bool
 from .kernels import custom as kernels
@@ -46,7 +46,9 @@ def _call(name: str, function: Callable, *arguments: float) -> float:
         return float(function(*arguments))
     except NumbaError as error:
         text = str(error).strip().splitlines()
-        raise TypeError(f"{name} must be a function that Numba compiles for {len(arguments)} numbers: {text[0]}") from error
+        raise TypeError(
+            f"{name} must be a function that Numba compiles for {len(arguments)} numbers: {text[0]}"
+        ) from error
     except (TypeError, ValueError) as error:
         raise TypeError(f"{name} must take {len(arguments)} numbers and return one: {error}") from error
 
@@ -71,7 +73,9 @@ def _check_derivative(f: Callable, derivative: Callable, others: tuple[tuple[flo
                 at = ", ".join(f"{letter} = {value:.6g}" for letter, value in zip(letters, (z, *rest), strict=True))
                 raise ValueError(f"derivative must be that of f: at {at} the slope of f is {slope:.6g}, got {got:.6g}")
     if not compared:
-        raise ValueError("f must be differentiable at some point of -40 to 40, got values that are not finite, or jumps")
+        raise ValueError(
+            "f must be differentiable at some point of -40 to 40, got values that are not finite, or jumps"
+        )
 
 
 class CustomActivation(Custom, ActivationFunction):
@@ -137,7 +141,9 @@ class CustomLoss(Custom, Loss):
         make = kernels.row_loss if whole_row else kernels.elementwise_loss
         kernel = make(compiled, slope, kernel_name, cached=cached)
         options = {"whole_row": whole_row, "link": link, "name": name}
-        self._store(name=name, link=inverse, _kernel=kernel, _functions=(compiled, slope), _again=((f, derivative), options))
+        self._store(
+            name=name, link=inverse, kernel=kernel, _functions=(compiled, slope), _again=((f, derivative), options)
+        )
 
     def __repr__(self) -> str:
         return f"CustomLoss({self.name!r})"
@@ -146,10 +152,6 @@ class CustomLoss(Custom, Loss):
         return self is other
 
     __hash__ = object.__hash__
-
-    @property
-    def kernels(self) -> Mapping[str, Kernel]:
-        return {"values": self._kernel}  # type: ignore[attr-defined]
 
     def check(self, outputs: int) -> None:
         if not self._again[1]["whole_row"]:  # type: ignore[attr-defined]

@@ -181,7 +181,8 @@ def get(name: str, initializer: Any) -> Initializer:
     if isinstance(initializer, str):
         return check_choice(name, initializer, INITIALIZERS)
     if isinstance(initializer, (bool, type(None))) or callable(initializer):
-        raise TypeError(f"{name} must be one of {', '.join(map(repr, INITIALIZERS))}, an initializer, or an array, got {initializer!r}")
+        known = ", ".join(map(repr, INITIALIZERS))
+        raise TypeError(f"{name} must be one of {known}, an initializer, a number or an array, got {initializer!r}")
     try:
         array = np.asarray(initializer)
         return Constant(float(array)) if array.ndim == 0 else Array(array)

@@ -25,12 +25,14 @@ class Loss(Part):
               last layer it is part of the loss, and is not applied twice.
     accuracy  whether right answers are counted
     range     what targets must be within
+    kernel    what it runs, where targets can be of one kind only
     """
 
     name: ClassVar[str]
     link: ClassVar[ActivationFunction | None] = None
     accuracy: ClassVar[bool] = False
     range: ClassVar[tuple[float, float]] = (-np.inf, np.inf)
+    kernel: ClassVar[Kernel]
 
     def __repr__(self) -> str:
         return repr(self.name) if self == LOSSES.get(self.name) else super().__repr__()
@@ -38,7 +40,7 @@ class Loss(Part):
     @property
     def kernels(self) -> Mapping[str, Kernel]:
         """A kernel for each kind of target: "values", "probabilities" (rows, outputs), "labels" (rows,)."""
-        raise TypeError(f"{type(self).__name__} is no loss of its own")
+        return {"values": self.kernel}
 
     @property
     def record(self) -> dict[str, float]:
@@ -58,7 +60,7 @@ class MSE(Loss):
     """Mean squared error: the mean over rows and outputs of (y - t)²."""
 
     name = "mse"
-    kernels = {"values": kernels.mse_loss}  # type: ignore[assignment]
+    kernel = kernels.mse_loss
 
 
 @dataclass(frozen=True, repr=False)
@@ -66,7 +68,7 @@ class SquaredError(Loss):
     """½ Σ over outputs of (t - y)², the mean over rows: the error of classical backpropagation."""
 
     name = "squared_error"
-    kernels = {"values": kernels.squared_error_loss}  # type: ignore[assignment]
+    kernel = kernels.squared_error_loss
 
 
 @dataclass(frozen=True, repr=False)
@@ -74,7 +76,7 @@ class MAE(Loss):
     """Mean absolute error: the mean over rows and outputs of |y - t|; its derivative counts as 0 where y = t."""
 
     name = "mae"
-    kernels = {"values": kernels.mae_loss}  # type: ignore[assignment]
+    kernel = kernels.mae_loss
 
 
 @dataclass(frozen=True, repr=False)
@@ -89,7 +91,7 @@ class Huber(Loss):
 
     delta: float = 1.0
     name = "huber"
-    kernels = {"values": kernels.huber_loss}  # type: ignore[assignment]
+    kernel = kernels.huber_loss
 
     def __post_init__(self) -> None:
         self._store(delta=check_number("delta", self.delta, low=0, open_low=True))
@@ -154,7 +156,7 @@ class BinaryCrossEntropy(Loss):
 
     label_smoothing: float = 0.0
     name, link, accuracy, range = "binary_cross_entropy", activations.sigmoid, True, (0.0, 1.0)
-    kernels = {"values": kernels.binary_cross_entropy_loss}  # type: ignore[assignment]
+    kernel = kernels.binary_cross_entropy_loss
 
     def __post_init__(self) -> None:
         self._store(label_smoothing=_check_smoothing(self.label_smoothing))
@@ -169,7 +171,7 @@ class Poisson(Loss):
     """exp(y) - t y, the mean over rows and outputs: counts t ≥ 0 of the rate exp(y), without the term log t!."""
 
     name, link, range = "poisson", activations.exponential, (0.0, np.inf)
-    kernels = {"values": kernels.poisson_loss}  # type: ignore[assignment]
+    kernel = kernels.poisson_loss
 
 
 @dataclass(frozen=True, repr=False)
@@ -177,7 +179,7 @@ class Hinge(Loss):
     """max(0, 1 - t y), the mean over rows and outputs, for t = -1 or 1; targets 0 and 1 mean those too."""
 
     name, accuracy, range = "hinge", True, (-1.0, 1.0)
-    kernels = {"values": kernels.hinge_loss}  # type: ignore[assignment]
+    kernel = kernels.hinge_loss
 
     def targets(self, values: np.ndarray, name: str) -> np.ndarray:
         low = -1 if (values < 0).any() else 0
@@ -195,7 +197,7 @@ class KLDivergence(Loss):
     """
 
     name, range = "kl_divergence", (0.0, 1.0)
-    kernels = {"values": kernels.kl_divergence_loss}  # type: ignore[assignment]
+    kernel = kernels.kl_divergence_loss
 
     @property
     def record(self) -> dict[str, float]:

@@ -613,7 +613,9 @@ def load(path: str | os.PathLike, custom_objects: Mapping[str, Any] | None = Non
     missing = sorted(set(_custom_names(header)) - set(custom))
     if missing:
         wanted = ", ".join(f"{name!r}: ..." for name in missing)
-        raise ValueError(f"custom_objects must hold the parts of one's own in {os.fspath(path)}: {{{wanted}}}, got {custom}")
+        raise ValueError(
+            f"custom_objects must hold the parts of one's own in {os.fspath(path)}: {{{wanted}}}, got {custom}"
+        )
     try:
         return Network._restored(header, arrays, custom)
     except (KeyError, TypeError, ValueError) as error:

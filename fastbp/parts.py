@@ -12,7 +12,7 @@ class Part:
     def __repr__(self) -> str:
         """The call that makes it: the first argument, and what differs from the defaults."""
         shown = []
-        for place, field in enumerate(sorted(fields(self), key=lambda field: field.kw_only)):  # type: ignore[arg-type]
+        for place, field in enumerate(sorted(fields(self), key=lambda field: bool(field.kw_only))):  # type: ignore[arg-type]
             value = getattr(self, field.name)
             default = value == field.default if field.default is not MISSING else False
             if place == 0 and not field.kw_only:

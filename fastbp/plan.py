@@ -212,7 +212,9 @@ class Plan:
         self.flops = max(1, sum(o.flops for o in [*self._forward, *self._backward_ops(first)]))  # of a row
         self._least_rows = max(rows for weights, rows in LEAST_ROWS.items() if most >= weights)
         self._partials = {block: self._partial(block) for block in range(len(self._blocks)) if self._is_small(block)}
-        self._penalty_sums = {b: self._sums_of(penalty.items, self._update_grain(b)) for b, penalty in self._penalties.items()}
+        self._penalty_sums = {
+            b: self._sums_of(penalty.items, self._update_grain(b)) for b, penalty in self._penalties.items()
+        }
         self._ratio, self._square_sums = self._more_sums(1), {}
         if optimizer.clip_norm is not None:
             blocks = enumerate(self._blocks)
@@ -282,9 +284,7 @@ class Plan:
         self._packs.add(added)
         return packed
 
-    def gradient(
-        self, kernel: Kernel, flops: int, first: Tensor, items: int, large: bool, **fields: Field
-    ) -> None:
+    def gradient(self, kernel: Kernel, flops: int, first: Tensor, items: int, large: bool, **fields: Field) -> None:
         """Add the op that writes the gradient of `items` rows of parameters, from `first` on.
 
         Its record is the place, `fields`, and then mode, step and grain; see dense_backward_weight.

@@ -206,7 +206,9 @@ class PiecewiseConstant(Schedule):
         if any(a >= b for a, b in zip(self.boundaries, self.boundaries[1:], strict=False)):
             raise ValueError(f"boundaries must increase, got {self.boundaries}")
         if len(self.values) != len(self.boundaries) + 1:
-            raise ValueError(f"values must be one more than the {len(self.boundaries)} boundaries, got {len(self.values)}")
+            raise ValueError(
+                f"values must be one more than the {len(self.boundaries)} boundaries, got {len(self.values)}"
+            )
 
     @property
     def constants(self) -> tuple[float, ...]:
@@ -229,7 +231,10 @@ class InverseScaling(Schedule):
     kernel, formula = kernels.inverse_scaling_schedule, kernels.inverse_scaling  # type: ignore[assignment]
 
     def __post_init__(self) -> None:
-        self._store(learning_rate=check_rate("learning_rate", self.learning_rate), power=check_number("power", self.power, low=0))
+        self._store(
+            learning_rate=check_rate("learning_rate", self.learning_rate),
+            power=check_number("power", self.power, low=0),
+        )
 
     @property
     def constants(self) -> tuple[float, ...]:

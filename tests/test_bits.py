@@ -20,8 +20,14 @@ X = rng.standard_normal((1000, 40))
 y = rng.integers(0, 10, 1000)
 digests = []
 for dtype in ("float32", "float64"):
-    for activation, units, optimizer in (("tanh", 400, fb.Adam(1e-3)), ("relu", 61, fb.SGD(0.1, momentum=0.9))):
+    for activation, units, optimizer in (
+        ("tanh", 400, fb.Adam(1e-3)),
+        ("relu", 61, fb.SGD(0.1, momentum=0.9)),
+        ("gelu", 410, fb.Nadam(fb.CosineDecay(1e-3, 20), clip_norm=1.0, clip_value=0.1)),
+    ):
         layers = [fb.Dense(units, activation), fb.Dense(units, "sigmoid"), fb.Dense(10)]
+        if activation == "gelu":
+            layers = [fb.Dropout(0.1), fb.Dense(units, activation, l1=1e-5), fb.Dropout(0.5), *layers[1:]]
         net = fb.Network(layers, (40,), loss="cross_entropy", optimizer=optimizer, dtype=dtype, seed=5)
         history = net.fit(X, y, epochs=3, batch_size=300, verbose=False, validation_split=0.1)
         if SAVE:

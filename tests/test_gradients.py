@@ -1,7 +1,5 @@
 """Gradients against central differences in float64, for every combination of parts."""
 
-import itertools
-
 import numpy as np
 import pytest
 from cases import ACTIVATIONS, BUILDS, LOSSES, PAIRS, batch, network, relative

@@ -220,15 +220,19 @@ def check_add_sums(kernel, rng, dtype, rows, n):
     np.testing.assert_allclose(totals.array, want, rtol=1e-12, atol=1e-12)
 
 
+ADAM = dict(beta1=0.9, beta2=0.99, epsilon=1e-3, decoupled=(0.0, 1.0))
+NADAM = dict(beta1=0.9, beta2=0.99, epsilon=1e-3, decoupled=0.0, momentum_decay=4e-3)
+ADAGRAD = dict(rate_decay=0.1, adagrad_epsilon=1e-3)
 SCALARS = {
     **{name: {} for name in ("count_step", "sgd_update")},
     "momentum_update": dict(momentum=0.9, nesterov=(0.0, 1.0)),
-    **dict.fromkeys(
-        ("adam_count_step", "adam_update"), dict(beta1=0.9, beta2=0.99, epsilon=1e-3, decoupled=(0.0, 1.0))
-    ),
-    **dict.fromkeys(("nadam_count_step", "nadam_update"), dict(beta1=0.9, beta2=0.99, epsilon=1e-3, decoupled=0.0, momentum_decay=4e-3)),
+    "adam_count_step": ADAM,
+    "adam_update": ADAM,
+    "nadam_count_step": NADAM,
+    "nadam_update": NADAM,
     "rmsprop_update": dict(rho=0.9, rms_epsilon=1e-3, rms_momentum=0.8),
-    **dict.fromkeys(("adagrad_count_step", "adagrad_update"), dict(rate_decay=0.1, adagrad_epsilon=1e-3)),
+    "adagrad_count_step": ADAGRAD,
+    "adagrad_update": ADAGRAD,
     "adadelta_update": dict(rho=0.9, rms_epsilon=1e-3),
     "lion_update": dict(beta1=0.9, beta2=0.99),
     "rprop_update": dict(shrink=0.5, grow=1.2, least=0.3, most=1.5),
@@ -293,7 +297,13 @@ def check_penalty_gradient(kernel, rng, dtype, rows, n):
     guarded = Guarded(dw)
     record = dict(dw=guarded, w=w, items=items, width=n, l1=bits(0.3), l2=bits(0.2))
     run_kernel(kernel, dtype, rows, pieces(rng, rows + 1), **record)
-    close(guarded.array[:rows], naive.add_penalty_gradient(wide(dw), wide(w), 0.3, 0.2)[:rows], dtype, np.abs(w[:rows]) + 2, 8)
+    close(
+        guarded.array[:rows],
+        naive.add_penalty_gradient(wide(dw), wide(w), 0.3, 0.2)[:rows],
+        dtype,
+        np.abs(w[:rows]) + 2,
+        8,
+    )
     assert (guarded.array[rows] == dw[rows]).all()
 
 
@@ -390,7 +400,9 @@ CHECKS = {
     "dense_backward_weight": check_dense_backward_weight,
     **{f"{name}_forward": check_forward for name in ACTIVATIONS if name != "linear"},
     **{f"{name}_backward": check_backward for name in ACTIVATIONS if name != "linear"},
-    **dict.fromkeys(("mse_loss", "squared_error_loss", "mae_loss", "huber_loss", "poisson_loss", "hinge_loss"), check_loss),
+    **dict.fromkeys(
+        ("mse_loss", "squared_error_loss", "mae_loss", "huber_loss", "poisson_loss", "hinge_loss"), check_loss
+    ),
     **dict.fromkeys(("kl_divergence_loss", "binary_cross_entropy_loss", "cross_entropy_labels_loss"), check_loss),
     **dict.fromkeys(("cross_entropy_probabilities_loss", "cross_entropy_smoothed_loss"), check_loss),
     "add_sums": check_add_sums,

@@ -208,7 +208,7 @@ def test_twenty_steps_of_each_schedule(name):
 
 
 def test_penalties_rates_of_layers_and_frozen_layers():
-    """L1 and L2, a factor of the learning rate, and layers that don't learn, as parameter groups and terms of the loss."""
+    """L1 and L2, factors of the learning rate, and layers that don't learn: parameter groups and terms of the loss."""
     rng = np.random.default_rng(0)
     layers = [
         fb.Dense(7, "tanh", l1=0.01, bias_init="glorot_normal"),

@@ -47,7 +47,8 @@ def write_sums(op, lo, loss, right):
 def _elements(f, op, dtype, lo, hi, factor, c=0.0):
     """A loss that is a sum over elements, f(y, t, c) -> (loss, ∂loss/∂y, right): (Σ weighted loss, Σ right).
 
-    Writes dy = ∂loss/∂y · weight · factor. c: a constant, which f gets as a vector. One output: vectors run over rows; more: over each row's outputs.
+    Writes dy = ∂loss/∂y · weight · factor. c: a constant, which f gets as a vector.
+    One output: vectors run over rows; more: over each row's outputs.
     """
     dy, y, target, weight = pointers(op, 0, 4, dtype)
     outputs, scale, c = op[5], splat(dtype(factor)), splat(dtype(c))
@@ -164,7 +165,9 @@ def _poisson(y, t, c):
 
 @kernel("dy y target weight sums outputs grain")
 def poisson_loss(op, dtype, rows, lo, hi):
-    """Row loss: the mean over outputs of exp(y) - t y, where exp(y) is the rate; dy = (exp(y) - t) weight / (rows outputs).
+    """Row loss: the mean over outputs of exp(y) - t y, with the rate exp(y).
+
+    dy = (exp(y) - t) weight / (rows outputs).
 
     Writes dy (rows, outputs), sums. Reads y, target (rows, outputs), weight (rows,).
     """
@@ -178,7 +181,11 @@ def _hinge(y, t, c):
     margin = one(y) - t * y
     inside = margin > zero(y)
     same = select(y > zero(y), one(y), zero(y)) == select(t > zero(y), one(y), zero(y))
-    return select(margin < zero(y), zero(y), margin), select(inside, zero(y) - t, zero(y)), select(same, one(y), zero(y))
+    return (
+        select(margin < zero(y), zero(y), margin),
+        select(inside, zero(y) - t, zero(y)),
+        select(same, one(y), zero(y)),
+    )
 
 
 @kernel("dy y target weight sums outputs grain")

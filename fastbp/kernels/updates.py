@@ -315,7 +315,7 @@ def lion_update(op, dtype, rows, lo, hi):
 
 @kernel("w previous step dw scalars factor width")
 def rprop_update(op, dtype, rows, lo, hi):
-    """Where dw has the sign of `previous`, step ← GROW step; where it has the other, step ← SHRINK step, dw counts as 0.
+    """Where dw has the sign of `previous`, step ← GROW step; the other: step ← SHRINK step, and dw counts as 0.
 
     step stays within LEAST and MOST;  w ← w - step sign(dw);  previous ← dw.
 

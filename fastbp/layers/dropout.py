@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from ..errors import check_number
 from ..kernels import dropout as kernels
-from ..plan import ELEMENTWISE, Plan, Tensor
+from ..plan import ELEMENTWISE, Plan, Record, Tensor
 from .base import Layer
 
 
@@ -35,7 +35,7 @@ class Dropout(Layer):
         if self.rate == 0:
             return x
         y, mask = plan.tensor(x.shape), plan.buffer(x.size)
-        record = dict(y=y.value, mask=mask, x=x.value, features=x.size, rate=self.rate, key=plan.key())
-        plan.forward(kernels.dropout_forward, ELEMENTWISE * x.size, **record, **plan.clock())
+        record: Record = dict(y=y.value, mask=mask, x=x.value, features=x.size, rate=self.rate, key=plan.key())
+        plan.forward(kernels.dropout_forward, ELEMENTWISE * x.size, None, **record, **plan.clock())
         plan.backward(kernels.dropout_backward, 4 * x.size, dx=x.grad, dy=y.grad, mask=mask, features=x.size)
         return y

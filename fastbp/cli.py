@@ -21,15 +21,15 @@ import numpy as np
 
 from . import __version__, _jit, activations, bench, files, network, plots, tables
 from .errors import DivergedError, FileFormatError
-from .layers import Dense
+from .layers import Dense, Dropout, Layer
 from .network import Network
-from .optimizers import SGD, Adam, Optimizer
+from .optimizers import OPTIMIZERS, SGD, Optimizer
 from .tables import CLASSIFICATION, REGRESSION, Parts, Preparation, Table
 from .training import History
 
 FAILED, WRONG_USE, INTERRUPTED = 1, 2, 130
 HIDDEN, EPOCHS, BATCH_SIZE = (128,), 60, 32
-RATES, MOMENTUM = {"adam": 3e-3, "sgd": 2e-2}, 0.9
+RATES, MOMENTUM = {"adam": 3e-3, "sgd": 2e-2}, 0.9  # for the others, their own default
 MOST_UNITS = 1_000_000
 INSTALLED = ("numba", "llvmlite", "numpy", "tbb", "scikit-learn", "matplotlib", "torch")
 
@@ -141,9 +141,11 @@ def _add_learning(group: Any) -> None:
     add("--activation", choices=tuple(activations.ACTIVATIONS), default="relu", help="default: relu")
     add("--epochs", metavar="N", type=_count, default=EPOCHS, help=f"default: {EPOCHS}")
     add("--batch-size", metavar="ROWS", type=_count, default=BATCH_SIZE, help=f"default: {BATCH_SIZE}")
-    add("--optimizer", choices=tuple(RATES), default="adam", help="default: adam")
+    add("--dropout", metavar="SHARE", type=_fraction, default=0.0, help="after each hidden layer (default: 0)")
+    add("--l2", metavar="FACTOR", type=_fraction, default=0.0, help="of the sum of squared weights (default: 0)")
+    add("--optimizer", choices=tuple(map(str.lower, OPTIMIZERS)), default="adam", help="default: adam")
     rates = ", ".join(f"{rate:g} for {name}" for name, rate in RATES.items())
-    add("--learning-rate", metavar="RATE", type=_rate, help=f"default: {rates}")
+    add("--learning-rate", metavar="RATE", type=_rate, help=f"default: {rates}, the optimizer's own for the others")
     add("--momentum", metavar="M", type=_fraction, help=f"for sgd (default: {MOMENTUM:g})")
     add("--seed", metavar="N", type=_seed, default=0, help="decides all that is random (default: 0)")
     add("--dtype", choices=("float32", "float64"), default="float32", help="default: float32")
@@ -252,12 +254,13 @@ def _train(args: argparse.Namespace) -> int:
 
 
 def _optimizer(args: argparse.Namespace) -> Optimizer:
-    rate = RATES[args.optimizer] if args.learning_rate is None else args.learning_rate
+    rate = RATES.get(args.optimizer) if args.learning_rate is None else args.learning_rate
+    given: dict[str, Any] = {} if rate is None else {"learning_rate": rate}
     if args.optimizer == "sgd":
-        return SGD(rate, momentum=MOMENTUM if args.momentum is None else args.momentum)
+        return SGD(**given, momentum=MOMENTUM if args.momentum is None else args.momentum)
     if args.momentum is not None:
         raise CommandError("--momentum needs --optimizer sgd")
-    return Adam(rate)
+    return next(kind for name, kind in OPTIMIZERS.items() if name.lower() == args.optimizer)(**given)
 
 
 def _set_threads(threads: int | None) -> None:
@@ -269,9 +272,12 @@ def _set_threads(threads: int | None) -> None:
 
 def _network(args: argparse.Namespace, preparation: Preparation, optimizer: Optimizer) -> Network:
     outputs = len(preparation.classes) if preparation.classes else 1
-    layers = [Dense(units, activation=args.activation) for units in args.hidden]
+    layers: list[Layer] = []
+    for units in args.hidden:
+        layers.append(Dense(units, activation=args.activation, l2=args.l2))
+        layers += [Dropout(args.dropout)] if args.dropout else []
     return Network(
-        [*layers, Dense(outputs)],
+        [*layers, Dense(outputs, l2=args.l2)],
         (len(preparation.mean),),
         loss="cross_entropy" if preparation.classes else "mse",
         optimizer=optimizer,

@@ -101,6 +101,17 @@ def test_targets_of_the_other_losses():
     for loss in ("mse", "squared_error", "binary_cross_entropy"):
         net = fb.Network([fb.Dense(2)], (4,), loss=loss, seed=0)
         unchanged(net, lambda: net.fit(X, Y), ValueError, r"y must have shape \(rows, 2\), got \(10,\)")  # noqa: B023
+    for loss, y, message in (
+        ("poisson", -1, "y must be 0 or more for poisson"),
+        ("hinge", 2, "y must be within -1 to 1 for hinge"),
+        ("hinge", 0.5, "y must hold -1 and 1, or 0 and 1, for hinge, got 0.5"),
+        ("kl_divergence", 1.5, "y must be within 0 to 1 for kl_divergence"),
+    ):
+        net = fb.Network([fb.Dense(2)], (4,), loss=loss, seed=0)
+        unchanged(net, lambda: net.fit(X, np.full((10, 2), y), verbose=False), ValueError, message)  # noqa: B023
+    scheduled = fb.Network([fb.Dense(1)], (4,), loss="mse", optimizer=fb.SGD(fb.CosineDecay(0.1, 5)), seed=0)
+    with pytest.raises(ValueError, match=r"learning_rate can't be set: CosineDecay\(0.1, steps=5\) sets it"):
+        scheduled.learning_rate = 0.2
     one = fb.Network([fb.Dense(1)], (4,), loss="binary_cross_entropy", seed=0)
     unchanged(one, lambda: one.fit(X, Y), ValueError, "y must be within 0 to 1 for binary_cross_entropy, got .* 0 to 2")
     unchanged(one, lambda: one.fit(X, np.ones((10, 2))), ValueError, r"y must have shape \(rows, 1\) or \(rows,\)")
@@ -129,6 +140,43 @@ CONSTRUCT = [
     (lambda: fb.Adam(float("inf")), ValueError, "learning_rate must be .*, got inf"),
     (lambda: fb.Adam(beta1=1.0), ValueError, "beta1 must be at least 0 and less than 1, got 1.0"),
     (lambda: fb.Adam(epsilon=0), ValueError, "epsilon must be a finite number greater than 0, got 0"),
+    (lambda: fb.Dense(2, l1=-1), ValueError, "l1 must be a finite number at least 0, got -1"),
+    (lambda: fb.Dense(2, l2="a"), TypeError, "l2 must be a number, got 'a'"),
+    (lambda: fb.Dense(2, trainable=1), TypeError, "trainable must be True or False, got 1"),
+    (lambda: fb.Dense(2, learning_rate=0), ValueError, "learning_rate must be a finite number greater than 0, got 0"),
+    (lambda: fb.Dropout(1), ValueError, "rate must be at least 0 and less than 1, got 1"),
+    (lambda: fb.Dropout("half"), TypeError, "rate must be a number, got 'half'"),
+    (lambda: fb.SGD(0.1, clip_norm=0), ValueError, "clip_norm must be a finite number greater than 0, got 0"),
+    (lambda: fb.Adam(clip_value=-1), ValueError, "clip_value must be a finite number greater than 0, got -1"),
+    (lambda: fb.Adam(lambda t: 0.1), TypeError, "learning_rate must be a number or a schedule such as"),
+    (lambda: fb.AdamW(weight_decay=-1), ValueError, "weight_decay must be .*, got -1"),
+    (lambda: fb.Nadam(momentum_decay=-1), ValueError, "momentum_decay must be .*, got -1"),
+    (lambda: fb.RMSprop(rho=1), ValueError, "rho must be at least 0 and less than 1, got 1"),
+    (lambda: fb.RMSprop(centered=None), TypeError, "centered must be True or False, got None"),
+    (lambda: fb.Adagrad(rate_decay=-1), ValueError, "rate_decay must be .*, got -1"),
+    (lambda: fb.Adadelta(epsilon=0), ValueError, "epsilon must be .* greater than 0, got 0"),
+    (lambda: fb.Lion(beta2=1), ValueError, "beta2 must be at least 0 and less than 1, got 1"),
+    (lambda: fb.Rprop(shrink=1), ValueError, "shrink must be less than 1 and grow more, got 1.0 and 1.2"),
+    (lambda: fb.Rprop(min_step=2, max_step=1), ValueError, "min_step must be at most max_step"),
+    (lambda: fb.Rprop(fb.CosineDecay(0.1, 9)), TypeError, "learning_rate must be a number for Rprop"),
+    (lambda: fb.StepDecay(0.1, 0), ValueError, "steps must be at least 1, got 0"),
+    (lambda: fb.ExponentialDecay(0.1, 0), ValueError, "factor must be .* greater than 0, got 0"),
+    (lambda: fb.CosineDecay(0.1, 10, final=-1), ValueError, "final must be .* at least 0, got -1"),
+    (lambda: fb.CosineDecay(0.1, 10)(-1), ValueError, "step must be at least 0, got -1"),
+    (lambda: fb.OneCycle(0.1, 1), ValueError, "steps must be at least 2, got 1"),
+    (lambda: fb.OneCycle(0.1, 10, pct_start=1), ValueError, "pct_start must be less than 1, got 1"),
+    (lambda: fb.PiecewiseConstant([2, 1], [1, 2, 3]), ValueError, r"boundaries must increase, got \(2, 1\)"),
+    (lambda: fb.PiecewiseConstant([2], [1]), ValueError, "values must be one more than the 1 boundaries, got 1"),
+    (lambda: fb.PiecewiseConstant(2, [1]), TypeError, "boundaries must be a sequence of numbers, got 2"),
+    (lambda: fb.InverseScaling(0.1, -1), ValueError, "power must be .* at least 0, got -1"),
+    (lambda: fb.Warmup(0.1, 5, 2), ValueError, "start must be .* at most 1, got 2"),
+    (lambda: fb.Warmup(fb.Warmup(0.1, 5), 5), TypeError, "schedule must be a rate or a schedule other than Warmup"),
+    (lambda: fb.Huber(0), ValueError, "delta must be .* greater than 0, got 0"),
+    (lambda: fb.CrossEntropy(1), ValueError, "label_smoothing must be at least 0 and less than 1, got 1"),
+    (lambda: fb.BinaryCrossEntropy("a"), TypeError, "label_smoothing must be a number, got 'a'"),
+    (lambda: fb.initializers.Uniform(1, 0), ValueError, "low must be at most high, got 1.0 and 0.0"),
+    (lambda: fb.initializers.Normal(0, -1), ValueError, "stddev must be .* at least 0, got -1"),
+    (lambda: fb.initializers.Orthogonal(0), ValueError, "gain must be .* greater than 0, got 0"),
     (lambda: fb.StopAtLoss(float("nan")), ValueError, "threshold must be a finite number, got nan"),
     (lambda: fb.StopAtLoss("0.1"), TypeError, "threshold must be a number, got '0.1'"),
     (lambda: fb.set_num_threads(0), ValueError, "n must be 1 to .*, got 0"),

@@ -273,12 +273,21 @@ class EntryPoint:
         self.__doc__ = function.__doc__
         self.__name__ = function.__name__
 
+    def _compiled(self):
+        overload = _compile(self.dispatcher, self.__name__, self._signature)
+        self.dispatcher.disable_compile()
+        self._ready = True
+        return overload
+
     def __call__(self, *args):
         if not self._ready:
-            _compile(self.dispatcher, self.__name__, self._signature)
-            self.dispatcher.disable_compile()
-            self._ready = True
+            self._compiled()
         return self.dispatcher(*args)
+
+    def c_address(self) -> int:
+        """The machine address of a plain C function that does the same."""
+        overload = self._compiled()
+        return overload.library.get_pointer_to_function(overload.fndesc.llvm_cfunc_wrapper_name)
 
 
 def entry_point(signature, **options) -> Callable[[Callable], EntryPoint]:

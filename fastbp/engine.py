@@ -1,7 +1,13 @@
 """Runs a plan: for each group of instructions, for each of its tasks, call the kernels by address.
 
-A program is two tables of int64. A row of `ops` is a kernel's address and then its op record. A row of
-`groups` says which ops belong together and how they are cut into tasks:
+A program is a row of int64s:
+
+    GROUPS, COUNT  address and number of its groups
+    UPDATE  the first group of the update: it is left out when the loss is not finite
+    OPS     address of its instructions, of OP_WIDTH int64s: a kernel's address and then its op record
+    INPUTS, TOTALS  addresses of what the engine tells kernels about the batch (int64), and they the engine (float64)
+
+and a group is one too; it says which instructions belong together and how they are cut into tasks:
 
     EXTENT  how many items there are; ROWS_OF_BATCH stands for the rows in the batch
     GRAIN   items in a task; for rows, the least number of them
@@ -21,6 +27,8 @@ from numba import njit, prange, types
 from ._jit import OPTIONS, entry_point, inner
 from .simd import call, flush_subnormals, offset, pointer, restore_subnormals
 
+GROUPS, COUNT, UPDATE, OPS, INPUTS, TOTALS = range(6)
+PROGRAM_WIDTH = 6
 EXTENT, GRAIN, FIRST, LAST, WORK, ROW_WORK = range(6)
 GROUP_WIDTH = 6
 OP_WIDTH = 24
@@ -53,32 +61,41 @@ def _rows_in_task(rows, least, work):
 
 
 @inner
-def _cut(groups, g, rows, inputs):
+def _group(program, g):
+    return pointer(program[GROUPS] + 8 * GROUP_WIDTH * g, types.int64)
+
+
+@inner
+def _cut(program, g, rows):
     """(items, items in a task, work) of a group, for a batch of `rows` rows."""
-    extent, grain = groups[g, EXTENT], groups[g, GRAIN]
-    work = groups[g, WORK] + groups[g, ROW_WORK] * rows
+    group = _group(program, g)
+    extent, grain, work = group[EXTENT], group[GRAIN], group[WORK] + group[ROW_WORK] * rows
     if extent == ROWS_OF_BATCH:
         extent = rows
-        grain = inputs[ROWS_IN_TASK] = _rows_in_task(rows, grain, work)
+        grain = _rows_in_task(rows, grain, work)
+        pointer(program[INPUTS], types.int64)[ROWS_IN_TASK] = grain
     return extent, grain, work
 
 
 @inner
-def run_serial(groups, ops, first, last, rows, inputs):
+def _run_serial(program, first, last, rows):
     """Run the groups first .. last on a batch of `rows` rows, on the calling thread."""
     for g in range(first, last):
-        extent, grain, _ = _cut(groups, g, rows, inputs)
-        begin, end = groups[g, FIRST], groups[g, LAST]
+        extent, grain, _ = _cut(program, g, rows)
+        group = _group(program, g)
         for lo in range(0, extent, grain):
-            _task(ops, begin, end, rows, lo, min(lo + grain, extent))
+            _task(program[OPS], group[FIRST], group[LAST], rows, lo, min(lo + grain, extent))
 
 
 @njit(parallel=True, **OPTIONS)
-def _run(groups, ops, first, last, rows, inputs, threads):
-    """As run_serial, with the tasks of a group shared among threads where that is worth a fork."""
+def _run(address, first, last, rows, threads):
+    """As _run_serial, with the tasks of a group shared among threads where that is worth a fork."""
+    program = pointer(address, types.int64)
+    ops = program[OPS]
     for g in range(first, last):
-        extent, grain, work = _cut(groups, g, rows, inputs)
-        begin, end = groups[g, FIRST], groups[g, LAST]
+        extent, grain, work = _cut(program, g, rows)
+        group = _group(program, g)
+        begin, end = group[FIRST], group[LAST]
         tasks = (extent + grain - 1) // grain
         if threads > 1 and tasks > 1 and work > FORK:
             for t in prange(tasks):
@@ -86,31 +103,50 @@ def _run(groups, ops, first, last, rows, inputs, threads):
                 _task(ops, begin, end, rows, t * grain, min((t + 1) * grain, extent))
                 restore_subnormals(state)
         else:
-            run_serial(groups, ops, g, g + 1, rows, inputs)
+            _run_serial(program, g, g + 1, rows)
 
 
-_INTS, _TABLE = types.int64[::1], types.int64[:, ::1]
-
-
-@entry_point(types.int64(_TABLE, types.int64, types.int64, _INTS, types.float64[::1], *[types.int64] * 5))
-def run_batches(groups, ops, update, inputs, totals, rows, batch_size, first, last, threads):
-    """Run a program on the batches first .. last of `rows` rows; the last of them may be smaller.
-
-    groups, ops  the program: its table, and the address of its instructions
-    update       the first group of the update: it is left out when the loss is not finite, and the run ends
-    threads      1 for the serial loops; else the parallel ones, on as many threads as Numba is set to
-    Returns the number of the first batch that was not run: `last`, or less where the loss was not finite.
-    """
+@inner
+def run_batches_serial(address, rows, batch_size, first, last):
+    """As run_batches, on the calling thread."""
+    program = pointer(address, types.int64)
+    inputs, totals = pointer(program[INPUTS], types.int64), pointer(program[TOTALS], types.float64)
     state = flush_subnormals()
     b = first
     while b < last:
         start = b * batch_size
         inputs[START] = start
         n = min(batch_size, rows - start)
-        _run(groups, ops, 0, update, n, inputs, threads)
+        _run_serial(program, 0, program[UPDATE], n)
         if not math.isfinite(totals[LOSS]):
             break
-        _run(groups, ops, update, groups.shape[0], n, inputs, threads)
+        _run_serial(program, program[UPDATE], program[COUNT], n)
+        b += 1
+    restore_subnormals(state)
+    return b
+
+
+@entry_point(types.int64(*[types.int64] * 6))
+def run_batches(address, rows, batch_size, first, last, threads):
+    """Run the program at an address on the batches first .. last of `rows` rows; the last of them may be smaller.
+
+    threads: 1 for the serial loops; else the parallel ones, on as many threads as Numba is set to.
+    Returns the number of the first batch that was not run: `last`, or less where the loss was not finite.
+    """
+    if threads == 1:
+        return run_batches_serial(address, rows, batch_size, first, last)
+    program = pointer(address, types.int64)
+    inputs, totals = pointer(program[INPUTS], types.int64), pointer(program[TOTALS], types.float64)
+    state = flush_subnormals()
+    b = first
+    while b < last:
+        start = b * batch_size
+        inputs[START] = start
+        n = min(batch_size, rows - start)
+        _run(address, 0, program[UPDATE], n, threads)
+        if not math.isfinite(totals[LOSS]):
+            break
+        _run(address, program[UPDATE], program[COUNT], n, threads)
         b += 1
     restore_subnormals(state)
     return b

@@ -499,16 +499,22 @@ class Network:
         batch_size = check_integer("batch_size", batch_size, low=1)
         return training.infer(self, program, feeds.feed_inputs(self._spec(), X), batch_size)
 
-    def handle(self, rows: int = 1) -> Handle:
+    def handle(self, rows: int = 1, *, training: bool = True) -> Handle:
         """What compiled code needs to run this network: see fastbp.jit.
 
-        rows: how many rows are worked on at once, 1 or more; more rows are taken piece by piece.
+        rows: how many rows are worked on at once, 1 or more: the most in a training step. Predictions for more are
+            made piece by piece.
+        training: whether it shall train and give gradients, or only predict: fewer kernels to compile, or to load.
 
-        The handle shares the network's parameters, and owns memory for the rest: it is for one thread at a time.
-        Raises TypeError or ValueError if rows is no such integer.
+        The handle shares the network's parameters and optimizer state, and owns memory for the rest: it is for one
+        thread at a time. Of several handles of one network, any number may predict or give gradients at once, but
+        while one trains no other may work.
+        Raises TypeError or ValueError for other arguments.
         """
-        rows = check_integer("rows", rows, low=1)
-        return make_handle(self._new_workspace(rows), self._outputs)
+        rows, training = check_integer("rows", rows, low=1), check_bool("training", training)
+        arenas = {**self._arrays(), "grads": np.zeros_like(self._grads)}
+        workspace = Workspace(self._plan, arenas, self.dtype, rows)
+        return make_handle(workspace, rows, self._outputs, tuple(self.loss.kernels), training=training)
 
     # --- files ---
 

@@ -16,7 +16,7 @@ from . import engine
 from ._jit import Kernel, num_threads, thread_limit
 from .kernels import data, losses, updates
 from .kernels.activations import relu_backward
-from .kernels.data import FLOAT32, FLOAT64, UINT8
+from .kernels.data import FLOAT32, FLOAT64, INT32, INT64, UINT8
 from .kernels.dense import BY_ITEMS, BY_ROWS, PACKED, WIDE, add_partial
 from .schedules import Schedule
 
@@ -538,7 +538,10 @@ def _together(sums: dict[int, tuple[Buffer, int]]) -> tuple[Buffer, int]:
     return next(iter(sums.values()))[0], sum(count for _, count in sums.values())
 
 
-_NATIVE = {np.dtype(np.float32): FLOAT32, np.dtype(np.float64): FLOAT64, np.dtype(np.uint8): UINT8}
+_NATIVE = {
+    np.dtype(kind): code
+    for kind, code in zip(("f4", "f8", "u1", "i4", "i8"), (FLOAT32, FLOAT64, UINT8, INT32, INT64), strict=True)
+}
 
 
 def is_native(array: np.ndarray) -> bool:
@@ -570,7 +573,7 @@ class Workspace:
         self.totals = np.zeros(plan.arena_size("totals", self.capacity))
         work = _aligned(plan.arena_size("work", self.capacity), dtype)
         self.arenas = {**arenas, "work": work, "totals": self.totals, "inputs": self.inputs}
-        self._programs: dict[tuple[str, str, bool], tuple[np.ndarray, np.ndarray, int]] = {}
+        self._programs: dict[tuple[str, str, bool], tuple[np.ndarray, ...]] = {}
         self._bound: tuple = ()
 
     @contextlib.contextmanager
@@ -618,25 +621,26 @@ class Workspace:
 
         Returns the number of the first batch that was not run: `last`, or less if its loss was not finite.
         """
-        groups, ops, update = self.program(name, target, min(rows, batch_size))
+        program = self.program(name, target, min(rows, batch_size))
         if last is None:
             last = -(-rows // batch_size)
         self.inputs[INPUTS["training"]] = name == "train"
         threads = num_threads()
-        args = groups, ops.ctypes.data, update, self.inputs, self.totals, rows, batch_size, first, last, threads
+        args = program.ctypes.data, rows, batch_size, first, last, threads
         if threads == 1:
             return engine.run_batches(*args)
         with thread_limit(threads):
             return engine.run_batches(*args)
 
-    def program(self, name: str, target: str, rows: int) -> tuple[np.ndarray, np.ndarray, int]:
-        """A program for batches of `rows` rows in this memory: its groups, its ops, the first group of its update."""
+    def program(self, name: str, target: str, rows: int) -> np.ndarray:
+        """A program for batches of `rows` rows in this memory, as the engine reads it."""
         key = (name, target, rows <= FEW_ROWS)
         if key not in self._programs:
             self._programs[key] = self._link(*self.plan.program(*key))
-        return self._programs[key]
+        return self._programs[key][0]
 
-    def _link(self, program: list[Group], update: int) -> tuple[np.ndarray, np.ndarray, int]:
+    def _link(self, program: list[Group], update: int) -> tuple[np.ndarray, ...]:
+        """The program's own row, and the tables that it holds the addresses of."""
         ops = [o for group in program for o in group.ops]
         groups = np.zeros((len(program), engine.GROUP_WIDTH), np.int64)
         table = np.zeros((len(ops), engine.OP_WIDTH), np.int64)
@@ -648,7 +652,10 @@ class Workspace:
         for row, o in zip(table, ops, strict=True):
             row[0] = o.kernel.address(self.dtype)
             row[1 : 1 + len(o.record)] = [self._resolve(field) for field in o.record]
-        return groups, table, update
+        arrays = groups, table, self.inputs, self.totals
+        groups_at, ops_at, inputs_at, totals_at = (array.ctypes.data for array in arrays)
+        row = np.array([groups_at, len(groups), update, ops_at, inputs_at, totals_at], np.int64)
+        return row, groups, table
 
     def _resolve(self, field: Field) -> int:
         if field == CAPACITY:

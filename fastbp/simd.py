@@ -751,6 +751,40 @@ def call(typingctx, address, op, rows, lo, hi):
 
 
 @intrinsic
+def call_c(typingctx, address, arguments):
+    """Call the C function at `address` with a tuple of int64s; it returns an int64."""
+
+    def codegen(context, builder, signature, args):
+        values = [builder.extract_value(args[1], i) for i in range(len(arguments))]
+        function_type = ir.FunctionType(INT64, [INT64] * len(values))
+        return builder.call(builder.inttoptr(args[0], function_type.as_pointer()), values)
+
+    return types.int64(types.int64, arguments), codegen
+
+
+@intrinsic
+def take(typingctx, p):
+    """Whether the int64 at p was 0, and is 1 now: of threads that do this at once, one gets True."""
+
+    def codegen(context, builder, signature, args):
+        zero, one = ir.Constant(INT64, 0), ir.Constant(INT64, 1)
+        return builder.extract_value(builder.cmpxchg(args[0], zero, one, "acq_rel", "acquire"), 1)
+
+    return types.boolean(p), codegen
+
+
+@intrinsic
+def release(typingctx, p):
+    """Put the int64 at p back to 0, for `take`."""
+
+    def codegen(context, builder, signature, args):
+        builder.store_atomic(ir.Constant(INT64, 0), args[0], "release", 8)
+        return context.get_dummy_value()
+
+    return types.void(p), codegen
+
+
+@intrinsic
 def pointer(typingctx, address, dtype):
     """The pointer to `dtype` at `address`, an int64."""
     target = types.CPointer(dtype.dtype)

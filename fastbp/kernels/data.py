@@ -9,7 +9,7 @@ from ..simd import lanes, offset, pointer, pointers
 
 # How the user's array is described, in int64s (plan.Workspace.bind writes them).
 ADDRESS, TYPE, ROW_STRIDE, COLUMN_STRIDE = range(4)  # strides in elements
-FLOAT32, FLOAT64, UINT8 = range(3)  # the element types that kernels read as they are
+FLOAT32, FLOAT64, UINT8, INT32, INT64 = range(5)  # the element types that kernels read as they are
 
 
 @inner
@@ -61,8 +61,12 @@ def load_rows(op, dtype, rows, lo, hi):
             _copy_row(row, offset(pointer(address, types.float32), at), stride, features, dtype)
         elif kind == FLOAT64:
             _copy_row(row, offset(pointer(address, types.float64), at), stride, features, dtype)
-        else:
+        elif kind == UINT8:
             _copy_row(row, offset(pointer(address, types.uint8), at), stride, features, dtype)
+        elif kind == INT32:
+            _copy_row(row, offset(pointer(address, types.int32), at), stride, features, dtype)
+        else:
+            _copy_row(row, offset(pointer(address, types.int64), at), stride, features, dtype)
 
 
 @kernel("x target start features")

@@ -1,6 +1,7 @@
 """Vectors and tiles by themselves: every operation against NumPy, element for element and bit for bit."""
 
 import operator
+from fractions import Fraction
 
 import numpy as np
 import pytest
@@ -31,6 +32,14 @@ def apply(dtype, function, arguments):
         def run(p):
             a, b = simd.load(simd.pointer(p[1], float_type), 0), simd.load(simd.pointer(p[2], float_type), 0)
             simd.store(simd.pointer(p[0], float_type), 0, function(a, b))
+
+    else:
+
+        @njit
+        def run(p):
+            a, b = simd.load(simd.pointer(p[1], float_type), 0), simd.load(simd.pointer(p[2], float_type), 0)
+            c = simd.load(simd.pointer(p[3], float_type), 0)
+            simd.store(simd.pointer(p[0], float_type), 0, function(a, b, c))
 
     run(addresses)
     assert out.intact()
@@ -118,10 +127,25 @@ def test_powers_of_two_and_exponents(dtype):
     ones = np.ones(n, dtype)
     got = apply(dtype, njit(lambda a, m: simd.times_power_of_two(a, m)), [ones, powers])
     assert same(got, np.ldexp(ones, powers.astype(int)))
+    powers = np.clip(powers, info.minexp, info.maxexp - 1)
+    assert same(apply(dtype, njit(lambda m: simd.power_of_two(m)), [powers]), np.ldexp(ones, powers.astype(int)))
     a = np.abs(numbers(dtype, "exponent")[0]) + dtype.type(0.01)
     exponent = apply(dtype, njit(lambda a: simd.exponent(a)), [a])
     rest = np.ldexp(a, -exponent.astype(int))
     assert (rest >= np.sqrt(0.5) * (1 - info.eps)).all() and (rest <= np.sqrt(2) * (1 + info.eps)).all()
+
+
+@pytest.mark.parametrize("dtype", DTYPES, ids=str)
+def test_minus_product_is_what_rounding_lost(dtype):
+    a, b = numbers(dtype, "product", 2)
+    p = a * b
+    p[::2] = np.nextafter(p[::2], dtype.type(np.inf))
+    got = apply(dtype, njit(lambda p, a, b: simd.minus_product(p, a, b)), [p, a, b])
+    want = [
+        float(Fraction(float(r)) - Fraction(float(x)) * Fraction(float(y))) for r, x, y in zip(p, a, b, strict=True)
+    ]
+    assert np.count_nonzero(want) > 1
+    np.testing.assert_allclose(got, np.array(want, dtype), rtol=4 * np.finfo(dtype).eps, atol=0)
 
 
 @pytest.mark.parametrize("dtype", DTYPES, ids=str)

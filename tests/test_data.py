@@ -77,7 +77,7 @@ def test_other_frames_of_pandas():
     twice = pandas.DataFrame([[1, True], [2, False]], columns=["a", "a"])
     assert (net.predict(twice) == net.predict([[1, 1], [2, 0]])).all()
     gap = pandas.DataFrame({"a": [1.0, None], "b": [True, False]})
-    with pytest.raises(ValueError, match="X must be finite numbers .*, got nan in row 1"):
+    with pytest.raises(ValueError, match=r"X must be finite numbers .*, got nan in row 1"):
         net.predict(gap)
     days = pandas.DataFrame({"a": [1, 2], "day": pandas.to_datetime(["2020-01-01", "2020-01-02"])})
     with pytest.raises(TypeError, match=r"other columns: 'day' \(datetime64"):
@@ -207,7 +207,7 @@ def test_labels_that_change_in_training_are_not_used_as_indices(tmp_path, small_
             y[500] = 10**6
 
     net, twin = classifier(), classifier()
-    with pytest.raises(ValueError, match="y must hold labels 0 to 2 .*, got 1000000 in row 500"):
+    with pytest.raises(ValueError, match=r"y must hold labels 0 to 2 .*, got 1000000 in row 500"):
         net.fit(X, y, 3, callbacks=Spoil(), verbose=False)
     y[500] = Y[500]
     twin.fit(X, y, 1, verbose=False)

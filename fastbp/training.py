@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import math
+import numbers
 import sys
 import time
 from collections.abc import Mapping, Sequence
@@ -52,10 +53,12 @@ class History:
         self.stopped = "epochs"
 
     def _add(self, epoch: int, logs: Mapping[str, float]) -> None:
-        for name in logs:
+        for name, value in logs.items():
+            if not isinstance(value, numbers.Real):
+                raise TypeError(f"logs must hold numbers, got {value!r} for {name!r}")
             self.history.setdefault(name, [math.nan] * len(self.epoch))
         for name, values in self.history.items():
-            values.append(logs.get(name, math.nan))
+            values.append(float(logs.get(name, math.nan)))
         self.epoch.append(epoch)
 
     def plot(self, title: str | None = None) -> Figure:

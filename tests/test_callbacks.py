@@ -92,6 +92,11 @@ def test_what_a_callback_adds_goes_into_the_history():
     assert all(len(values) == 3 for values in history.history.values())
 
 
+def test_logs_hold_numbers():
+    with pytest.raises(TypeError, match="logs must hold numbers, got 'good' for 'score'"):
+        classifier().fit(X, Y, callbacks=[Script(["good"])], verbose=False)
+
+
 @pytest.mark.parametrize("place", ["on_train_begin", "on_chunk_end", "on_epoch_end", "on_train_end"])
 def test_every_callback_that_has_begun_ends(place):
     first, last = Recorder(), Recorder()

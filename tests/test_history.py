@@ -5,9 +5,11 @@ import io
 import math
 import sys
 from contextlib import redirect_stderr
+from functools import partial
 
 import numpy as np
 import pytest
+import tqdm.auto
 
 import fastbp as fb
 
@@ -29,8 +31,8 @@ class Terminal(io.StringIO):
 
 @pytest.fixture
 def terminal(monkeypatch):
-    monkeypatch.setenv("TQDM_MININTERVAL", "0")
-    monkeypatch.setenv("COLUMNS", "200")
+    """A wide one, on which the bar moves at once."""
+    monkeypatch.setattr(tqdm.auto, "tqdm", partial(tqdm.auto.tqdm, mininterval=0, miniters=1, ncols=200))
     return Terminal()
 
 

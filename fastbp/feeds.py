@@ -166,7 +166,7 @@ class Mapped:
     """Rows of which some lie in large memory maps: pieces of 64 MB are read in, one at a time.
 
     Mapped pages count as memory of the process, and reading a disk in random order is slow. So the rows are shuffled
-    within a piece, and the pieces among themselves; pages go back to the system as soon as a piece is copied.
+    within a piece, and the pieces among themselves; a piece is copied, and its pages go back to the system after it.
     """
 
     def __init__(self, rows: _Rows):

@@ -146,7 +146,7 @@ def check_metrics(metrics: Any) -> dict[str, Metric]:
 def check_suited(metrics: Mapping[str, Metric], y_true: np.ndarray, shape: tuple[int, ...]) -> None:
     """Raise what a metric of this module would for y_true and predictions of `shape`, before there are any."""
     for metric in metrics.values():
-        if metric.__module__ == __name__:
+        if getattr(metric, "__module__", None) == __name__:
             metric(y_true, np.broadcast_to(0.5, shape))
 
 

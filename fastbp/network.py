@@ -345,7 +345,8 @@ class Network:
 
         Memory maps (np.memmap and views of it) of 256 MB or more are read in pieces of 64 MB, as mapped pages count
         as the process's memory. With shuffle, an epoch takes the pieces in random order, and the rows of each piece;
-        without, results are those of an array in memory, bit for bit. A batch must fit into memory.
+        without, results are those of an array in memory, bit for bit. A batch must fit into memory, and so must what
+        metrics are of: y and the predictions.
 
         Batches are iterated anew for each epoch, and each is a step, in the order that they come: batch_size and
         shuffle don't apply, and sample_weight, validation_split and class_weight="balanced" can't be given. They are
@@ -365,11 +366,11 @@ class Network:
         validates = validation_data is not None or split > 0
         if functions and not validates:
             raise ValueError(
-                "metrics must be () without validation_data or validation_split, as they are of those data"
+                f"metrics must be () without validation_data or validation_split, got {', '.join(functions)}"
             )
         callbacks = check_callbacks(callbacks, self._logged(functions, validates))
         source, validation = self._sources(X, y, epochs, sample_weight, class_weight, validation_data, split)
-        if validation is not None:
+        if functions and validation is not None:
             check_suited(functions, validation.truth()[0], (validation.rows, *self.output_shape))
         rows = None if isinstance(source, feeds.Batches) else min(batch_size, source.rows)
         task = Task(source, epochs, rows, shuffle, validation, functions, callbacks, verbose)

@@ -53,11 +53,11 @@ def _names(lines: Mapping[str, Sequence[float]]) -> dict[str, Sequence[float]]:
 
 
 def _draw(axes: Any, epochs: Sequence[int], label: str, lines: Mapping[str, Sequence[float]]) -> None:
-    from matplotlib.ticker import MaxNLocator
+    from matplotlib.ticker import FixedLocator, MaxNLocator
 
     marker = "o" if len(epochs) <= _FEW else None
     for name, values in lines.items():
-        axes.plot(epochs, values, label=name, linewidth=1.8, marker=marker, markersize=4)
+        axes.plot(epochs, values, label=name, linewidth=1.8, marker=marker, markersize=4, clip_on=False)
     values = [value for line in lines.values() for value in line if math.isfinite(value)]
     if label != "metrics" and values and min(values) > 0 and max(values) > _LONG * min(values):
         axes.set_yscale("log")
@@ -65,7 +65,7 @@ def _draw(axes: Any, epochs: Sequence[int], label: str, lines: Mapping[str, Sequ
         axes.set_xlim(epochs[0], epochs[-1])
     axes.set_xlabel("epoch")
     axes.set_ylabel(label)
-    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True) if len(epochs) > 1 else FixedLocator(epochs))
     axes.grid(True, which="both", alpha=0.25)
     axes.spines[["top", "right"]].set_visible(False)
     if len(lines) > 1:

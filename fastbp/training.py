@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import math
+import numbers
 import sys
 import time
 from collections.abc import Mapping, Sequence
@@ -52,10 +53,12 @@ class History:
         self.stopped = "epochs"
 
     def _add(self, epoch: int, logs: Mapping[str, float]) -> None:
-        for name in logs:
+        for name, value in logs.items():
+            if not isinstance(value, numbers.Real):
+                raise TypeError(f"logs must hold numbers, got {value!r} for {name!r}")
             self.history.setdefault(name, [math.nan] * len(self.epoch))
         for name, values in self.history.items():
-            values.append(logs.get(name, math.nan))
+            values.append(float(logs.get(name, math.nan)))
         self.epoch.append(epoch)
 
     def plot(self, title: str | None = None) -> Figure:
@@ -117,27 +120,30 @@ class _Progress:
             from tqdm.auto import tqdm
 
             total = None if rows is None else epochs * rows
-            self._bar = tqdm(total=total, unit="row", unit_scale=True, dynamic_ncols=True)
+            self._bar = tqdm(total=total, unit="row", unit_scale=True)
         self._every = 1 if epochs <= 20 else epochs // 10
         self._begin = time.perf_counter()
-        self._last = ""  # what the last whole epoch gave
+        self._logs: dict[str, float] = {}  # of the last whole epoch
 
     def move(self, rows: int, epoch: int, loss: float) -> None:
         if self._bar is not None:
-            text = f"epoch {epoch + 1}/{self._epochs} loss {loss:.4g}{self._last}"
-            self._bar.set_postfix_str(text, refresh=False)
+            self._bar.set_postfix_str(self._text(epoch, {**self._logs, "loss": loss}), refresh=False)
             self._bar.update(rows)
 
     def end_epoch(self, epoch: int, logs: Mapping[str, float], last: bool) -> None:
-        text = " ".join(f"{name} {value:.4g}" for name, value in logs.items())
+        self._logs = dict(logs)
+        text = self._text(epoch, logs)
         if self._bar is not None:
-            self._last = f" (before: {text})"
             if self._rows is None:
                 self._bar.total = self._bar.n // (epoch + 1) * self._epochs
-            self._bar.set_postfix_str(f"epoch {epoch + 1}/{self._epochs} {text}", refresh=last)
+            self._bar.set_postfix_str(text, refresh=last)
         elif self._verbose and (last or (epoch + 1) % self._every == 0):
             seconds = time.perf_counter() - self._begin
-            print(f"epoch {epoch + 1}/{self._epochs} {text} ({seconds:.1f} s)", file=sys.stderr, flush=True)
+            print(f"{text} ({seconds:.1f} s)", file=sys.stderr, flush=True)
+
+    def _text(self, epoch: int, logs: Mapping[str, float]) -> str:
+        numbers = " ".join(f"{name} {value:.4g}" for name, value in logs.items())
+        return f"epoch {epoch + 1}/{self._epochs} {numbers}"
 
     def close(self) -> None:
         if self._bar is not None:

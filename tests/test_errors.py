@@ -87,6 +87,24 @@ FIT = [
     (dict(class_weight={1: 1e39}), ValueError, r"class_weight\[1\] must be a number that float32 has, got 1e\+39"),
     (dict(callbacks=3), TypeError, "callbacks must be a sequence of callbacks, got 3"),
     (dict(verbose="no"), TypeError, "verbose must be True or False, got 'no'"),
+    (dict(metrics="auc"), ValueError, r"metrics must be \(\) without validation_data .*, got auc"),
+    (dict(metrics="acc", validation_split=0.5), ValueError, "metrics must be one of 'accuracy', .*, got 'acc'"),
+    (dict(metrics=3, validation_split=0.5), TypeError, "metrics must be a sequence of names and functions, got 3"),
+    (dict(metrics=[3], validation_split=0.5), TypeError, "metrics must hold names or functions with a __name__, got 3"),
+    (dict(metrics=[dict], validation_split=0.5), TypeError, "metrics must hold names or functions"),
+    (dict(metrics=["r2", "r2"], validation_split=0.5), ValueError, "metrics must have different names, .* 'r2' twice"),
+    (dict(metrics=["r2"], validation_split=0.5), ValueError, "r2 needs values of the shape of the predictions"),
+    (
+        dict(callbacks=[fb.EarlyStopping()]),
+        ValueError,
+        "monitor must be one of 'loss', 'accuracy', got 'val_loss'; the",
+    ),
+    (dict(callbacks=fb.ReduceOnPlateau("acc")), ValueError, "monitor must be one of 'loss', 'accuracy', got 'acc'$"),
+    (
+        dict(class_weight={0: 1.0}, validation_data=(X, np.ones((10, 3)))),
+        ValueError,
+        "validation_data: y must hold integer class labels with class_weight",
+    ),
 ]
 
 
@@ -95,6 +113,61 @@ def test_bad_arguments_of_fit(arguments, error, message):
     net = classifier()
     net.train_on_batch(X, Y)
     unchanged(net, lambda: net.fit(X, Y, **arguments), error, message)
+
+
+BATCHES = [
+    (dict(X=X), TypeError, "y must be given with an array X; without y, X must be an iterable of batches"),
+    (dict(X=3.0), TypeError, r"X must be an array with y, or an iterable of batches \(X, y\) without, got 3.0"),
+    (dict(X="data"), TypeError, "X must be an array with y, or an iterable of batches .*, got 'data'"),
+    (dict(X={"X": X}), TypeError, "X must be an array with y, or an iterable of batches"),
+    (dict(X=X.tolist()), TypeError, r"batch 0 must be \(X, y\) or \(X, y, sample_weight\), got 4 things"),
+    (dict(X=(X, Y)), TypeError, r"batch 0 must be \(X, y\) or \(X, y, sample_weight\), got a ndarray"),
+    (dict(X=[(X, Y + 1)]), ValueError, "batch 0: y must hold labels 0 to 2 .*, got 3 in row 2"),
+    (dict(X=[]), ValueError, "X must give at least one batch each time that it is iterated, got none"),
+    (dict(X=iter([(X, Y)]), epochs=2), ValueError, "X must be iterated once an epoch, and a list_iterator is empty"),
+    (dict(sample_weight=np.ones(10)), ValueError, "sample_weight can't be given with an iterable of batches"),
+    (dict(validation_split=0.5), ValueError, "validation_split can't be given with an iterable of batches, got 0.5"),
+    (dict(class_weight="balanced"), ValueError, "class_weight must be a mapping with an iterable of batches"),
+    (dict(class_weight={3: 1}), ValueError, "class_weight must map labels 0 to 2 to weights, got the label 3"),
+    (dict(metrics="auc"), ValueError, r"metrics must be \(\) without validation_data .*, got auc"),
+]
+
+
+@pytest.mark.parametrize(("arguments", "error", "message"), BATCHES)
+def test_bad_iterables(arguments, error, message):
+    net = classifier()
+    net.train_on_batch(X, Y)
+    unchanged(net, lambda: net.fit(**({"X": [(X, Y)], "verbose": False} | arguments)), error, message)
+
+
+EVALUATE = [
+    (dict(batch_size=0), ValueError, "batch_size must be at least 1, got 0"),
+    (dict(sample_weight=np.ones(9)), ValueError, r"sample_weight must have shape \(10,\)"),
+    (dict(class_weight={1: -1.0}), ValueError, r"class_weight\[1\] must be a finite number at least 0, got -1.0"),
+    (dict(class_weight="even"), TypeError, "class_weight must be a mapping .*, got 'even'"),
+    (dict(metrics="acc"), ValueError, "metrics must be one of 'accuracy', .*, got 'acc'"),
+    (dict(metrics="loss"), ValueError, "metrics must be one of 'accuracy', .*, got 'loss'"),
+    (dict(metrics=[None]), TypeError, "metrics must hold names or functions with a __name__, got None"),
+    (dict(metrics="mae"), ValueError, r"mae needs values of the shape .*, got \(10,\) for \(10, 3\)"),
+    (dict(metrics="top_k_accuracy"), ValueError, "top_k_accuracy needs more outputs than k=5, got 3"),
+]
+
+
+@pytest.mark.parametrize(("arguments", "error", "message"), EVALUATE)
+def test_bad_arguments_of_evaluate(arguments, error, message):
+    net = classifier()
+    net.train_on_batch(X, Y)
+    unchanged(net, lambda: net.evaluate(X, Y, **arguments), error, message)
+
+
+def test_a_function_that_is_called_loss():
+    def loss(y_true, y_pred):
+        return 0
+
+    net = classifier()
+    unchanged(
+        net, lambda: net.evaluate(X, Y, metrics=loss), ValueError, "metrics must have different names, none .*loss"
+    )
 
 
 def test_targets_of_the_other_losses():
@@ -179,6 +252,29 @@ CONSTRUCT = [
     (lambda: fb.initializers.Orthogonal(0), ValueError, "gain must be .* greater than 0, got 0"),
     (lambda: fb.StopAtLoss(float("nan")), ValueError, "threshold must be a finite number, got nan"),
     (lambda: fb.StopAtLoss("0.1"), TypeError, "threshold must be a number, got '0.1'"),
+    (lambda: fb.EarlyStopping(None), TypeError, "monitor must be a name such as 'val_loss', got None"),
+    (lambda: fb.EarlyStopping(patience=-1), ValueError, "patience must be at least 0, got -1"),
+    (lambda: fb.EarlyStopping(patience=1.0), TypeError, "patience must be an integer, got 1.0"),
+    (lambda: fb.EarlyStopping(min_delta=-1), ValueError, "min_delta must be a finite number at least 0, got -1"),
+    (lambda: fb.EarlyStopping(restore_best=1), TypeError, "restore_best must be True or False, got 1"),
+    (lambda: fb.EarlyStopping(mode="less"), ValueError, "mode must be one of 'auto', 'min', 'max', got 'less'"),
+    (lambda: fb.ReduceOnPlateau(3), TypeError, "monitor must be a name such as 'val_loss', got 3"),
+    (lambda: fb.ReduceOnPlateau(factor=1), ValueError, "factor must be greater than 0 and less than 1, got 1"),
+    (lambda: fb.ReduceOnPlateau(factor=0.0), ValueError, "factor must be greater than 0 and less than 1, got 0.0"),
+    (lambda: fb.ReduceOnPlateau(factor="1"), TypeError, "factor must be a number, got '1'"),
+    (lambda: fb.ReduceOnPlateau(patience=True), TypeError, "patience must be an integer, got True"),
+    (lambda: fb.ReduceOnPlateau(min_delta=-1), ValueError, "min_delta must be a finite number at least 0, got -1"),
+    (lambda: fb.ReduceOnPlateau(cooldown=-1), ValueError, "cooldown must be at least 0, got -1"),
+    (lambda: fb.ReduceOnPlateau(min_rate=-1), ValueError, "min_rate must be a finite number at least 0, got -1"),
+    (lambda: fb.ReduceOnPlateau(mode=max), TypeError, "mode must be one of 'auto', 'min', 'max', got"),
+    (lambda: fb.TimeBudget(0), ValueError, "seconds must be a finite number greater than 0, got 0"),
+    (lambda: fb.TimeBudget("1h"), TypeError, "seconds must be a number, got '1h'"),
+    (lambda: fb.CSVLogger(3), TypeError, "path must be a path of a file, got 3"),
+    (lambda: fb.CSVLogger("a", append="yes"), TypeError, "append must be True or False, got 'yes'"),
+    (lambda: fb.Checkpoint(None), TypeError, "path must be a path of a file, got None"),
+    (lambda: fb.Checkpoint("a", every=0), ValueError, "every must be at least 1, got 0"),
+    (lambda: fb.metrics.top_k_accuracy(0), ValueError, "k must be at least 1, got 0"),
+    (lambda: fb.metrics.top_k_accuracy(2.0), TypeError, "k must be an integer, got 2.0"),
     (lambda: fb.set_num_threads(0), ValueError, "n must be 1 to .*, got 0"),
     (lambda: fb.set_num_threads(10**6), ValueError, "n must be 1 to .*, got 1000000"),
     (lambda: fb.set_num_threads(1.0), TypeError, "n must be an integer or None, got 1.0"),

@@ -8,7 +8,8 @@
         fb.jit.predict(h, X, out)
 
 The functions work in plain Python too: `predict` is then the fastest way to predict a few rows. They run on the
-calling thread. A handle is for one thread at a time; another that uses it meanwhile gets an error.
+calling thread. A handle is for one thread at a time; another that uses it meanwhile gets an error. For a `prange`,
+put one for each of its turns into a numba.typed.List.
 
 A handle's `record` holds all that compiled code needs, by place (int64): what is in the code of its callers is only
 this table and the C function at RUN, so that callers that are kept in a cache go on working.
@@ -22,42 +23,38 @@ from typing import NamedTuple
 import numpy as np
 from numba import njit, types
 from numba.core.errors import TypingError
-from numba.extending import overload
+from numba.extending import intrinsic
 
 from ._jit import OPTIONS, entry_point, inner
 from .engine import INPUTS as INPUTS_AT
 from .engine import LOSS, TOTALS, run_batches_serial
 from .kernels.data import ADDRESS, COLUMN_STRIDE, FLOAT32, FLOAT64, INT32, INT64, ROW_STRIDE, TYPE, UINT8
 from .plan import FEW_ROWS, INPUTS, LOSS_SUM, RIGHT_SUM, Workspace
+from .simd import INT64 as INT
 from .simd import call_c, pointer, release, take
 
 _X, _Y, _ORDER, _OUT, _TRAINING = (INPUTS[name] for name in ("x", "y", "order", "out", "training"))
 
-BUSY, CAPACITY, FEATURES, OUTPUTS, RUN, LOSS_AT, LABELS, PROGRAMS = range(8)
+BUSY, CAPACITY, FEATURES, OUTPUTS, RUN, TOTALS_AT, LABELS, PROGRAMS = range(8)
 # What a handle can do: the number of its program, for targets of the loss's first kind; the next is for the second.
-PREDICT, FORWARD, INPUT_GRADIENT, GRADIENT, TRAIN = 0, 1, 2, 4, 6
-_NAMES = {PREDICT: "predict", FORWARD: "forward", INPUT_GRADIENT: "input_gradient", GRADIENT: "gradient", TRAIN: "train"}
-_RECORD_SIZE = PROGRAMS + 2 * (TRAIN + 2)
-DONE, NOT_FINITE, IN_USE, BAD_LABEL, UNABLE = range(5)  # what run_handle returns
+PREDICT, FORWARD, INPUT_GRADIENT, GRADIENT, TRAIN, EPOCH = 0, 1, 2, 4, 6, 8
+_NAMES = {0: "predict", 1: "forward", 2: "input_gradient", 4: "gradient", 6: "train"}
+_RECORD_SIZE = PROGRAMS + 2 * EPOCH
+# What run_handle returns: done (though a loss may not have been finite), or why not.
+DONE, IN_USE, UNABLE, BAD_X, BAD_Y, BAD_OUT, BAD_LABEL, BAD_ORDER = range(8)
 
 
 @inner
-def _bad_label(y, kind, rows, outputs):
-    """Whether a label is none of 0 .. outputs - 1; NaN is none."""
-    for r in range(rows):
-        if kind == FLOAT32:
-            label = float(pointer(y, types.float32)[r])
-        elif kind == FLOAT64:
-            label = pointer(y, types.float64)[r]
-        elif kind == UINT8:
-            label = float(pointer(y, types.uint8)[r])
-        elif kind == INT32:
-            label = float(pointer(y, types.int32)[r])
-        else:
-            label = float(pointer(y, types.int64)[r])
-        if not 0.0 <= label < outputs:
-            return True
-    return False
+def _element(address, kind, i):
+    if kind == FLOAT32:
+        return float(pointer(address, types.float32)[i])
+    if kind == FLOAT64:
+        return pointer(address, types.float64)[i]
+    if kind == UINT8:
+        return float(pointer(address, types.uint8)[i])
+    if kind == INT32:
+        return float(pointer(address, types.int32)[i])
+    return float(pointer(address, types.int64)[i])
 
 
 @inner
@@ -66,41 +63,66 @@ def _describe(inputs, at, address, kind, width):
     inputs[at + ROW_STRIDE], inputs[at + COLUMN_STRIDE] = width, 1
 
 
-@entry_point(types.int64(*[types.int64] * 10))
-def run_handle(record, what, x, x_type, y, y_type, order, out, rows, batch_size):
-    """Run what a handle can do on `rows` rows, in batches of batch_size (at most its capacity).
+@entry_point(types.int64(*[types.int64] * 13))
+def run_handle(record, what, x, x_type, x_size, x_width, y, y_type, y_size, order, order_size, out, out_size):
+    """Check what a caller gives, and do it.
 
-    record         address of the handle's record
-    x, y           addresses of contiguous arrays of the types x_type, y_type (see kernels/data.py); y may be 0
-    order          address of the numbers of the rows, in their order; 0: as they stand
-    out            address of the outputs
-    Returns DONE, or what kept it from being done: NOT_FINITE (a loss: no update was made), IN_USE (by another
-    thread), BAD_LABEL, UNABLE (the handle has no such program).
+    record  address of the handle's record
+    what    PREDICT … EPOCH
+    x, y, order, out  addresses of contiguous arrays of so many elements, of the types x_type, y_type, int64, and the
+            network's; 0 for what is not needed
+    x_width  elements in a row of x
     """
     h = pointer(record, types.int64)
     if not take(h):
         return IN_USE
-    status = _run_handle(h, what, x, x_type, y, y_type, order, out, rows, batch_size)
+    status = _run_handle(h, what, x, x_type, x_size, x_width, y, y_type, y_size, order, order_size, out, out_size)
     release(h)
     return status
 
 
 @inner
-def _run_handle(h, what, x, x_type, y, y_type, order, out, rows, batch_size):
-    address = h[PROGRAMS + 2 * what + (1 if min(rows, batch_size) <= FEW_ROWS else 0)]
+def _run_handle(h, what, x, x_type, x_size, x_width, y, y_type, y_size, order, order_size, out, out_size):
+    rows, outputs = x_size // h[FEATURES], h[OUTPUTS]
+    learns = what >= INPUT_GRADIENT
+    most = rows if what <= FORWARD or what == EPOCH else h[CAPACITY]
+    if x_width != h[FEATURES] or rows > most or (learns and rows == 0):
+        return BAD_X
+    if (what <= FORWARD and out_size != rows * outputs) or (what == INPUT_GRADIENT and out_size != x_size):
+        return BAD_OUT
+    labels = learns and h[LABELS] != 0 and y_size == rows
+    if learns and not labels and y_size != rows * outputs:
+        return BAD_Y
+    if what == EPOCH:
+        if order_size == 0:
+            return BAD_ORDER
+        for i in range(order_size):
+            if not 0 <= pointer(order, types.int64)[i] < rows:
+                return BAD_ORDER
+        rows = order_size
+    if labels:
+        for i in range(rows):
+            label = _element(y, y_type, pointer(order, types.int64)[i] if order != 0 else i)
+            if not 0.0 <= label < outputs:  # NaN is refused too
+                return BAD_LABEL
+
+    batch_size = min(rows, h[CAPACITY])
+    program_of = TRAIN if what == EPOCH else what
+    if learns and h[LABELS] != 0 and not labels:
+        program_of += 1
+    address = h[PROGRAMS + 2 * program_of + (1 if batch_size <= FEW_ROWS else 0)]
     if address == 0:
         return UNABLE
-    labels = h[LABELS] != 0 and what % 2 == 0 and what >= INPUT_GRADIENT
-    if labels and _bad_label(y, y_type, rows, h[OUTPUTS]):
-        return BAD_LABEL
+    if rows == 0:
+        return DONE
     program = pointer(address, types.int64)
     inputs, totals = pointer(program[INPUTS_AT], types.int64), pointer(program[TOTALS], types.float64)
     _describe(inputs, _X, x, x_type, h[FEATURES])
-    _describe(inputs, _Y, y, y_type, 1 if labels else h[OUTPUTS])
+    _describe(inputs, _Y, y, y_type, 1 if labels else outputs)
     inputs[_ORDER], inputs[_OUT], inputs[_TRAINING] = order, out, 1 if what >= TRAIN else 0
     totals[LOSS], totals[LOSS_SUM], totals[RIGHT_SUM] = 0.0, 0.0, 0.0
-    batches = (rows + batch_size - 1) // batch_size
-    return DONE if run_batches_serial(address, rows, batch_size, 0, batches) == batches else NOT_FINITE
+    run_batches_serial(address, rows, batch_size, 0, (rows + batch_size - 1) // batch_size)
+    return DONE
 
 
 class Handle(NamedTuple):
@@ -141,7 +163,7 @@ def make_handle(workspace: Workspace, rows: int, outputs: int, kinds: tuple[str,
     record = np.frombuffer(memory, np.int64)
     workspace.bind(np.zeros((1, workspace.plan.x.size), workspace.dtype))
     record[CAPACITY], record[FEATURES], record[OUTPUTS] = rows, workspace.plan.x.size, outputs
-    record[RUN], record[LOSS_AT] = run_handle.c_address(), workspace.totals.ctypes.data
+    record[RUN], record[TOTALS_AT] = run_handle.c_address(), workspace.totals.ctypes.data
     record[LABELS] = kinds[0] == "labels"
     for what, name in _NAMES.items():
         for place, kind in enumerate(kinds if what >= INPUT_GRADIENT else ("",)):
@@ -152,57 +174,64 @@ def make_handle(workspace: Workspace, rows: int, outputs: int, kinds: tuple[str,
 
 
 _CODES = {types.float32: FLOAT32, types.float64: FLOAT64, types.uint8: UINT8, types.int32: INT32, types.int64: INT64}
-_NAMED = "float32, float64, uint8, int32 or int64"
 
 
-def _code(x):
-    """How kernels call the type of x; it is checked when it is compiled."""
+@intrinsic
+def _source(typingctx, array):
+    """(address, type, elements, elements in a row) of an array that kernels read; its type is checked now."""
+    if not isinstance(array, types.Array) or array.layout != "C" or array.dtype not in _CODES:
+        known = ", ".join(map(str, _CODES))
+        raise TypingError(f"x and y must be C-contiguous arrays of {known}, got {array}")
+    return _described(array, _CODES[array.dtype])
 
 
-@overload(_code)
-def _code_of(x):
-    if not isinstance(x, types.Array) or x.layout != "C" or x.dtype not in _CODES:
-        raise TypingError(f"x and y must be C-contiguous arrays of {_NAMED}, got {x}")
-    code = _CODES[x.dtype]
-    return lambda x: code
+@intrinsic
+def _target(typingctx, params, array):
+    """(address, 0, elements, …) of an array that kernels write, of the network's dtype."""
+    if not isinstance(array, types.Array) or array.layout != "C" or array.dtype != params.dtype or not array.mutable:
+        raise TypingError(f"out must be a C-contiguous, writable array of {params.dtype}, got {array}")
+    _, codegen = _described(array, 0)
+    return types.UniTuple(types.int64, 4)(params, array), lambda c, b, sig, args: codegen(c, b, sig, args[1:])
 
 
-def _address(params, out):
-    """The address of an array to write to; its type is checked when it is compiled."""
+@intrinsic
+def _numbers(typingctx, array):
+    """(address, type, elements, …) of an array of int64."""
+    if not isinstance(array, types.Array) or array.layout != "C" or array.dtype != types.int64:
+        raise TypingError(f"order must be a C-contiguous array of int64, got {array}")
+    return _described(array, INT64)
 
 
-@overload(_address)
-def _address_of(params, out):
-    if not isinstance(out, types.Array) or out.layout != "C" or out.dtype != params.dtype or not out.mutable:
-        raise TypingError(f"out must be a C-contiguous, writable array of {params.dtype}, got {out}")
-    return lambda params, out: out.ctypes.data
+def _described(array, code):
+    result = types.UniTuple(types.int64, 4)
 
+    def codegen(context, builder, signature, args):
+        struct = context.make_array(array)(context, builder, args[0])
+        address = builder.ptrtoint(struct.data, INT)
+        width = INT(1)
+        for axis in range(min(1, array.ndim - 1), array.ndim):
+            width = builder.mul(width, builder.extract_value(struct.shape, axis))
+        return context.make_tuple(builder, result, [address, INT(code), struct.nitems, width])
 
-@njit(**OPTIONS)
-def _call(h, arguments):
-    status = call_c(h.record[RUN], (h.record.ctypes.data, *arguments))
-    if status > NOT_FINITE:
-        if status == IN_USE:
-            raise RuntimeError("the handle is in use by another thread: make one for each")
-        if status == BAD_LABEL:
-            raise ValueError("y must hold labels from 0 to the number of outputs - 1")
-        raise ValueError("the handle can only predict: make one with net.handle(rows)")
-
-
-@njit(**OPTIONS)
-def _rows(h, x):
-    rows = 1 if x.ndim == 1 else x.shape[0]
-    if rows * h.features != x.size:
-        raise ValueError("x must have shape (rows, inputs) of the network")
-    return rows
+    return result(array), codegen
 
 
 @njit(**OPTIONS)
-def _infer(h, what, x, out):
-    rows = _rows(h, x)
-    if out.size != rows * h.outputs:
-        raise ValueError("out must have shape (rows, outputs) of the network")
-    _call(h, (what, x.ctypes.data, _code(x), 0, 0, 0, _address(h.params, out), rows, h.rows))
+def _check(status):
+    if status == IN_USE:
+        raise RuntimeError("the handle is in use by another thread: make one for each")
+    if status == UNABLE:
+        raise ValueError("the handle can only predict: make one without training=False")
+    if status == BAD_X:
+        raise ValueError("x must have shape (rows, inputs) of the network, and at most the handle's rows to learn from")
+    if status == BAD_Y:
+        raise ValueError("y must have shape (rows, outputs) of the network, or (rows,) for labels")
+    if status == BAD_OUT:
+        raise ValueError("out must have shape (rows, outputs) of the network, or that of x for a gradient")
+    if status == BAD_LABEL:
+        raise ValueError("y must hold labels from 0 to the number of outputs - 1")
+    if status == BAD_ORDER:
+        raise ValueError("order must hold numbers of rows of x, at least one")
 
 
 @njit(**OPTIONS)
@@ -214,44 +243,17 @@ def predict(h, x, out):
     Raises ValueError if the sizes don't fit, RuntimeError if another thread uses the handle, numba.TypingError for
     other types.
     """
-    _infer(h, PREDICT, x, out)
+    record = h.record
+    (at, kind, size, width), (to, _, room, _) = _source(x), _target(h.params, out)
+    _check(call_c(record[RUN], (_numbers(record)[0], PREDICT, at, kind, size, width, 0, 0, 0, 0, 0, to, room)))
 
 
 @njit(**OPTIONS)
 def forward(h, x, out):
     """The raw outputs of the last layer, as Network.forward gives them. Arguments and errors as for predict."""
-    _infer(h, FORWARD, x, out)
-
-
-@njit(**OPTIONS)
-def _target_kind(h, y, rows):
-    """0 or 1: of the first kind (labels, or values), or the second (probabilities)."""
-    labels = h.record[LABELS] != 0
-    if labels and y.size == rows and y.ndim < 2:
-        return 0
-    if y.size != rows * h.outputs:
-        raise ValueError("y must have shape (rows, outputs) of the network, or (rows,) for labels")
-    return 1 if labels else 0
-
-
-@njit(**OPTIONS)
-def _learn(h, what, x, y, out, order, rows, batch_size):
-    """Run a program with targets; returns whether every loss was finite."""
-    kind = _target_kind(h, y, rows)
-    _call(h, (what + kind, x.ctypes.data, _code(x), y.ctypes.data, _code(y), order, out, rows, batch_size))
-
-
-@njit(**OPTIONS)
-def _batch_rows(h, x):
-    rows = _rows(h, x)
-    if rows > h.rows or rows == 0:
-        raise ValueError("x must have from 1 to as many rows as the handle: net.handle(rows)")
-    return rows
-
-
-@njit(**OPTIONS)
-def _total(h, place):
-    return pointer(h.record[LOSS_AT], types.float64)[place]
+    record = h.record
+    (at, kind, size, width), (to, _, room, _) = _source(x), _target(h.params, out)
+    _check(call_c(record[RUN], (_numbers(record)[0], FORWARD, at, kind, size, width, 0, 0, 0, 0, 0, to, room)))
 
 
 @njit(**OPTIONS)
@@ -262,9 +264,10 @@ def train_step(h, x, y):
     same types as x. Labels are checked; other targets must be in the loss's range, and all must be finite.
     Raises as predict does.
     """
-    rows = _batch_rows(h, x)
-    _learn(h, TRAIN, x, y, 0, 0, rows, rows)
-    return _total(h, LOSS)
+    record = h.record
+    (at, kind, size, width), (y_at, y_kind, y_size, _) = _source(x), _source(y)
+    _check(call_c(record[RUN], (_numbers(record)[0], TRAIN, at, kind, size, width, y_at, y_kind, y_size, 0, 0, 0, 0)))
+    return pointer(record[TOTALS_AT], types.float64)[LOSS]
 
 
 @njit(**OPTIONS)
@@ -274,16 +277,12 @@ def train_epoch(h, x, y, order):
     order: an int64 array: the numbers of the rows, in the order in which they are taken (some or all, 0 ≤ number <
     rows). It ends at a loss that is not finite, and returns NaN. Otherwise as train_step.
     """
-    rows = _rows(h, x)
-    for i in range(order.size):
-        if not 0 <= order[i] < rows:
-            raise ValueError("order must hold numbers of rows of x")
-    if order.size == 0:
-        raise ValueError("order must hold at least one number")
-    _target_kind(h, y, rows)
-    _learn(h, TRAIN, x, y, 0, _order_address(order), order.size, h.rows)
-    loss = _total(h, LOSS)
-    return _total(h, LOSS_SUM) / order.size if loss - loss == 0.0 else loss - loss
+    record = h.record
+    (at, kind, size, width), (y_at, y_kind, y_size, _), (o_at, _, o_size, _) = _source(x), _source(y), _numbers(order)
+    arguments = at, kind, size, width, y_at, y_kind, y_size, o_at, o_size, 0, 0
+    _check(call_c(record[RUN], (_numbers(record)[0], EPOCH, *arguments)))
+    totals = pointer(record[TOTALS_AT], types.float64)
+    return totals[LOSS_SUM] / o_size + (totals[LOSS] - totals[LOSS])  # NaN where the last loss is not finite
 
 
 @njit(**OPTIONS)
@@ -292,12 +291,16 @@ def value_and_grad(h, x, y, grad):
 
     Arguments and errors otherwise as for train_step.
     """
-    rows = _batch_rows(h, x)
-    if grad.size != h.grads.size:
+    record, grads = h.record, h.grads
+    (at, kind, size, width), (y_at, y_kind, y_size, _) = _source(x), _source(y)
+    if _target(h.params, grad)[2] != grads.size:
         raise ValueError("grad must have shape (num_params,)")
-    _learn(h, GRADIENT, x, y, 0, 0, rows, rows)
-    grad[:] = h.grads
-    return _total(h, LOSS)
+    _check(
+        call_c(record[RUN], (_numbers(record)[0], GRADIENT, at, kind, size, width, y_at, y_kind, y_size, 0, 0, 0, 0))
+    )
+    for i in range(grads.size):
+        grad[i] = grads[i]
+    return pointer(record[TOTALS_AT], types.float64)[LOSS]
 
 
 @njit(**OPTIONS)
@@ -306,19 +309,12 @@ def input_gradient(h, x, y, out):
 
     Arguments and errors otherwise as for train_step.
     """
-    rows = _batch_rows(h, x)
-    if out.size != x.size:
-        raise ValueError("out must have the shape of x")
-    _learn(h, INPUT_GRADIENT, x, y, _address(h.params, out), 0, rows, rows)
-    return _total(h, LOSS)
-
-
-def _order_address(order):
-    """The address of an order; its type is checked when it is compiled."""
-
-
-@overload(_order_address)
-def _order_address_of(order):
-    if not isinstance(order, types.Array) or order.layout != "C" or order.dtype != types.int64:
-        raise TypingError(f"order must be a C-contiguous array of int64, got {order}")
-    return lambda order: order.ctypes.data
+    record = h.record
+    (at, kind, size, width), (y_at, y_kind, y_size, _), (to, _, room, _) = (
+        _source(x),
+        _source(y),
+        _target(h.params, out),
+    )
+    arguments = at, kind, size, width, y_at, y_kind, y_size, 0, 0, to, room
+    _check(call_c(record[RUN], (_numbers(record)[0], INPUT_GRADIENT, *arguments)))
+    return pointer(record[TOTALS_AT], types.float64)[LOSS]

@@ -2,11 +2,14 @@
 
 import copy
 import pickle
+import threading
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
-from numba import njit
+from numba import njit, prange
 from numba.core.errors import TypingError
+from numba.typed import List
 
 import fastbp as fb
 
@@ -51,11 +54,11 @@ def test_a_handle_shares_the_parameters_and_outlives_the_network():
 def test_errors():
     h, x, out = make().handle(), np.ones((2, 5), np.float32), np.empty((2, 3), np.float32)
     for bad_x, bad_out in ((np.ones((2, 4), np.float32), out), (x, out[:1]), (x[0, :3].copy(), out)):
-        with pytest.raises(ValueError, match="(x|out) must have shape"):
+        with pytest.raises(ValueError, match=r"(x|out) must have shape"):
             fb.jit.predict(h, bad_x, bad_out)
     for bad_x, bad_out, what in (
-        (x.astype(np.int64), out, "x must be a C-contiguous array"),
-        (np.asfortranarray(x), out, "x must be a C-contiguous array"),
+        (x.astype(np.int8), out, "x and y must be C-contiguous arrays"),
+        (np.asfortranarray(x), out, "x and y must be C-contiguous arrays"),
         (x, out.astype(np.float64), "out must be a C-contiguous, writable array of float32"),
     ):
         with pytest.raises(TypingError, match=what):
@@ -63,25 +66,208 @@ def test_errors():
     for copying in (copy.copy, copy.deepcopy, pickle.dumps):
         with pytest.raises(TypeError, match="a handle can't be copied or pickled"):
             copying(h)
-    with pytest.raises(ValueError, match="(x|out) must have shape"):
+    with pytest.raises(ValueError, match=r"(x|out) must have shape"):
         fb.jit.predict(h, np.ones((1, 10), np.float32), np.empty((2, 3), np.float32))
     with pytest.raises(ValueError, match="rows must be at least 1, got 0"):
         make().handle(rows=0)
+
+
+CASES = {
+    "labels": ("cross_entropy", lambda rng: rng.integers(0, 3, 50)),
+    "labels as floats": ("cross_entropy", lambda rng: rng.integers(0, 3, 50).astype(np.float32)),
+    "probabilities": ("cross_entropy", lambda rng: rng.dirichlet(np.ones(3), 50)),
+    "values": ("mse", lambda rng: rng.standard_normal((50, 3))),
+    "values in float32": ("binary_cross_entropy", lambda rng: rng.integers(0, 2, (50, 3)).astype(np.float32)),
+}
+
+
+@njit
+def learn(h, X, y, grad, slope, n):
+    """One of each."""
+    first = fb.jit.value_and_grad(h, X, y, grad)
+    second = fb.jit.input_gradient(h, X, y, slope)
+    last = 0.0
+    for _ in range(n):
+        last = fb.jit.train_step(h, X, y)
+    return first, second, last
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("case", CASES)
+def test_learning_gives_the_bits_of_the_network(case, dtype):
+    loss, make_y = CASES[case]
+    rng = np.random.default_rng(0)
+    X, y = rng.standard_normal((50, 5)), make_y(rng)
+    for rows in (1, 16, 50):
+        net, twin = make(dtype, loss), make(dtype, loss)
+        h, grad, slope = net.handle(rows=50), np.empty(net.num_params, dtype), np.empty((rows, 5), dtype)
+        first, second, last = learn(h, X[:rows], y[:rows], grad, slope, 3)
+        value, gradient = twin.value_and_grad(X[:rows], y[:rows])
+        assert first == second == value and (grad == gradient).all()
+        assert (slope == twin.input_gradient(X[:rows], y[:rows])).all()
+        assert last == [twin.train_on_batch(X[:rows], y[:rows]) for _ in range(3)][-1]
+        assert (net.params == twin.params).all() and net.steps_trained == 3
+        out = np.empty((rows, 3), dtype)
+        fb.jit.forward(h, X[:rows], out)
+        assert (out == twin.forward(X[:rows])).all()
+
+
+def test_train_epoch_is_fit():
+    rng = np.random.default_rng(0)
+    X, y, order = rng.standard_normal((50, 5)), rng.integers(0, 3, 50), rng.permutation(50)
+    net, twin = make(), make()
+    h = net.handle(rows=16)
+    for _ in range(3):
+        loss = fb.jit.train_epoch(h, X, y, order)
+        assert loss == twin.fit(X[order], y[order], batch_size=16, shuffle=False, verbose=False).history["loss"][0]
+    assert (net.params == twin.params).all() and net.steps_trained == 12
+    few = fb.jit.train_epoch(h, X, y, order[:7].copy())
+    assert few == twin.train_on_batch(X[order[:7]], y[order[:7]])
+
+
+def test_dropout_and_schedules_work_as_in_fit():
+    def build():
+        layers = [fb.Dense(20, "gelu", l2=0.01), fb.Dropout(0.3), fb.Dense(3)]
+        return fb.Network(layers, (5,), loss="mse", optimizer=fb.Adam(fb.CosineDecay(0.01, 9), clip_norm=1.0), seed=0)
+
+    rng = np.random.default_rng(0)
+    X, y = rng.standard_normal((30, 5)), rng.standard_normal((30, 3))
+    net, twin = build(), build()
+    h = net.handle(rows=30)
+    for _ in range(10):
+        assert fb.jit.train_step(h, X, y) == twin.train_on_batch(X, y)
+    assert (net.params == twin.params).all()
+
+
+def test_a_loss_that_is_not_finite_changes_nothing():
+    net = fb.Network([fb.Dense(1)], (1,), loss="mse", seed=0)
+    h, before = net.handle(rows=4), net.params.copy()
+    X, y = np.full((4, 1), 3e38, np.float32), np.zeros((4, 1))
+    assert not np.isfinite(fb.jit.train_step(h, X, y)) and (net.params == before).all()
+    assert np.isnan(fb.jit.train_epoch(h, X, y, np.arange(4)))
+    assert np.isfinite(fb.jit.train_step(h, np.ones((4, 1)), y))
+
+
+def test_errors_of_learning():
+    h, X, y = make().handle(rows=2), np.ones((2, 5)), np.zeros(2, np.int64)
+    grad = np.empty(h.params.size, np.float32)
+    for call, error, message in (
+        (lambda: fb.jit.train_step(h, np.ones((3, 5)), np.zeros(3, np.int64)), ValueError, "at most the handle's rows"),
+        (lambda: fb.jit.train_step(h, X, np.array([0, 3])), ValueError, "y must hold labels"),
+        (lambda: fb.jit.train_step(h, X, np.array([0, -1])), ValueError, "y must hold labels"),
+        (lambda: fb.jit.train_step(h, X, np.array([0, np.nan])), ValueError, "y must hold labels"),
+        (lambda: fb.jit.train_step(h, X, y[:1]), ValueError, "y must have shape"),
+        (lambda: fb.jit.train_step(h, X, np.zeros((2, 2))), ValueError, "y must have shape"),
+        (lambda: fb.jit.train_step(h, X, np.array(["a", "b"])), TypingError, "x and y must be C-contiguous"),
+        (lambda: fb.jit.value_and_grad(h, X, y, grad[1:]), ValueError, "grad must have shape"),
+        (lambda: fb.jit.input_gradient(h, X, y, np.empty((1, 5), np.float32)), ValueError, "out must have shape"),
+        (lambda: fb.jit.input_gradient(h, X, y, X), TypingError, "out must be .* array of float32"),
+        (lambda: fb.jit.train_epoch(h, X, y, np.array([2])), ValueError, "order must hold numbers of rows"),
+        (lambda: fb.jit.train_epoch(h, X, y, np.array([], np.int64)), ValueError, "order must hold numbers of rows"),
+        (lambda: fb.jit.train_epoch(h, X, y, np.array([0.0])), TypingError, "order must be .* int64"),
+        (lambda: fb.jit.train_step(make().handle(2, training=False), X, y), ValueError, "the handle can only predict"),
+    ):
+        with pytest.raises(error, match=message):
+            call()
+    assert np.isfinite(fb.jit.train_step(h, X, y))  # an error lets go of the handle
+
+
+def test_a_handle_in_use_is_refused():
+    h = make().handle()
+    h.record[0] = 1  # as another thread that is in it leaves it
+    with pytest.raises(RuntimeError, match="the handle is in use by another thread"):
+        fb.jit.predict(h, np.ones(5), np.empty(3, np.float32))
+    h.record[0] = 0
+    fb.jit.predict(h, np.ones(5), np.empty(3, np.float32))
+
+
+def test_two_threads_at_once_get_an_error_or_the_right_answer():
+    net = fb.Network([fb.Dense(300, "tanh"), fb.Dense(3)], (5,), loss="mse", seed=0)
+    h, X = net.handle(rows=500), np.random.default_rng(0).standard_normal((500, 5))
+    want, refused = net.predict(X), []
+
+    def work():
+        out = np.empty((500, 3), np.float32)
+        for _ in range(200):
+            try:
+                fb.jit.predict(h, X, out)
+                assert (out == want).all()
+            except RuntimeError:
+                refused.append(1)
+
+    fb.jit.predict(h, X, np.empty((500, 3), np.float32))
+    with ThreadPoolExecutor(4) as pool:
+        for done in [pool.submit(work) for _ in range(4)]:
+            done.result()
+    assert 0 < len(refused) < 800
+
+
+def test_the_gil_is_let_go():
+    """A Python thread counts while compiled code trains."""
+    net = make()
+    h, X, y = net.handle(rows=50), np.ones((50, 5)), np.zeros(50, np.int64)
+    order = np.arange(50)
+
+    @njit(nogil=True)
+    def long(h, X, y, order, n):
+        for _ in range(n):
+            fb.jit.train_epoch(h, X, y, order)
+
+    long(h, X, y, order, 1)
+    counted, stop = [0], threading.Event()
+
+    def count():
+        while not stop.is_set():
+            counted[0] += 1
+
+    thread = threading.Thread(target=count)
+    thread.start()
+    before = counted[0]
+    long(h, X, y, order, 20_000)
+    during = counted[0] - before
+    stop.set()
+    thread.join()
+    assert during > 10_000
+
+
+@njit(parallel=True)
+def train_all(handles, X, y, order, epochs, losses):
+    for i in prange(len(handles)):
+        for _ in range(epochs):
+            losses[i] = fb.jit.train_epoch(handles[np.int64(i)], X, y, order)
+
+
+def test_many_networks_in_a_users_prange():
+    rng = np.random.default_rng(0)
+    X, y, order = rng.standard_normal((60, 5)), rng.integers(0, 3, 60), np.arange(60)
+    nets = [fb.Network([fb.Dense(9, "tanh"), fb.Dense(3)], (5,), loss="cross_entropy", seed=s) for s in range(16)]
+    losses = np.zeros(16)
+    train_all(List([net.handle(rows=20) for net in nets]), X, y, order, 2, losses)
+    for seed, net in enumerate(nets):
+        twin = fb.Network([fb.Dense(9, "tanh"), fb.Dense(3)], (5,), loss="cross_entropy", seed=seed)
+        history = twin.fit(X, y, epochs=2, batch_size=20, shuffle=False, verbose=False).history
+        assert (net.params == twin.params).all() and losses[seed] == history["loss"][-1]
 
 
 def test_nothing_is_allocated():
     from numba.core.runtime import _nrt_python, rtsys
 
     @njit
-    def many(h, x, out, n):
+    def many(h, x, y, out, grad, order, n):
         for _ in range(n):
             fb.jit.predict(h, x, out)
+            fb.jit.forward(h, x, out)
+            fb.jit.train_step(h, x, y)
+            fb.jit.train_epoch(h, x, y, order)
+            fb.jit.value_and_grad(h, x, y, grad)
+            fb.jit.input_gradient(h, x, y, x)
 
     _nrt_python.memsys_enable_stats()
-    h, x, out = make().handle(), np.ones(5, np.float32), np.empty(3, np.float32)
+    net = make()
+    h, x, y, out = net.handle(rows=2), np.ones((2, 5), np.float32), np.zeros(2, np.int64), np.empty((2, 3), np.float32)
     counts = []
     for n in (1, 1, 1000):
         before = rtsys.get_allocation_stats().alloc
-        many(h, x, out, n)
+        many(h, x, y, out, np.empty_like(net.params), np.arange(2), n)
         counts.append(rtsys.get_allocation_stats().alloc - before)
     assert counts[1] == counts[2]

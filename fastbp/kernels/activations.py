@@ -152,7 +152,8 @@ def _gelu(x):
 
 @inner
 def _gelu_backward(dy, x):
-    return dy * fma(x, maths.normal_pdf(x), maths.normal_cdf(x))
+    function, density = maths.normal(x)
+    return dy * fma(x, density, function)
 
 
 gelu_forward, gelu_backward = elementwise("gelu", _gelu, _gelu_backward, reads="x")

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
+
+import fastbp as fb
 
 from . import reference
 from .networks import NETWORKS, build, make_data
@@ -39,6 +43,51 @@ class Training:
 
     def peakmem_epoch(self, network):
         self.net.fit(self.X, self.y, batch_size=self.batch, shuffle=False, verbose=False)
+
+
+class Options:
+    """An epoch of the network `digits` with what may be added to its training, one at a time."""
+
+    params = ("plain", "gelu", "dropout", "l2", "clip_value", "clip_norm", "schedule", "nadam", "own activation")
+    param_names = ("option",)
+
+    def setup_cache(self):
+        for option in self.params:  # compile in a process of its own
+            self._network(option).train_on_batch(*make_data(NETWORKS["digits"], NETWORKS["digits"].batch))
+
+    setup_cache.timeout = 600
+
+    def _network(self, option):
+        activation = {"gelu": "gelu", "own activation": fb.CustomActivation(_bent, _bent_slope)}.get(option, "relu")
+        layers = [
+            fb.Dense(64, activation, l2=1e-5 * (option == "l2")),
+            fb.Dropout(0.2 * (option == "dropout")),
+            fb.Dense(10),
+        ]
+        clip = {option: 1.0} if option.startswith("clip") else {}
+        rate = fb.CosineDecay(1e-3, 10_000) if option == "schedule" else 1e-3
+        optimizer = (fb.Nadam if option == "nadam" else fb.Adam)(rate, **clip)
+        return fb.Network(layers, (64,), loss="cross_entropy", optimizer=optimizer, seed=0)
+
+    def setup(self, option):
+        spec = NETWORKS["digits"]
+        self.batch = spec.batch
+        self.X, self.y = make_data(spec, spec.rows)
+        self.net = self._network(option)
+        first = self.net.train_on_batch(self.X[: spec.batch], self.y[: spec.batch])
+        second = self.net.evaluate(self.X[: spec.batch], self.y[: spec.batch])["loss"]
+        assert second < first, f"the loss went from {first} to {second}"
+
+    def time_epoch(self, option):
+        self.net.fit(self.X, self.y, batch_size=self.batch, shuffle=False, verbose=False)
+
+
+def _bent(z):
+    return z + math.sin(z) / 2
+
+
+def _bent_slope(z):
+    return 1 + math.cos(z) / 2
 
 
 class Learning:

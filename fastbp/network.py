@@ -122,10 +122,11 @@ class Network:
     Arguments:
         layers: a sequence of layers, the first nearest to the input; at least one.
         input_shape: the shape of one row of X, such as (784,).
-        loss: "mse", "squared_error", "cross_entropy" or "binary_cross_entropy".
+        loss: "mse", "squared_error", "mae", "huber", "cross_entropy", "binary_cross_entropy", "poisson", "hinge",
+            "kl_divergence", or a loss object.
         optimizer: such as SGD(0.1) or Adam(1e-3); None means Adam(1e-3).
         dtype: "float32" or "float64".
-        seed: an integer, 0 or more, that decides initial values and shuffling; None draws one.
+        seed: an integer, 0 or more, that decides initial values, shuffling and dropout; None draws one.
 
     The same seed gives the same bits, on any number of threads.
     Raises TypeError or ValueError, naming the argument, for anything else.

@@ -3,6 +3,10 @@
 from . import activations, initializers, jit, losses, optimizers, schedules
 from ._jit import get_num_threads, set_num_threads
 from .custom import CustomActivation, CustomLoss
+from .diagnosis.explanation import Explanation
+from .diagnosis.gradients import GradientCheck, check_gradients
+from .diagnosis.rates import LearningRateTest, find_learning_rate
+from .diagnosis.symptoms import Diagnosis
 from .errors import DivergedError, FileFormatError
 from .layers import Activation, Dense, Dropout, Flatten
 from .losses import BinaryCrossEntropy, CrossEntropy, Huber
@@ -34,14 +38,18 @@ __all__ = [
     "CustomActivation",
     "CustomLoss",
     "Dense",
+    "Diagnosis",
     "DivergedError",
     "Dropout",
+    "Explanation",
     "ExponentialDecay",
     "FileFormatError",
     "Flatten",
+    "GradientCheck",
     "History",
     "Huber",
     "InverseScaling",
+    "LearningRateTest",
     "Lion",
     "Nadam",
     "Network",
@@ -53,6 +61,8 @@ __all__ = [
     "StopAtLoss",
     "Warmup",
     "activations",
+    "check_gradients",
+    "find_learning_rate",
     "get_num_threads",
     "initializers",
     "jit",

@@ -263,3 +263,20 @@ def test_bad_arguments(arguments, error, message):
 def test_a_loss_that_is_not_finite():
     net = neuron(None, kernel_init=1e200)
     unchanged(net, lambda: net.explain([1.0, 1.0], 1), fb.DivergedError, "the loss is inf for this example")
+
+
+def shifted(z):
+    return z + 1.0
+
+
+def one(z):
+    return 1.0
+
+
+def test_an_activation_of_ones_own_is_not_taken_for_the_one_of_its_name():
+    custom = fb.CustomActivation(shifted, one, name="relu")
+    found = neuron(custom).explain([1.0, 2.5], 1)
+    assert found.layers[0].activation == "relu" and found.output == 1.0
+    formulas = [formula for lines in found.steps.values() for _, formula, _ in lines]
+    assert "a = relu(z)" in formulas and "δ = ∂E/∂z" in formulas
+    assert neuron(custom).diagnose([[1.0, 2.5]], [1.0]).layers[0].dead is None

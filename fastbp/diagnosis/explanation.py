@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from html import escape
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -72,7 +73,7 @@ class Explanation:
 
     def _repr_html_(self) -> str:
         return "".join(
-            f"<h4>{number} {title}</h4>{reports.html_table((), lines)}"
+            f"<h4>{number} {escape(title)}</h4>{reports.html_table((), lines)}"
             for number, (title, lines) in enumerate(self.steps.items(), 1)
         )
 

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from ..activations import ActivationFunction
 from ..data import Feed
 from ..kernels.updates import RATE
 from ..optimizers import Optimizer
@@ -60,10 +61,10 @@ class Probe:
         """Whether the step changes parameters of that layer."""
         return bool(self._net.layers[layer].weights) and self._net.layers[layer].trainable
 
-    def activation(self, layer: int) -> str | None:
-        """The name of the activation that the layer ends with; None for linear, and where the loss takes it over."""
+    def activation(self, layer: int) -> ActivationFunction | None:
+        """The activation that the layer ends with; None for linear, and where the loss takes it over."""
         activation = self._emitters[layer].layer.ends_with
-        return None if activation is None or activation.forward is None else activation.name
+        return None if activation is None or activation.forward is None else activation
 
     def taken_over(self, layer: int) -> bool:
         """Whether the loss does the activation of this layer, or of one before it."""
@@ -86,13 +87,8 @@ class Probe:
         output = self._plan.outputs[layer]
         return self._read(output.value, output.shape)
 
-    def output_gradient(self, layer: int) -> np.ndarray | None:
-        """∂loss/∂output; None where the backward pass doesn't get to, as nothing before learns."""
-        output = self._plan.outputs[layer]
-        return None if layer < self._first else self._read(output.grad, output.shape)
-
     def delta(self, layer: int) -> np.ndarray | None:
-        """∂loss/∂z; None likewise."""
+        """∂loss/∂z; None where the backward pass doesn't get to, as nothing before learns."""
         return None if layer < self._first else self._read(self._before(layer).grad, self._plan.outputs[layer].shape)
 
     def of_layer(self, array: np.ndarray, layer: int) -> dict[str, np.ndarray]:

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
+from .. import activations
+from ..activations import ActivationFunction
 from ..layers import Dense
 from ..losses import MSE, BinaryCrossEntropy, CrossEntropy, Loss, SquaredError
 from ..optimizers import SGD
@@ -34,10 +36,10 @@ class Formula(NamedTuple):
 
 
 FUNCTIONS = {  # a, by z
-    "linear": Formula("z", "", "{z}", ""),
-    "sigmoid": Formula("σ(z)", "a (1 - a)", "σ({z})", "{a} · (1 - {a})"),
-    "tanh": Formula("tanh(z)", "(1 - a²)", "tanh({z})", "(1 - {(a)}²)"),
-    "relu": Formula("max(z, 0)", "[z > 0]", "max({z}, 0)", "[{z} > 0]"),
+    activations.linear: Formula("z", "", "{z}", ""),
+    activations.sigmoid: Formula("σ(z)", "a (1 - a)", "σ({z})", "{a} · (1 - {a})"),
+    activations.tanh: Formula("tanh(z)", "(1 - a²)", "tanh({z})", "(1 - {(a)}²)"),
+    activations.relu: Formula("max(z, 0)", "[z > 0]", "max({z}, 0)", "[{z} > 0]"),
 }
 LOSSES: dict[type[Loss], Formula] = {  # E of one output, by a
     SquaredError: Formula("½ (t - a)²", "(a - t)", "½ ({t} - {(a)})²", "({a} - {(t)})"),
@@ -71,12 +73,13 @@ class Story:
     ):
         self._net, self._layers, self._output, self._target = net, layers, output, target
         self._loss, self._rate = loss, rate
-        optimizer, link, last = net.optimizer, net.loss.link, layers[-1].activation
+        self._functions = [layer.layer.ends_with or activations.linear for layer in net.layers]
+        optimizer, link, last = net.optimizer, net.loss.link, self._functions[-1]
         self._clipped = optimizer.clip_norm is not None or optimizer.clip_value is not None
         self._penalised = any(_has_penalty(layer.layer) for layer in net.layers)
         self._descent = optimizer == SGD(optimizer.learning_rate)
-        self._through_link = link is not None and last in ("linear", link.name)  # nothing else is between z and output
-        self._function = FUNCTIONS.get(link.name if link is not None and self._through_link else last)
+        self._through_link = link is not None and last in (activations.linear, link)  # that is all between z and output
+        self._function = FUNCTIONS.get(link if link is not None and self._through_link else last)
 
     def steps(self) -> dict[str, list[Line]]:
         """Titles and lines of the four steps."""
@@ -148,7 +151,8 @@ class Story:
 
     def _forward(self, number: int) -> Iterator[Line]:
         layer, is_dense = self._layers[number], isinstance(self._net.layers[number].layer, Dense)
-        has_function = layer.activation != "linear"
+        function = self._functions[number]
+        has_function = function is not activations.linear
         lines = [("x", layer.x)] if number == 0 else []
         lines += [(SYMBOLS.get(name, name), array) for name, array in layer.before.items()]
         if is_dense:
@@ -156,14 +160,14 @@ class Story:
         elif has_function and layer.before:
             lines.append(("z", layer.z))
         if has_function or not is_dense:
-            lines.append((f"a = {_value(layer.activation)}" if has_function else "a", layer.a))
+            lines.append((f"a = {_value(function)}" if has_function else "a", layer.a))
         return self._named(layer.name, lines)
 
     def _error(self) -> list[Line]:
-        loss, link, last, t = self._net.loss, self._net.loss.link, self._layers[-1].activation, self._target
+        loss, link, t = self._net.loss, self._net.loss.link, self._target
         lines = [("", "t", _array(t))]
-        if link is not None and last != link.name:
-            formula = _value(link.name) if self._through_link else f"{link.name}(a)"
+        if link is not None and self._functions[-1] is not link:
+            formula = _value(link) if self._through_link else f"{link.name}(a)"
             lines.append(("", f"a = {formula}", _array(self._output)))
         formulas = {
             SquaredError(): "½ Σ (t - a)²",
@@ -192,14 +196,14 @@ class Story:
         """The chain rule for a layer's δ, where it is a short formula."""
         if number == len(self._layers) - 1:
             return self._chain_of_last()
-        f, following = FUNCTIONS.get(self._layers[number].activation), self._net.layers[number + 1]
+        f, following = FUNCTIONS.get(self._functions[number]), self._net.layers[number + 1]
         if f is None or not isinstance(following.layer, Dense):
             return ""
         back = f"δ Wᵀ of {following.name}"
         return f" = ({back}) ∘ {f.slope}" if f.slope else f" = {back}"
 
     def _chain_of_last(self) -> str:
-        loss, f = self._net.loss, FUNCTIONS.get(self._layers[-1].activation)
+        loss, f = self._net.loss, FUNCTIONS.get(self._functions[-1])
         if loss == SquaredError() and f is not None:
             return f" = (a - t) ∘ {f.slope}" if f.slope else " = a - t"
         if loss == BinaryCrossEntropy() and self._through_link:
@@ -227,9 +231,9 @@ def _has_penalty(layer: Any) -> bool:
     return bool(getattr(layer, "l1", 0.0) or getattr(layer, "l2", 0.0))
 
 
-def _value(activation: str) -> str:
+def _value(function: ActivationFunction) -> str:
     """a as a formula of z."""
-    return FUNCTIONS[activation].value if activation in FUNCTIONS else f"{activation}(z)"
+    return FUNCTIONS[function].value if function in FUNCTIONS else f"{function.name}(z)"
 
 
 def _text(value: float) -> str:

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from .. import activations
+from ..activations import ActivationFunction
 from ..data import Feed
 from . import reports
 from .probe import Probe
@@ -18,7 +20,7 @@ if TYPE_CHECKING:
 
     from ..network import Network
 
-MOST_ROWS = 2048  # of a batch that is looked at: shares and norms of more rows differ in the third digit
+MOST_ROWS = 2048  # that are looked at: shares of so many are known to about 1 %
 
 # A layer whose gradient is a hundred times smaller than the last one's learns a hundred times more slowly by plain
 # gradient descent, and one whose gradient is a hundred times larger forces a learning rate on all that is too small
@@ -40,12 +42,12 @@ MOSTLY_DEAD, ROWS_FOR_DEAD = 0.5, 32
 LARGE_UPDATE, SMALL_UPDATE = 1.0, 1e-6
 
 # The slope of an activation relative to its steepest, from a = f(z), and half of the range of a.
-_SLOPES: dict[str, tuple[Callable[[np.ndarray], np.ndarray], float]] = {
-    "sigmoid": (lambda a: 4 * a * (1 - a), 0.5),
-    "tanh": (lambda a: 1 - a**2, 1.0),
-    "hard_sigmoid": (lambda a: ((a > 0) & (a < 1)).astype(float), 0.5),
-    "hard_tanh": (lambda a: (np.abs(a) < 1).astype(float), 1.0),
-    "softsign": (lambda a: (1 - np.abs(a)) ** 2, 1.0),
+_SLOPES: dict[ActivationFunction | None, tuple[Callable[[np.ndarray], np.ndarray], float]] = {
+    activations.sigmoid: (lambda a: 4 * a * (1 - a), 0.5),
+    activations.tanh: (lambda a: 1 - a**2, 1.0),
+    activations.hard_sigmoid: (lambda a: ((a > 0) & (a < 1)).astype(float), 0.5),
+    activations.hard_tanh: (lambda a: (np.abs(a) < 1).astype(float), 1.0),
+    activations.softsign: (lambda a: (1 - np.abs(a)) ** 2, 1.0),
 }
 
 
@@ -53,19 +55,19 @@ _SLOPES: dict[str, tuple[Callable[[np.ndarray], np.ndarray], float]] = {
 class LayerDiagnosis:
     """What a training step shows of a layer; None where something doesn't apply.
 
-    name               such as "Dense_2"
-    activation         its name; None for linear, and for a last one that the loss takes over
-    activation_norm    2-norm of what the layer gives out for a row (root mean square over rows); before an activation
-                       that the loss takes over
-    activation_spread  standard deviation of that, over rows and units
-    gradient_norm      2-norm of δ = ∂E/∂z for a row, likewise: E is the row's loss, and z what goes into the activation
-    gradient_spread    standard deviation of δ
-    weight_norm        2-norm of the layer's parameters
+    name                  such as "Dense_2"
+    activation            its name; None for linear, and for a last one that the loss takes over
+    activation_norm       2-norm of what the layer gives out for a row (root mean square over rows); before an
+                          activation that the loss takes over
+    activation_spread     standard deviation of that, over rows and units
+    gradient_norm         2-norm of δ = ∂E/∂z for a row, likewise: E is the row's loss, z what goes into the activation
+    gradient_spread       standard deviation of δ
+    weight_norm           2-norm of the layer's parameters
     weight_gradient_norm  2-norm of the gradient that the optimizer gets for them, of the loss of all rows
-    update_ratio       2-norm of the step over weight_norm
-    saturated          share of rows × units where a sigmoid or the like hardly lets a gradient through
-    wrong              of a last layer: the share of those whose targets are on the other side
-    dead               share of ReLUs that are 0 on all rows; a channel, of more dimensions, counts as one
+    update_ratio          2-norm of the step over weight_norm
+    saturated             share of rows × units where a sigmoid or the like hardly lets a gradient through
+    wrong                 of a last layer: the share of outputs that are saturated, with targets on the other side
+    dead                  share of ReLUs that are 0 on all rows; a channel, of more dimensions, counts as one
     """
 
     name: str
@@ -211,11 +213,12 @@ def _look(net: Network, probe: Probe, number: int, feed: Feed, chosen: np.ndarra
         gradient_norm = _norm(probe.of_layer(probe.grads, number))
         step = _norm({name: after[name].astype(float) - before[name] for name in before})
         ratio = step / weight_norm if weight_norm else None
-    flat = None if activation not in _SLOPES else _SLOPES[activation][0](output) < FLAT
+    slope, half = _SLOPES.get(activation, (None, 0.0))
+    flat = None if slope is None else slope(output) < FLAT
     last = number == len(net.layers) - 1
     return LayerDiagnosis(
         name=net.layers[number].name,
-        activation=activation,
+        activation=None if activation is None else activation.name,
         activation_norm=_row_norm(output),
         activation_spread=_spread(output),
         gradient_norm=None if delta is None else _row_norm(delta) * len(delta),
@@ -224,8 +227,8 @@ def _look(net: Network, probe: Probe, number: int, feed: Feed, chosen: np.ndarra
         weight_gradient_norm=gradient_norm,
         update_ratio=ratio,
         saturated=None if flat is None else float(flat.mean()),
-        wrong=None if flat is None or not last else _wrong(output, flat, feed, chosen, _SLOPES[activation or ""][1]),
-        dead=float(_rests(output).mean()) if activation == "relu" else None,
+        wrong=None if flat is None or not last else _wrong(output, flat, feed, chosen, half),
+        dead=float(_rests(output).mean()) if activation is activations.relu else None,
     )
 
 

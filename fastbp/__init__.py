@@ -4,6 +4,10 @@ from . import activations, initializers, jit, losses, metrics, optimizers, sched
 from ._jit import get_num_threads, set_num_threads
 from .callbacks import Checkpoint, CSVLogger, EarlyStopping, ReduceOnPlateau, StopAtLoss, TimeBudget
 from .custom import CustomActivation, CustomLoss
+from .diagnosis.explanation import Explanation
+from .diagnosis.gradients import GradientCheck, check_gradients
+from .diagnosis.rates import LearningRateTest, find_learning_rate
+from .diagnosis.symptoms import Diagnosis
 from .errors import DivergedError, FileFormatError
 from .layers import Activation, Dense, Dropout, Flatten
 from .losses import BinaryCrossEntropy, CrossEntropy, Huber
@@ -37,15 +41,19 @@ __all__ = [
     "CustomActivation",
     "CustomLoss",
     "Dense",
+    "Diagnosis",
     "DivergedError",
     "Dropout",
     "EarlyStopping",
+    "Explanation",
     "ExponentialDecay",
     "FileFormatError",
     "Flatten",
+    "GradientCheck",
     "History",
     "Huber",
     "InverseScaling",
+    "LearningRateTest",
     "Lion",
     "Nadam",
     "Network",
@@ -59,6 +67,8 @@ __all__ = [
     "TimeBudget",
     "Warmup",
     "activations",
+    "check_gradients",
+    "find_learning_rate",
     "get_num_threads",
     "initializers",
     "jit",

@@ -10,10 +10,13 @@ from typing import Any
 
 import numpy as np
 
-from . import _html, feeds, files, losses, optimizers, training
+from . import feeds, files, losses, optimizers, reports, training
 from ._jit import DTYPES
 from .callbacks import check_callbacks
 from .data import Spec, check_class_weight
+from .diagnosis import explanation, symptoms
+from .diagnosis.explanation import Explanation
+from .diagnosis.symptoms import Diagnosis
 from .errors import DivergedError, FileFormatError, check_bool, check_integer, check_number
 from .feeds import Feed, Mapped, Source
 from .initializers import INITIALIZER_CLASSES
@@ -289,7 +292,7 @@ class Network:
     def _repr_html_(self) -> str:
         """For notebooks: the summary."""
         rows = [*self._summary(), ("total", "", f"{self.num_params:,}")]
-        return _html.table(["layer", "output shape", "parameters"], rows, self._about())
+        return reports.html_table(["layer", "output shape", "parameters"], rows, self._about())
 
     def _summary(self) -> list[tuple[str, str, str]]:
         rows = [("input", str(self.input_shape), "0")]
@@ -458,6 +461,31 @@ class Network:
         with self._lock:
             feed.run(self._workspace(feed.rows), "input_gradient", feed.rows, out=out)
         return out
+
+    # --- looking inside ---
+
+    def diagnose(self, X: Any, y: Any, sample_weight: Any = None) -> Diagnosis:
+        """What is wrong in backpropagation, if anything, seen on one training step of a copy of the network.
+
+        For each layer: how large its activations, gradients and steps are, how many of its units are saturated or
+        dead; and in sentences what that means and what may help. It looks at all rows of X as one batch; of more than
+        2048, at so many, evenly spaced. Dropout is active, as in training.
+
+        Shapes and errors as in fit; nothing is updated. A loss that is not finite is a finding too.
+        """
+        return symptoms.diagnose(self, X, y, sample_weight)
+
+    def explain(self, x: Any, y: Any) -> Explanation:
+        """The four steps of backpropagation for one example: forward, error, backward, update, with their numbers.
+
+        Arguments:
+            x: one row, of shape input_shape.
+            y: its target: a label, a number, or a vector (outputs,).
+
+        The numbers are those of one training step of a copy of the network, with dropout active; nothing is updated.
+        Raises TypeError or ValueError for another shape or bad values, DivergedError if the loss is not finite.
+        """
+        return explanation.explain(self, x, y)
 
     # --- inference ---
 

@@ -6,6 +6,8 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from .reports import new_figure, style
+
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
@@ -22,12 +24,8 @@ def plot_history(history: History, title: str | None = None, loss: str = "loss")
     """
     if not history.epoch:
         raise ValueError("history must have at least one epoch to be plotted, got none")
-    try:
-        from matplotlib.figure import Figure
-    except ImportError:
-        raise ImportError("plotting needs matplotlib: pip install 'fastbp[plot]'") from None
     panels = _panels(history.history, loss)
-    figure = Figure(figsize=(1 + 4.6 * len(panels), 4.2), layout="constrained")
+    figure = new_figure(1 + 4.6 * len(panels), 4.2)
     for axes, (label, lines) in zip(figure.subplots(1, len(panels), squeeze=False)[0], panels.items(), strict=True):
         _draw(axes, [epoch + 1 for epoch in history.epoch], label, lines)
     if title is not None:
@@ -66,7 +64,6 @@ def _draw(axes: Any, epochs: Sequence[int], label: str, lines: Mapping[str, Sequ
     axes.set_xlabel("epoch")
     axes.set_ylabel(label)
     axes.xaxis.set_major_locator(MaxNLocator(integer=True) if len(epochs) > 1 else FixedLocator(epochs))
-    axes.grid(True, which="both", alpha=0.25)
-    axes.spines[["top", "right"]].set_visible(False)
+    style(axes)
     if len(lines) > 1:
         axes.legend(frameon=False)

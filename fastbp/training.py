@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from . import _html
+from . import reports
 from .errors import DivergedError
 from .feeds import Feed, Mapped, Source
 from .metrics import Metric, score
@@ -86,7 +86,7 @@ class History:
             for i in range(begin, len(self.epoch))
         ]
         about = f"{self._about()}, stopped by: {self.stopped}" + (f"; the last {_SHOWN}" if begin else "")
-        return _html.table(["epoch", *self.history], rows, about)
+        return reports.html_table(["epoch", *self.history], rows, about)
 
 
 class Snapshot:

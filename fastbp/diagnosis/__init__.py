@@ -1,0 +1,1 @@
+"""Backpropagation made visible: trouble, one step in numbers, the range of learning rates, wrong gradients."""

@@ -1,0 +1,124 @@
+"""Backpropagation for one example, step by step: forward, error, backward, update."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from html import escape
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from .. import reports
+from ..data import check_finite, check_inputs
+from ..errors import DivergedError
+from ..layers import Activation
+from .probe import Probe
+from .story import Line, Story
+
+if TYPE_CHECKING:
+    from ..network import Network
+
+
+@dataclass(frozen=True, eq=False)
+class LayerExplanation:
+    """A layer in the four steps, as arrays; z, a and delta have the shape of its output.
+
+    name        such as "Dense_2"
+    activation  the name of its f; "linear" if it has none. If the loss takes f over, it is here all the same.
+    x           what goes in
+    z, a        a = f(z): what goes into f and what comes out of the layer
+    delta       δ = ∂E/∂z; None for layers before the first that learns
+    gradients   ∂E/∂w by the parameter's name, as the optimizer gets it: with penalties, and clipped; none if the layer
+                doesn't learn
+    before, after  its parameters before and after the step, by name
+    """
+
+    name: str
+    activation: str
+    x: np.ndarray
+    z: np.ndarray
+    a: np.ndarray
+    delta: np.ndarray | None
+    gradients: dict[str, np.ndarray]
+    before: dict[str, np.ndarray]
+    after: dict[str, np.ndarray]
+
+
+@dataclass(frozen=True, eq=False)
+class Explanation:
+    """One training step for one example. See Network.explain.
+
+    layers  a LayerExplanation for each
+    output  what `predict` would give: the last layer's a, or that through the loss's inverse link
+    loss    E, before the step
+    rate    the learning rate of the step
+    steps   what is shown: for each of the four steps, lines of (layer, formula, numbers)
+    """
+
+    layers: list[LayerExplanation]
+    output: np.ndarray
+    loss: float
+    rate: float
+    steps: dict[str, list[Line]]
+
+    def __str__(self) -> str:
+        text = []
+        for number, (title, lines) in enumerate(self.steps.items(), 1):
+            rows = [(layer, formula, "= " + numbers.replace("\n", "\n  ")) for layer, formula, numbers in lines]
+            text.append("\n  ".join([f"{number} {title}", *reports.text_lines(rows)]))
+        return "\n\n".join(text)
+
+    def __repr__(self) -> str:
+        return f"<Explanation: one training step for one example, loss {self.loss:.4g}>"
+
+    def _repr_html_(self) -> str:
+        return "".join(
+            f"<h4>{number} {escape(title)}</h4>{reports.html_table((), lines)}"
+            for number, (title, lines) in enumerate(self.steps.items(), 1)
+        )
+
+
+def explain(net: Network, x: Any, y: Any) -> Explanation:
+    """See Network.explain."""
+    try:
+        example, target = np.asarray(x), np.asarray(y)
+    except ValueError as error:
+        raise ValueError(f"x and y must be numbers or arrays of numbers: {error}") from None
+    if example.shape != net.input_shape:
+        raise ValueError(f"x must have shape {net.input_shape}, as one example, got {example.shape}")
+    inputs = check_inputs(example[np.newaxis], net.input_shape, "x")
+    check_finite("x", inputs, net.dtype)
+    feed = net._feed(inputs, target[np.newaxis])
+    probe = Probe(net, feed, np.zeros(1, np.int64))
+    if not probe.done:
+        raise DivergedError(f"the loss is {probe.loss} for this example: there is no step to explain")
+    assert feed.y is not None
+    output = _predicted(net, probe)
+    layers = [_look(net, probe, i, output) for i in range(len(net.layers))]
+    story = Story(net, layers, output, feed.y[0], probe.loss, probe.rate)
+    return Explanation(layers, output, probe.loss, probe.rate, story.steps())
+
+
+def _predicted(net: Network, probe: Probe) -> np.ndarray:
+    """The last output through the loss's inverse link, done by its kernel."""
+    last = probe.output(len(net.layers) - 1)
+    if net.loss.link is not None:
+        link = [Activation(net.loss.link)]
+        last = type(net)(link, net.output_shape, loss="mse", dtype=net.dtype, seed=0).forward(last)
+    return last[0]
+
+
+def _look(net: Network, probe: Probe, number: int, output: np.ndarray) -> LayerExplanation:
+    """The numbers of one layer."""
+    ends_with, delta = net.layers[number].layer.ends_with, probe.delta(number)
+    return LayerExplanation(
+        name=net.layers[number].name,
+        activation="linear" if ends_with is None else ends_with.name,
+        x=(probe.input() if number == 0 else probe.output(number - 1))[0],
+        z=probe.before_activation(number)[0],
+        a=output if probe.taken_over(number) else probe.output(number)[0],
+        delta=None if delta is None else delta[0],
+        gradients=probe.of_layer(probe.grads, number) if probe.learns(number) else {},
+        before=probe.of_layer(probe.params, number),
+        after=probe.of_layer(probe.stepped, number),
+    )

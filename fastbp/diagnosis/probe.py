@@ -1,0 +1,102 @@
+"""Copies of a network, to look into: one training step with all its values kept, and a network to try things on."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from ..activations import ActivationFunction
+from ..feeds import Feed
+from ..kernels.updates import RATE
+from ..optimizers import Optimizer
+from ..plan import BATCH_LOSS, Buffer, Tensor, Workspace
+
+if TYPE_CHECKING:
+    from ..network import Network
+
+
+def twin(net: Network, *, dtype: np.dtype | None = None, optimizer: Optimizer | None = None) -> Network:
+    """A network of the same layers and parameters, with that dtype and optimizer, whose state begins anew."""
+    copy = type(net)(
+        [layer.layer for layer in net.layers],
+        net.input_shape,
+        loss=net.loss,
+        optimizer=net.optimizer if optimizer is None else optimizer,
+        dtype=net.dtype if dtype is None else dtype,
+        seed=net.seed,
+    )
+    copy.params = net.params
+    return copy
+
+
+class Probe:
+    """One training step of a copy of a network, as `fit` would do it next, with all its values.
+
+    feed    the rows; order (n,) int64: which of them make up the batch
+    loss    of the batch
+    done    whether the step was done: it is not if the loss is not finite, and then there are no weight gradients
+    rate    the learning rate of the step, before the layers' factors
+    params, stepped, grads  (num_params,): the parameters before and after, and what the optimizer got for gradients
+
+    The methods' arrays have a row for each of the batch: (n, *shape). A last activation that the loss takes over is
+    not done: outputs are what goes into it.
+    """
+
+    def __init__(self, net: Network, feed: Feed, order: np.ndarray):
+        self._net, self._rows = net, len(order)
+        self._plan = net._new_plan(keep=True)
+        with net._lock:
+            arenas = {name: array.copy() for name, array in net._arrays().items()}
+        self.params, self.stepped = arenas["params"].copy(), arenas["params"]
+        self.grads = np.zeros_like(self.params)
+        self._workspace = Workspace(self._plan, {**arenas, "grads": self.grads}, net.dtype, self._rows)
+        self.done = feed.run(self._workspace, "train", self._rows, first=0, last=1, order=order) == 1
+        self.loss = float(self._workspace.totals[BATCH_LOSS])
+        self.rate = float(arenas["scalars"][RATE])
+        self._emitters = net._emitters()
+        self._first = next((i for i in range(len(net.layers)) if self.learns(i)), len(net.layers))
+
+    def learns(self, layer: int) -> bool:
+        """Whether the step changes parameters of that layer."""
+        return bool(self._net.layers[layer].weights) and self._net.layers[layer].trainable
+
+    def activation(self, layer: int) -> ActivationFunction | None:
+        """The activation that the layer ends with; None for linear, and where the loss takes it over."""
+        activation = self._emitters[layer].layer.ends_with
+        return None if activation is None or activation.forward is None else activation
+
+    def taken_over(self, layer: int) -> bool:
+        """Whether the loss does the activation of this layer, or of one before it."""
+        return any(self._emitters[i] is not self._net.layers[i] for i in range(layer + 1))
+
+    def before_activation(self, layer: int) -> np.ndarray:
+        """z of the layer's a = f(z): the output itself where there is no such f."""
+        return self._read(self._before(layer).value, self._plan.outputs[layer].shape)
+
+    def _before(self, layer: int) -> Tensor:
+        output = self._plan.outputs[layer]
+        return output if self.activation(layer) is None else self._plan.traces[output.value]
+
+    def input(self) -> np.ndarray:
+        """What goes into the first layer, converted."""
+        return self._read(self._plan.x.value, self._plan.x.shape)
+
+    def output(self, layer: int) -> np.ndarray:
+        """What the layer gives out."""
+        output = self._plan.outputs[layer]
+        return self._read(output.value, output.shape)
+
+    def delta(self, layer: int) -> np.ndarray | None:
+        """∂loss/∂z; None where the backward pass doesn't get to, as nothing before learns."""
+        return None if layer < self._first else self._read(self._before(layer).grad, self._plan.outputs[layer].shape)
+
+    def of_layer(self, array: np.ndarray, layer: int) -> dict[str, np.ndarray]:
+        """The parts of a flat array, such as params, that belong to a layer's parameters, by their names."""
+        bound = self._net.layers[layer]
+        places = zip(bound.weights, bound._places, strict=True)
+        return {name: array[at.value.fixed :][: at.size].reshape(at.shape) for name, at in places}
+
+    def _read(self, buffer: Buffer, shape: tuple[int, ...]) -> np.ndarray:
+        begin = buffer.fixed + buffer.per_row * self._workspace.capacity
+        return self._workspace.arenas["work"][begin:][: self._rows * int(np.prod(shape))].reshape(-1, *shape)

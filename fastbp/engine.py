@@ -8,6 +8,9 @@ A program is two tables of int64. A row of `ops` is a kernel's address and then 
     FIRST, LAST  the ops of the group: each task runs all of them on its own items, one after the other
     WORK, ROW_WORK  floating-point operations of the whole group: so many, and so many more for each row of the batch
 
+The int64 before the first instruction is how many of them are left out, from now on: 0, unless another thread ends
+the run (plan.Workspace.run).
+
 Which tasks there are depends on shapes alone, and no two tasks write to the same place. So every sum has
 one fixed order, and the bits don't depend on the number of threads.
 """
@@ -37,7 +40,9 @@ LOSS = 0  # in `totals`: where kernels tell the engine the loss of the batch
 
 @inner
 def _task(ops, first, last, rows, lo, hi):
-    """Run ops first .. last on the items lo .. hi."""
+    """Run ops first .. last on the items lo .. hi, if they are not left out."""
+    if first < pointer(ops - 8, types.int64)[0]:
+        return
     for i in range(first, last):
         op = pointer(ops + 8 * OP_WIDTH * i, types.int64)
         call(op[0], offset(op, 1), rows, lo, hi)

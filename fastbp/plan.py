@@ -7,13 +7,17 @@ Workspace has memory for batches of up to `capacity` rows, and its programs have
 from __future__ import annotations
 
 import contextlib
+import math
+import threading
 from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor, wait
 from typing import Any, NamedTuple
 
+import numba
 import numpy as np
 
 from . import engine
-from ._jit import Kernel, num_threads, thread_limit
+from ._jit import Kernel, interrupts_later, num_threads, thread_limit
 from .kernels import data, losses, updates
 from .kernels.activations import relu_backward
 from .kernels.data import FLOAT32, FLOAT64, UINT8
@@ -39,6 +43,8 @@ PREPARE_TASKS, UPDATE_SIZE = 32, 8192
 _KEYS = 2  # stream of random numbers; see Network
 # Batches of so few rows are done before their weights are packed.
 FEW_ROWS = 16
+# Floating-point operations of a batch from which on it may take longer than people wait after Ctrl-C.
+LONG_BATCH = 4e9
 
 
 class Buffer(NamedTuple):
@@ -64,7 +70,7 @@ class Tensor(NamedTuple):
 
     @property
     def size(self) -> int:
-        return int(np.prod(self.shape))
+        return math.prod(self.shape)
 
 
 Field = Buffer | int | float  # kernels find a float's bits
@@ -237,7 +243,7 @@ class Plan:
 
     def tensor(self, shape: Shape) -> Tensor:
         """Room for a value of `shape` for each row, and for its gradient."""
-        size = int(np.prod(shape))
+        size = math.prod(shape)
         return Tensor(self.buffer(size), self.buffer(size), shape)
 
     def forward(self, kernel: Kernel, flops: float, few: Op | None = None, **record: Field) -> None:
@@ -565,6 +571,7 @@ class Workspace:
     def __init__(self, plan: Plan, arenas: dict[str, np.ndarray], dtype: np.dtype, capacity: int):
         self.plan, self.dtype = plan, dtype
         self.capacity = -(-capacity // ALIGNMENT) * ALIGNMENT
+        self._stops: list[tuple[np.ndarray, int]] = []
         self._one = np.ones(1, dtype)
         self.inputs = np.zeros(INPUTS_SIZE, np.int64)
         self.totals = np.zeros(plan.arena_size("totals", self.capacity))
@@ -617,7 +624,38 @@ class Workspace:
         """Run a program on the batches first .. last of the `rows` rows that are bound.
 
         Returns the number of the first batch that was not run: `last`, or less if its loss was not finite.
+        Ctrl-C is heard when it returns; or within a batch that takes long, which then is as if it had not begun.
         """
+        args = name, target, rows, batch_size, first, last
+        heard = threading.current_thread() is threading.main_thread()
+        if not heard or self.plan.flops * min(rows, batch_size) < LONG_BATCH:
+            return self._run(*args)
+        limit = numba.get_num_threads()  # of this thread; another has one of its own
+
+        def work() -> int:
+            with thread_limit(limit):
+                return self._run(*args)
+
+        with ThreadPoolExecutor(1) as pool:
+            running = pool.submit(work)
+            try:
+                while not running.done():
+                    wait([running], timeout=0.1)  # Windows hears Ctrl-C between two waits
+            except BaseException:
+                with interrupts_later():
+                    self._stop()
+                    wait([running])
+                    self._stop(0)
+                raise
+            return running.result()
+
+    def _stop(self, share: int = 1) -> None:
+        """End a run in another thread before its next task, unless it has come to the update of a batch; 0: no more."""
+        self.totals[BATCH_LOSS] = np.nan  # where it ends; the loss itself is there only if all before the update is
+        for stop, before_update in self._stops:
+            stop[0] = share * before_update
+
+    def _run(self, name: str, target: str, rows: int, batch_size: int, first: int, last: int | None) -> int:
         groups, ops, update = self.program(name, target, min(rows, batch_size))
         if last is None:
             last = -(-rows // batch_size)
@@ -639,7 +677,7 @@ class Workspace:
     def _link(self, program: list[Group], update: int) -> tuple[np.ndarray, np.ndarray, int]:
         ops = [o for group in program for o in group.ops]
         groups = np.zeros((len(program), engine.GROUP_WIDTH), np.int64)
-        table = np.zeros((len(ops), engine.OP_WIDTH), np.int64)
+        table = self._table(len(ops), sum(len(group.ops) for group in program[:update]))
         first = 0
         for row, group in zip(groups, program, strict=True):
             last = first + len(group.ops)
@@ -649,6 +687,12 @@ class Workspace:
             row[0] = o.kernel.address(self.dtype)
             row[1 : 1 + len(o.record)] = [self._resolve(field) for field in o.record]
         return groups, table, update
+
+    def _table(self, ops: int, before_update: int) -> np.ndarray:
+        """A table for so many instructions, behind the int64 that ends a run."""
+        numbers = np.zeros(1 + ops * engine.OP_WIDTH, np.int64)
+        self._stops.append((numbers[:1], before_update))
+        return numbers[1:].reshape(ops, engine.OP_WIDTH)
 
     def _resolve(self, field: Field) -> int:
         if field == CAPACITY:

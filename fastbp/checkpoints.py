@@ -65,7 +65,7 @@ class Resumed:
             return False
         try:
             callback.restore(net, state)
-        except (AttributeError, KeyError, IndexError, TypeError, ValueError) as error:
+        except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
             name = type(callback).__name__
             raise FileFormatError(f"{self.path} has no valid state of {name}: {error!r}") from error
         return True

@@ -49,9 +49,11 @@ def replacing(path: str | os.PathLike) -> Iterator[IO[bytes]]:
     the next one that writes to `path` removes it. Raises OSError, with that path, if the file can't be written.
     """
     target = _target(path)
-    temporary = None
     try:
         handle, temporary = _temporary(target)
+    except OSError as error:
+        raise _of(path, error) from None
+    try:
         with os.fdopen(handle, "w+b") as file:
             yield file
             file.flush()
@@ -61,11 +63,10 @@ def replacing(path: str | os.PathLike) -> Iterator[IO[bytes]]:
                 file.close()
             os.replace(temporary, target)
     except BaseException as error:
-        if temporary is not None:
-            with contextlib.suppress(OSError):
-                os.unlink(temporary)
-        if isinstance(error, OSError) and error.filename in (None, temporary):  # the user knows of `path` only
-            raise type(error)(error.errno, error.strerror, os.fspath(path)) from None
+        with contextlib.suppress(OSError):
+            os.unlink(temporary)
+        if isinstance(error, OSError) and error.filename in (None, temporary):
+            raise _of(path, error) from None
         raise
     _flush_folder(target.parent)
 
@@ -78,7 +79,12 @@ def check_place(path: str | os.PathLike) -> None:
         os.close(handle)
         os.unlink(temporary)
     except OSError as error:
-        raise type(error)(error.errno, error.strerror, os.fspath(path)) from None
+        raise _of(path, error) from None
+
+
+def _of(path: str | os.PathLike, error: OSError) -> OSError:
+    """The error, with the path that the user knows of."""
+    return type(error)(error.errno, error.strerror, os.fspath(path))
 
 
 def write(path: str | os.PathLike, header: dict[str, Any], arrays: dict[str, np.ndarray]) -> None:
@@ -119,7 +125,7 @@ def _seal(file: IO[bytes], size: int) -> bytes:
 
 def _target(path: str | os.PathLike) -> Path:
     """The file that `path` means, behind symbolic links. Raises OSError if it is a folder or a device."""
-    target = Path(os.path.realpath(path))
+    target = Path(os.path.realpath(path) if os.path.islink(path) else path)
     if target.is_dir():
         raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), os.fspath(path))
     if target.exists() and not target.is_file():

@@ -619,7 +619,7 @@ class Network:
             if array.shape != (size,) or array.dtype != dtype:
                 raise ValueError(f"{name} must be {dtype} of shape {(size,)}, got {array.dtype} of shape {array.shape}")
         step, rate = (float(arrays["scalars"][place]) for place in (STEP, RATE))
-        if step < 0 or step != round(step) or rate < 0:
+        if step < 0 or not step.is_integer() or not rate >= 0:
             raise ValueError(f"scalars must begin with the steps done and the learning rate, got {step} and {rate}")
 
     @classmethod

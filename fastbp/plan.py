@@ -43,8 +43,10 @@ PREPARE_TASKS, UPDATE_SIZE = 32, 8192
 _KEYS = 2  # stream of random numbers; see Network
 # Batches of so few rows are done before their weights are packed.
 FEW_ROWS = 16
-# Floating-point operations of a batch from which on it may take longer than people wait after Ctrl-C.
-LONG_BATCH = 4e9
+# Floating-point operations of a batch from which on it may take longer than people wait after Ctrl-C; and rows of one
+# from which on its update may come apart from the gradients: another pass over the parameters then costs next to
+# nothing.
+LONG_BATCH, APART_ROWS = 1e10, 1000
 
 
 class Buffer(NamedTuple):
@@ -320,7 +322,7 @@ class Plan:
 
     # --- programs ---
 
-    def program(self, name: str, target: str, few: bool) -> tuple[list[Group], int]:
+    def program(self, name: str, target: str, few: bool, apart: bool = False) -> tuple[list[Group], int]:
         """The groups of a program, and the number of the first that belongs to the update.
 
         name    "forward": outputs to `out`; "predict": the same through the loss's inverse link;
@@ -328,6 +330,8 @@ class Plan:
                 "input_gradient": the gradient with respect to the input to `out`
         target  which kind of target the loss gets: a key of the loss's `kernels`
         few     whether batches have so few rows that it doesn't pay to prepare weights for them
+        apart   whether all gradients are there before the update begins; else that of each parameter is used while it
+                is in the cache
         """
         rows = [self._load("x", self.x.value, self.x.size)]
         rows += [self._few.get(o, o) for o in self._forward] if few else self._forward
@@ -351,11 +355,13 @@ class Plan:
         blocks = [b for b, block in enumerate(self._blocks) if name == "gradient" or block.layer not in self._frozen]
         rows += self._backward_ops(self._first_layer(blocks))
         rows += [self._gradient_op(b) for b in blocks if b in self._partials]
-        groups, update = self._with_prepared(rows, *sums)
         if name == "gradient":
+            groups, _ = self._with_prepared(rows, *sums)
             groups += [self._weights(b, *self._penalty_gradient(b)) for b in blocks]
             return groups, len(groups)
-        return groups + self._update_groups(blocks), update
+        gradients, steps = self._update_groups(blocks, apart)
+        groups, update = self._with_prepared(rows, *gradients, *sums)
+        return groups + steps, update
 
     def _first_layer(self, blocks: Iterable[int]) -> int:
         """The number of the first layer that one of these blocks belongs to."""
@@ -392,8 +398,11 @@ class Plan:
         tasks = -(-items // grain)
         return self._more_sums(tasks), tasks
 
-    def _update_groups(self, blocks: list[int]) -> list[Group]:
-        """The groups of a training step that come behind the rows': gradients, and the optimizer's step."""
+    def _update_groups(self, blocks: list[int], apart: bool) -> tuple[list[Group], list[Group]]:
+        """The groups of a training step that come behind the rows': gradients, and the optimizer's step.
+
+        Without `apart` the second ones do it all.
+        """
         most_value, most_norm = self._optimizer.clip_value, self._optimizer.clip_norm
         begin = [*self._schedule_ops(), op(self._optimizer.begin, 1, scalars=Buffer("scalars", 0))]
         before: dict[int, list[Op]] = {b: self._penalty_gradient(b) for b in blocks}
@@ -401,8 +410,11 @@ class Plan:
             block = self._blocks[b]
             place, size = Buffer("grads", block.at), block.items * block.width
             before[b].append(op(updates.clip_values, 2 * size, dw=place, width=block.width, most=most_value))
+        if most_norm is None and not apart:
+            return [], [self._serial(*begin), *(self._weights(b, *before[b], self._update(b)) for b in blocks)]
         if most_norm is None:
-            return [self._serial(*begin), *(self._weights(b, *before[b], self._update(b)) for b in blocks)]
+            gradients = [self._weights(b, *before[b]) for b in blocks]
+            return gradients, [self._serial(*begin), *(self._over_weights(b, self._update(b)) for b in blocks)]
 
         groups: list[Group] = []
         scales: list[Group] = []
@@ -412,11 +424,11 @@ class Plan:
             squares = op(updates.square_sums, 2 * size, sums=sums, dw=place, width=block.width, grain=grain)
             groups.append(self._weights(b, *before[b], squares))
             scale = op(updates.scale_gradient, 2 * size, dw=place, ratio=self._ratio, width=block.width)
-            update = self._update(b)
-            scales.append(Group((scale, update), block.items, grain, scale.flops + update.flops, 0))
+            scales.append(self._over_weights(b, scale, self._update(b)))
         first, count = _together(self._square_sums)
         clip = op(updates.clip_ratio, count, ratio=self._ratio, sums=first, count=count, most=most_norm)
-        return [*groups, self._serial(clip, *begin), *scales]
+        steps = [self._serial(clip, *begin), *scales]
+        return (groups, steps) if apart else ([], groups + steps)
 
     def _schedule_ops(self) -> Iterator[Op]:
         """The ops that set the learning rate before a step."""
@@ -479,6 +491,10 @@ class Plan:
         sizes: Record = dict(size=self._partial_size(block), width=block.width, grain=self._grain)
         add = op(add_partial, 8 * block.items * block.width, **record, **sizes)
         return Group((add, *then), block.items, grain, add.flops + flops, 0)
+
+    def _over_weights(self, number: int, *ops: Op) -> Group:
+        """The group that runs these ops over a block's parameters."""
+        return Group(ops, self._blocks[number].items, self._weights_grain(number), sum(o.flops for o in ops), 0)
 
     def _weights_grain(self, number: int) -> int:
         """Rows of a block in a task."""
@@ -577,7 +593,7 @@ class Workspace:
         self.totals = np.zeros(plan.arena_size("totals", self.capacity))
         work = _aligned(plan.arena_size("work", self.capacity), dtype)
         self.arenas = {**arenas, "work": work, "totals": self.totals, "inputs": self.inputs}
-        self._programs: dict[tuple[str, str, bool], tuple[np.ndarray, np.ndarray, int]] = {}
+        self._programs: dict[tuple[str, str, bool, bool], tuple[np.ndarray, np.ndarray, int]] = {}
         self._bound: tuple = ()
 
     @contextlib.contextmanager
@@ -627,9 +643,9 @@ class Workspace:
         Ctrl-C is heard when it returns; or within a batch that takes long, which then is as if it had not begun.
         """
         args = name, target, rows, batch_size, first, last
-        heard = threading.current_thread() is threading.main_thread()
-        if not heard or self.plan.flops * min(rows, batch_size) < LONG_BATCH:
+        if not self._is_long(min(rows, batch_size)) or threading.current_thread() is not threading.main_thread():
             return self._run(*args)
+        self.program(name, target, min(rows, batch_size))  # before there is something to stop
         limit = numba.get_num_threads()  # of this thread; another has one of its own
 
         def work() -> int:
@@ -649,9 +665,15 @@ class Workspace:
                 raise
             return running.result()
 
+    def _is_long(self, rows: int) -> bool:
+        return self.plan.flops * rows >= LONG_BATCH
+
     def _stop(self, share: int = 1) -> None:
-        """End a run in another thread before its next task, unless it has come to the update of a batch; 0: no more."""
-        self.totals[BATCH_LOSS] = np.nan  # where it ends; the loss itself is there only if all before the update is
+        """End a run in another thread before its next task, unless it has come to the update of a batch; 0: no more.
+
+        A loss of NaN ends it. The batch's own comes over that one only when all before the update has been done.
+        """
+        self.totals[BATCH_LOSS] = np.nan
         for stop, before_update in self._stops:
             stop[0] = share * before_update
 
@@ -669,7 +691,7 @@ class Workspace:
 
     def program(self, name: str, target: str, rows: int) -> tuple[np.ndarray, np.ndarray, int]:
         """A program for batches of `rows` rows in this memory: its groups, its ops, the first group of its update."""
-        key = (name, target, rows <= FEW_ROWS)
+        key = (name, target, rows <= FEW_ROWS, self._is_long(rows) and rows >= APART_ROWS)
         if key not in self._programs:
             self._programs[key] = self._link(*self.plan.program(*key))
         return self._programs[key]

@@ -212,8 +212,7 @@ def train(net: Network, task: Task) -> History:
             raise
         history.stopped = "interrupted"
         history._cut()
-        epochs = f"{len(history.epoch)} whole epoch{'' if len(history.epoch) == 1 else 's'}"
-        text = f"fastbp: interrupted after {epochs}; Ctrl-C again ends the program"
+        text = f"fastbp: interrupted after {len(history.epoch)} whole epochs; Ctrl-C again ends the program"
         print(text, file=sys.stderr, flush=True)
     finally:
         with contextlib.ExitStack() as ends:  # runs all of them, whatever one raises

@@ -188,8 +188,8 @@ def _tell_once() -> None:
 
 
 @contextlib.contextmanager
-def _interrupts_later() -> Iterator[None]:
-    """Hear Ctrl-C when this ends: LLVM calls back into Python while it loads code, and loses an exception there."""
+def interrupts_later() -> Iterator[None]:
+    """Hear Ctrl-C when this ends."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return
@@ -209,7 +209,7 @@ def _interrupts_later() -> Iterator[None]:
 
 def _compile(dispatcher, name: str | None, signature):
     """The compiled overload of `signature`, from the cache if it is there; without a name it is not cached."""
-    with _interrupts_later(), _lock:
+    with interrupts_later(), _lock:  # LLVM calls back into Python while it loads code, and loses an exception there
         if signature.args not in dispatcher.overloads:
             folder = cache_folder() if name else None
             if folder is None:

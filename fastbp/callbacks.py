@@ -6,12 +6,21 @@ A callback is any object with one or more of these methods:
     on_chunk_end(net)               after each compiled call: about every 0.1 s, or after each batch of an iterable
     on_epoch_end(net, epoch, logs)  after each epoch (from 0) and its validation; logs: the epoch's numbers by name,
                                     and what is added to them goes into the history
+    on_epoch_recorded(net, history, callbacks)  after that, and if the epoch was not cut short; callbacks: all of fit's
     on_train_end(net)               when training has ended, for whatever reason: an exception too
 
 `net.stop_training = True` in any of them ends training. There is no hook for a batch, as many batches run in one
 compiled call: a call of Python for each would cost more than a batch of a small network does. on_chunk_end may look at
 the network but not train it; the chunks depend on the machine's speed, so what changes training there makes it
 irreproducible. Callbacks run in the order that fit got them in.
+
+A callback that remembers something from epoch to epoch has two more methods, so that a run that goes on from a
+checkpoint ends as one that was never interrupted:
+
+    state()                         a dict of what it remembers: names, and numbers, texts, lists, None or arrays
+    restore(net, state)             in place of on_train_begin, with what `state` gave when the checkpoint was written;
+                                    net is still what fit was called on. If the callback had ended training for good,
+                                    it sets net.stop_training
 """
 
 from __future__ import annotations
@@ -20,17 +29,19 @@ import csv
 import math
 import os
 import time
+import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import IO, TYPE_CHECKING, Any
 
-from .errors import check_bool, check_choice, check_integer, check_number
-from .training import Snapshot
+from . import checkpoints, files
+from .errors import check_bool, check_choice, check_integer, check_number, check_path
+from .training import History, Snapshot
 
 if TYPE_CHECKING:
     from .network import Network
 
-HOOKS = ("on_train_begin", "on_chunk_end", "on_epoch_end", "on_train_end")
+HOOKS = ("on_train_begin", "on_chunk_end", "on_epoch_end", "on_epoch_recorded", "on_train_end")
 _MODES = ("auto", "min", "max")
 _GREATER_IS_BETTER = ("accuracy", "auc", "r2")  # what names of metrics end in
 _SMALLEST_STEP = 1e-8  # of a learning rate
@@ -117,6 +128,7 @@ class EarlyStopping:
     best: float | None = field(init=False, default=None, compare=False)
     best_epoch: int | None = field(init=False, default=None, compare=False)
     _kept: Snapshot | None = field(init=False, default=None, repr=False, compare=False)
+    _stopped: bool = field(init=False, default=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         _check_name(self.monitor)
@@ -128,6 +140,7 @@ class EarlyStopping:
     def on_train_begin(self, net: Network) -> None:
         """Forget an earlier training."""
         self.best = self.best_epoch = self._kept = None
+        self._stopped = False
 
     def on_epoch_end(self, net: Network, epoch: int, logs: Mapping[str, float]) -> None:
         """Keep the network if this is the best epoch; else stop, if that was long ago."""
@@ -138,7 +151,7 @@ class EarlyStopping:
                 self._kept = self._kept or Snapshot(net)
                 self._kept.take(net)
         elif epoch - (-1 if self.best_epoch is None else self.best_epoch) >= self.patience:
-            net.stop_training = True
+            self._stopped = net.stop_training = True
 
     def _is_better(self, value: float) -> bool:
         if self.best is None:
@@ -152,6 +165,22 @@ class EarlyStopping:
         if self._kept is not None:
             self._kept.put_back(net)
             self._kept = None
+
+    def state(self) -> dict[str, Any]:
+        """The best, whether training has ended, and the network of the best epoch."""
+        kept = {} if self._kept is None else self._kept.state()
+        return {"best": self.best, "best_epoch": self.best_epoch, "stopped": self._stopped, **kept}
+
+    def restore(self, net: Network, state: Mapping[str, Any]) -> None:
+        """Remember what `state` gave; stop if training had ended."""
+        best = None if state["best"] is None else float(state["best"])
+        best_epoch = None if best is None else check_integer("best_epoch", state["best_epoch"], low=0)
+        stopped, kept = check_bool("stopped", state["stopped"]), None
+        if self.restore_best and "params" in state:
+            kept = Snapshot(net)
+            kept.restore(net, state)
+        self.best, self.best_epoch, self._stopped, self._kept = best, best_epoch, stopped, kept
+        net.stop_training |= stopped
 
 
 @dataclass
@@ -197,6 +226,16 @@ class ReduceOnPlateau:
         """Forget an earlier training."""
         self._best, self._bad, self._cooling = None, 0, 0
 
+    def state(self) -> dict[str, Any]:
+        """The best value, and what is counted."""
+        return {"best": self._best, "bad": self._bad, "cooling": self._cooling}
+
+    def restore(self, net: Network, state: Mapping[str, Any]) -> None:
+        """Remember what `state` gave."""
+        best = None if state["best"] is None else float(state["best"])
+        bad, cooling = (check_integer(name, state[name], low=0) for name in ("bad", "cooling"))
+        self._best, self._bad, self._cooling = best, bad, cooling
+
     def on_epoch_end(self, net: Network, epoch: int, logs: dict[str, float]) -> None:
         """Count the epochs that are not better, and reduce the rate if they are too many."""
         value = _monitored(self.monitor, logs)
@@ -221,7 +260,7 @@ class ReduceOnPlateau:
         return value < self._best * (1 - self.min_delta)
 
 
-@dataclass(frozen=True)
+@dataclass
 class StopAtLoss:
     """Callback: stop when the training loss of an epoch is at most `threshold`.
 
@@ -232,21 +271,36 @@ class StopAtLoss:
     """
 
     threshold: float
+    _reached: bool = field(init=False, default=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         check_number("threshold", self.threshold)
 
+    def on_train_begin(self, net: Network) -> None:
+        """Forget an earlier training."""
+        self._reached = False
+
     def on_epoch_end(self, net: Network, epoch: int, logs: Mapping[str, float]) -> None:
         """Set net.stop_training when the loss is low enough."""
         if logs["loss"] <= self.threshold:
-            net.stop_training = True
+            self._reached = net.stop_training = True
+
+    def state(self) -> dict[str, Any]:
+        """Whether the loss was low enough."""
+        return {"reached": self._reached}
+
+    def restore(self, net: Network, state: Mapping[str, Any]) -> None:
+        """Stop if it was."""
+        self._reached = check_bool("reached", state["reached"])
+        net.stop_training |= self._reached
 
 
 @dataclass
 class TimeBudget:
     """Callback: stop when training has taken so many seconds, within about 0.1 s or one batch, if that takes longer.
 
-    An epoch that is cut short is recorded over the rows that were done, and validation still runs after it.
+    An epoch that is cut short is recorded over the rows that were done, and validation still runs after it; no
+    Checkpoint is written of it. A run that goes on from one gets the time anew.
 
     Arguments:
         seconds: greater than 0; compiling counts as well.
@@ -294,12 +348,15 @@ class CSVLogger:
     _columns: list[str] = field(init=False, default_factory=list, repr=False, compare=False)
 
     def __post_init__(self) -> None:
-        _check_path(self.path)
+        check_path("path", self.path)
         check_bool("append", self.append)
 
     def on_train_begin(self, net: Network) -> None:
         """Open the file."""
-        self._file = open(self.path, "a+" if self.append else "w+", newline="", encoding="utf-8")  # noqa: SIM115
+        self._open("a+" if self.append else "w+")
+
+    def _open(self, mode: str) -> None:
+        self._file = open(self.path, mode, newline="", encoding="utf-8")  # noqa: SIM115
         self._file.seek(0)
         self._columns = next(csv.reader(self._file), [])
         self._file.seek(0, os.SEEK_END)
@@ -315,6 +372,18 @@ class CSVLogger:
         writer.writerow([numbers.get(name, "") for name in self._columns])
         self._file.flush()
 
+    def state(self) -> dict[str, Any]:
+        """How long the file is."""
+        assert self._file is not None
+        return {"size": os.fstat(self._file.fileno()).st_size}
+
+    def restore(self, net: Network, state: Mapping[str, Any]) -> None:
+        """Open the file, without the lines of epochs that will be trained again."""
+        size = check_integer("size", state["size"], low=0)
+        if os.path.exists(self.path) and os.path.getsize(self.path) > size:
+            os.truncate(self.path, size)
+        self._open("a+")
+
     def on_train_end(self, net: Network) -> None:
         """Close the file."""
         if self._file is not None:
@@ -324,28 +393,38 @@ class CSVLogger:
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """Callback: save the network to one file after each `every` epochs, over the one before, whole or not at all.
+    """Callback: save the network after each `every` epochs of a run to one file, over the one before.
+
+    The file is written whole or not at all, when all callbacks are through with the epoch. It holds the history and
+    their states too: `fit(…, resume_from=path)` goes on from it; fb.load gives the network alone.
 
     Arguments:
-        path: where the file goes; fb.load reads it.
+        path: where the file goes.
         every: 1 or more.
 
-    Raises TypeError or ValueError for other arguments; in training OSError if the file can't be written.
+    Raises TypeError or ValueError for other arguments; when training begins, OSError if no file can be made there. A
+    checkpoint that can't be written later (a full disk, say) is a RuntimeWarning: training goes on, and the file of
+    the one before stays.
     """
 
     path: str | os.PathLike
     every: int = 1
 
     def __post_init__(self) -> None:
-        _check_path(self.path)
+        check_path("path", self.path)
         check_integer("every", self.every, low=1)
 
-    def on_epoch_end(self, net: Network, epoch: int, logs: Mapping[str, float]) -> None:
+    def on_train_begin(self, net: Network) -> None:
+        """Find out whether a file can be made there."""
+        files.check_place(self.path)
+
+    def on_epoch_recorded(self, net: Network, history: History, callbacks: Sequence[Any]) -> None:
         """Save."""
-        if (epoch + 1) % self.every == 0:
-            net.save(self.path)
-
-
-def _check_path(path: Any) -> None:
-    if not isinstance(path, (str, os.PathLike)):
-        raise TypeError(f"path must be a path of a file, got {path!r}")
+        epochs = len(history.epoch)
+        if epochs % self.every:
+            return
+        try:
+            checkpoints.write(self.path, net, history, callbacks)
+        except OSError as error:
+            text = f"the checkpoint of epoch {epochs} could not be written, and training goes on without: {error}"
+            warnings.warn(text, RuntimeWarning, stacklevel=2)

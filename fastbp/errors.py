@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import numbers
+import os
 from typing import Any
 
 
@@ -58,3 +59,10 @@ def check_choice(name: str, value: Any, choices: Any) -> Any:
     if value not in choices:
         raise ValueError(f"{name} must be one of {', '.join(map(repr, choices))}, got {value!r}")
     return choices[value] if isinstance(choices, dict) else value
+
+
+def check_path(name: str, value: Any) -> str | os.PathLike:
+    """`value`, if it is a path of a file. Raises TypeError for anything else."""
+    if not isinstance(value, (str, os.PathLike)):
+        raise TypeError(f"{name} must be a path of a file, got {value!r}")
+    return value

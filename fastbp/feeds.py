@@ -25,7 +25,7 @@ from .data import (
 from .plan import Workspace, is_native
 
 _STAGED_AT_ONCE = 1 << 22  # bytes, of converted rows
-_CHUNK_FLOPS = 1e10
+_CHUNK_FLOPS = 1e9  # of a compiled call: 0.2 s where rows are few numbers, less where they are many
 _MAPPED_FROM, _PIECE = 1 << 28, 1 << 26  # bytes: of a map that is read in pieces, and of a piece
 
 Piece = tuple["Feed", np.ndarray | None]  # and the order of its rows; None: as they stand
@@ -116,7 +116,7 @@ class Feed:
         return last
 
     def _run_chunks(self, workspace: Workspace, program: str, batch_size: int, first: int, last: int) -> int:
-        """Run the batches in compiled calls of some 0.1 s, so that Ctrl-C is heard between them."""
+        """Run the batches in compiled calls of 0.2 s at most, or one batch, so that Ctrl-C is heard between them."""
         step = max(1, int(_CHUNK_FLOPS / (workspace.plan.flops * batch_size)))
         for begin in range(first, last, step):
             end = min(begin + step, last)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 import os
+import sys
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
@@ -10,14 +12,15 @@ from typing import Any
 
 import numpy as np
 
-from . import feeds, files, losses, optimizers, reports, training
-from ._jit import DTYPES
+from . import checkpoints, feeds, files, losses, optimizers, reports, training
+from ._jit import DTYPES, interrupts_later
 from .callbacks import check_callbacks
+from .checkpoints import Resumed
 from .data import Spec, check_class_weight
 from .diagnosis import explanation, symptoms
 from .diagnosis.explanation import Explanation
 from .diagnosis.symptoms import Diagnosis
-from .errors import DivergedError, FileFormatError, check_bool, check_integer, check_number
+from .errors import DivergedError, FileFormatError, check_bool, check_integer, check_number, check_path
 from .feeds import Feed, Mapped, Source
 from .initializers import INITIALIZER_CLASSES
 from .jit import Handle, make_handle
@@ -27,7 +30,7 @@ from .losses import LOSS_CLASSES, Loss
 from .metrics import Metric, check_metrics, check_suited
 from .optimizers import Optimizer
 from .parts import construct, custom_parts
-from .plan import BATCH_LOSS, Buffer, Plan, Shape, Tensor, Workspace, factors_at, initial_scalars
+from .plan import BATCH_LOSS, SCALARS_SIZE, Buffer, Plan, Shape, Tensor, Workspace, factors_at, initial_scalars
 from .schedules import SCHEDULES, Schedule
 from .training import EVALUATION_BATCH, History, Task
 
@@ -148,6 +151,12 @@ class Network:
         dtype: Any = "float32",
         seed: int | None = None,
     ):
+        self._define(layers, input_shape, loss, optimizer, dtype, seed)
+        self._allocate()
+        self._draw()
+
+    def _define(self, layers: Any, input_shape: Any, loss: Any, optimizer: Any, dtype: Any, seed: Any) -> None:
+        """Check the arguments, and say what the network is; its arrays are not there yet."""
         self.input_shape = _check_shape(input_shape)
         self.dtype = _check_dtype(dtype)
         self.loss = losses.get(loss)
@@ -158,9 +167,9 @@ class Network:
         self.seed = check_integer("seed", seed, low=0)
         self.layers = self._bind_layers(layers)
         self.output_shape = self.layers[-1].output_shape
-        self._outputs = int(np.prod(self.output_shape))
+        self._outputs = math.prod(self.output_shape)
         self.loss.check(self._outputs)
-        self._allocate()
+        self.num_params = sum(math.prod(p.shape) for layer in self.layers for p in layer._wanted)
         self.epochs_trained = 0
         self.stop_training = False
         self._space: Workspace | None = None
@@ -189,27 +198,30 @@ class Network:
         return bound
 
     def _allocate(self) -> None:
-        """Lay out the parameters, fill them with initial values, and make the plan."""
-        wanted = [(layer, p) for layer in self.layers for p in layer._wanted]
-        self.num_params = sum(int(np.prod(p.shape)) for _, p in wanted)
+        """Lay out the parameters, and make the plan."""
         self._params = np.zeros(self.num_params, self.dtype)
         self._grads = np.zeros(self.num_params, self.dtype)
         self._state = np.repeat(np.array(list(self.optimizer.state.values()), self.dtype), self.num_params)
         self._scalars = initial_scalars(self.optimizer, [layer.learning_rate for layer in self.layers])
         at = 0
-        for number, (layer, parameter) in enumerate(wanted):
-            view = self._params[at : at + int(np.prod(parameter.shape))].reshape(parameter.shape)
-            fans = parameter.fan_in, parameter.fan_out
-            try:
-                view[...] = parameter.initializer.draw(self._generator(self._INITIAL, number), parameter.shape, *fans)
-            except ValueError as error:
-                raise ValueError(f"layers: {layer.name}: {parameter.name}: {error}") from None
-            layer.weights[parameter.name] = view
-            layer._places.append(Tensor(Buffer("params", at), Buffer("grads", at), parameter.shape))
-            at += view.size
         for layer in self.layers:
+            for parameter in layer._wanted:
+                size = math.prod(parameter.shape)
+                layer.weights[parameter.name] = self._params[at : at + size].reshape(parameter.shape)
+                layer._places.append(Tensor(Buffer("params", at), Buffer("grads", at), parameter.shape))
+                at += size
             layer._changed = self._replan
         self._plan = self._new_plan()
+
+    def _draw(self) -> None:
+        """Fill the parameters with their initial values."""
+        wanted = [(layer, p) for layer in self.layers for p in layer._wanted]
+        for number, (layer, p) in enumerate(wanted):
+            generator = self._generator(self._INITIAL, number)
+            try:
+                layer.weights[p.name][...] = p.initializer.draw(generator, p.shape, p.fan_in, p.fan_out)
+            except ValueError as error:
+                raise ValueError(f"layers: {layer.name}: {p.name}: {error}") from None
 
     def _new_plan(self, *, keep: bool = False) -> Plan:
         parts = self._emitters(), self.input_shape, self.loss, self.optimizer, self.num_params, self.seed
@@ -322,6 +334,7 @@ class Network:
         class_weight: Any = None,
         metrics: Any = (),
         callbacks: Any = (),
+        resume_from: str | os.PathLike | None = None,
         verbose: bool = True,
     ) -> History:
         """Train; called again, it goes on from where the network stands.
@@ -345,6 +358,7 @@ class Network:
                 "val_" + name.
             callbacks: objects with on_epoch_end(net, epoch, logs) or other hooks (see fastbp.callbacks);
                 `net.stop_training = True` there ends training.
+            resume_from: a file that a Checkpoint of an earlier run writes, or will write; see below.
             verbose: whether progress goes to stderr; 0, 1 and 2 are taken as well.
 
         Memory maps (np.memmap and views of it) of 256 MB or more are read in pieces of 64 MB, as mapped pages count
@@ -355,6 +369,14 @@ class Network:
         Batches are iterated anew for each epoch, and each is a step, in the order that they come: batch_size and
         shuffle don't apply, and sample_weight, validation_split and class_weight="balanced" can't be given. They are
         checked one by one; a bad one's error has its number, from 0.
+
+        With resume_from, the run that wrote the file goes on: the network becomes what it was then, with its seed, and
+        so do callbacks that have a state and the history. `epochs` is the total of the run. With the same data and
+        arguments it ends with the very bits of a run that was never interrupted. Without such a file the run begins
+        with the first epoch, so that a script with callbacks=[Checkpoint(path)], resume_from=path can be run again and
+        again until it is through. ValueError for a file of a network with other layers (but for initial values,
+        `trainable` and `learning_rate`), another loss, optimizer or dtype, and for other callbacks with a state;
+        FileFormatError for a file that is not a whole checkpoint.
 
         Returns a History. Ctrl-C ends training with the history so far; a second one within two seconds is raised.
         Raises TypeError or ValueError, naming the argument, before anything has changed; DivergedError if the
@@ -377,8 +399,48 @@ class Network:
         if functions and validation is not None:
             check_suited(functions, validation.truth()[0], (validation.rows, *self.output_shape))
         rows = None if isinstance(source, feeds.Batches) else min(batch_size, source.rows)
-        task = Task(source, epochs, rows, shuffle, validation, functions, callbacks, verbose)
+        resumed = None if resume_from is None else self._resumed(resume_from, callbacks, verbose)
+        task = Task(source, epochs, rows, shuffle, validation, functions, callbacks, verbose, resumed)
         return training.train(self, task)
+
+    def _resumed(self, resume_from: Any, callbacks: Sequence[Any], verbose: bool) -> Resumed | None:
+        """The run in a checkpoint of this network; None if there is no such file yet."""
+        path = os.fspath(check_path("resume_from", resume_from))
+        try:
+            saved, header, arrays = _open(path, self._custom_parts())
+        except FileNotFoundError:
+            if verbose and sys.stderr is not None:
+                print(f"fastbp: there is no {path} yet: beginning with the first epoch", file=sys.stderr, flush=True)
+            return None
+        except FileFormatError:
+            raise
+        except ValueError as error:  # it lacks parts of the user's own
+            raise ValueError(f"resume_from must be of a network like this one: {error}") from error
+        its = saved._architecture()
+        for name, mine in self._architecture().items():
+            if mine != its[name]:
+                raise ValueError(f"resume_from must be of a network with {name} {mine}, got {its[name]} in {path}")
+        resumed = checkpoints.parse(path, saved, header, arrays, callbacks)
+        if verbose and sys.stderr is not None:
+            print(f"fastbp: going on from {path}, epoch {len(resumed.history.epoch)}", file=sys.stderr, flush=True)
+        return resumed
+
+    def _architecture(self) -> dict[str, Any]:
+        """What a checkpoint has in common with the networks that can go on from it."""
+        free = ("kernel_init", "bias_init", "trainable", "learning_rate")
+        layers = [{k: v for k, v in layer.layer.described().items() if k not in free} for layer in self.layers]
+        return {"layers": layers, **{k: v for k, v in self._header().items() if k in _IN_COMMON}}
+
+    def _take_over(self, other: Network) -> None:
+        """Become what `other` is, a network of the same architecture."""
+        with self._lock, interrupts_later():
+            self.seed, self.epochs_trained = other.seed, other.epochs_trained
+            for mine, its in zip(self.layers, other.layers, strict=True):
+                if isinstance(mine.layer, WeightedLayer):
+                    mine.layer = replace(mine.layer, trainable=its.trainable, learning_rate=its.learning_rate)
+            for name, array in self._arrays().items():
+                np.copyto(array, other._arrays()[name])
+            self._replan()
 
     def _metrics(self, metrics: Any) -> dict[str, Metric]:
         """Metrics by name, without those that the engine counts itself."""
@@ -553,10 +615,17 @@ class Network:
 
         extra: what else to keep in the file, of types that JSON has; `load` ignores it.
 
-        Raises OSError if it can't be written: a file that was there stays.
+        Raises ValueError if a parameter is NaN or infinite, OSError if the file can't be written: in both cases a file
+        that was there stays.
         """
-        header = self._header() if extra is None else {**self._header(), "extra": extra}
-        files.write(path, header, self._arrays())
+        self._save(path, {} if extra is None else {"extra": extra}, {})
+
+    def _save(self, path: str | os.PathLike, header: dict[str, Any], arrays: dict[str, np.ndarray]) -> None:
+        """Save, with more in the header and more arrays."""
+        check_path("path", path)
+        with self._lock:
+            _check_finite(self._arrays())
+            files.write(path, {**self._header(), **header}, {**self._arrays(), **arrays})
 
     def _header(self) -> dict[str, Any]:
         return {
@@ -570,29 +639,45 @@ class Network:
         }
 
     def _arrays(self) -> dict[str, np.ndarray]:
-        return {"params": self._params, "state": self._state, "scalars": self._scalars}
+        """All that training changes; the scalars that schedules and layers have are settings."""
+        return {"params": self._params, "state": self._state, "scalars": self._scalars[: self._changing_scalars]}
+
+    @property
+    def _changing_scalars(self) -> int:
+        return SCALARS_SIZE + len(self.optimizer.constants)
+
+    def _check_arrays(self, arrays: Mapping[str, np.ndarray]) -> None:
+        """Raise ValueError or KeyError if these can't be this network's, whose own need not be there yet."""
+        state = len(self.optimizer.state) * self.num_params
+        wanted = {"params": (self.num_params, self.dtype), "state": (state, self.dtype)}
+        for name, (size, dtype) in {**wanted, "scalars": (self._changing_scalars, np.dtype(np.float64))}.items():
+            array = arrays[name]
+            if array.shape != (size,) or array.dtype != dtype:
+                raise ValueError(f"{name} must be {dtype} of shape {(size,)}, got {array.dtype} of shape {array.shape}")
+        step, rate = (float(arrays["scalars"][place]) for place in (STEP, RATE))
+        if step < 0 or not step.is_integer() or not rate >= 0:
+            raise ValueError(f"scalars must begin with the steps done and the learning rate, got {step} and {rate}")
 
     @classmethod
     def _restored(cls, header: dict[str, Any], arrays: dict[str, np.ndarray], custom: dict[str, Any]) -> Network:
-        """The network that _header and _arrays describe; custom: the user's own parts, by name."""
-        net = cls(
+        """The network that _header and _arrays describe; custom: the user's own parts, by name.
+
+        Before memory is taken for it, the arrays are known to be as large as it says.
+        """
+        net = cls.__new__(cls)
+        net._define(
             [construct(layer, _CLASSES, custom, Layer) for layer in header["layers"]],
             tuple(header["input_shape"]),
-            loss=construct(header["loss"], _CLASSES, custom, Loss),
-            optimizer=construct(header["optimizer"], _CLASSES, custom, Optimizer),
-            dtype=header["dtype"],
-            seed=header["seed"],
+            construct(header["loss"], _CLASSES, custom, Loss),
+            construct(header["optimizer"], _CLASSES, custom, Optimizer),
+            header["dtype"],
+            header["seed"],
         )
-        for name, target in net._arrays().items():
-            source = arrays[name]
-            if not np.isfinite(source).all():
-                raise ValueError(f"{name} must be finite")
-            if source.shape != target.shape or source.dtype != target.dtype:
-                raise ValueError(
-                    f"{name} must be {target.dtype} of shape {target.shape}, got {source.dtype} {source.shape}"
-                )
-            target[:] = source
         net.epochs_trained = check_integer("epochs_trained", header["epochs_trained"], low=0)
+        net._check_arrays(arrays)
+        net._allocate()
+        for name, target in net._arrays().items():
+            np.copyto(target, arrays[name])
         return net
 
     def __reduce__(self):
@@ -620,7 +705,8 @@ class Network:
         return self._space
 
     def _new_workspace(self, rows: int) -> Workspace:
-        return Workspace(self._plan, {**self._arrays(), "grads": self._grads}, self.dtype, rows)
+        arenas = {"params": self._params, "grads": self._grads, "state": self._state, "scalars": self._scalars}
+        return Workspace(self._plan, arenas, self.dtype, rows)
 
 
 def _split(source: Feed | Mapped, share: float) -> tuple[Feed | Mapped, Feed | Mapped]:
@@ -633,29 +719,46 @@ def _split(source: Feed | Mapped, share: float) -> tuple[Feed | Mapped, Feed | M
     return source.part(0, kept), source.part(kept, source.rows)
 
 
+_IN_COMMON = ("input_shape", "loss", "optimizer", "dtype")
 _CLASSES: dict[str, Any] = {**LAYERS, **LOSS_CLASSES, **optimizers.OPTIMIZERS, **SCHEDULES, **INITIALIZER_CLASSES}
 
 
 def load(path: str | os.PathLike, custom_objects: Mapping[str, Any] | None = None) -> Network:
-    """The network that `save` wrote to `path`; training goes on bit for bit.
+    """The network that `save` or a Checkpoint wrote to `path`; training goes on bit for bit.
 
     custom_objects: the CustomActivations and CustomLosses that it has, by their names: a file holds no code.
 
-    Raises FileNotFoundError if there is no such file, FileFormatError if it is not a whole fastbp model, ValueError if
-    custom_objects lacks one.
+    Raises OSError if there is no such file or it can't be read, FileFormatError if it is not a whole fastbp model,
+    ValueError if custom_objects lacks one.
     """
-    custom = dict(custom_objects or {})
+    check_path("path", path)
+    return _open(path, dict(custom_objects or {}))[0]
+
+
+def _open(path: str | os.PathLike, custom: dict[str, Any]) -> tuple[Network, dict[str, Any], dict[str, np.ndarray]]:
+    """The network in a file, the file's header and its arrays. See load."""
     header, arrays = files.read(path)
-    missing = sorted(set(_custom_names(header)) - set(custom))
-    if missing:
-        wanted = ", ".join(f"{name!r}: ..." for name in missing)
-        raise ValueError(
-            f"custom_objects must hold the parts of one's own in {os.fspath(path)}: {{{wanted}}}, got {custom}"
-        )
     try:
-        return Network._restored(header, arrays, custom)
-    except (KeyError, TypeError, ValueError) as error:
+        names = _custom_names([header["layers"], header["loss"]])
+        missing = sorted(set(names) - set(custom))
+        if not missing:
+            net = Network._restored(header, arrays, custom)
+            _check_finite(net._arrays())
+            return net, header, arrays
+    except MemoryError:
+        raise
+    except Exception as error:  # whatever a header that is none can lead to
         raise FileFormatError(f"{os.fspath(path)} is not a valid fastbp model: {error}") from error
+    wanted = ", ".join(f"{name!r}: ..." for name in missing)
+    raise ValueError(
+        f"custom_objects must hold the parts of one's own in {os.fspath(path)}: {{{wanted}}}, got {custom}"
+    )
+
+
+def _check_finite(arrays: Mapping[str, np.ndarray]) -> None:
+    for name, array in arrays.items():
+        if not training.is_finite(array):
+            raise ValueError(f"{name} must be finite, got NaN or infinity")
 
 
 def _custom_names(description: Any) -> Iterator[str]:

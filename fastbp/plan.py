@@ -7,6 +7,7 @@ Workspace has memory for batches of up to `capacity` rows, and its programs have
 from __future__ import annotations
 
 import contextlib
+import math
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, NamedTuple
 
@@ -64,7 +65,7 @@ class Tensor(NamedTuple):
 
     @property
     def size(self) -> int:
-        return int(np.prod(self.shape))
+        return math.prod(self.shape)
 
 
 Field = Buffer | int | float  # kernels find a float's bits
@@ -239,7 +240,7 @@ class Plan:
 
     def tensor(self, shape: Shape) -> Tensor:
         """Room for a value of `shape` for each row, and for its gradient."""
-        size = int(np.prod(shape))
+        size = math.prod(shape)
         return Tensor(self.buffer(size), self.buffer(size), shape)
 
     def forward(self, kernel: Kernel, flops: float, few: Op | None = None, **record: Field) -> None:

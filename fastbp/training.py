@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from . import reports
-from .errors import DivergedError
+from ._jit import interrupts_later
+from .errors import DivergedError, check_integer
 from .feeds import Feed, Mapped, Source
 from .metrics import Metric, score
 from .plan import BATCH_LOSS, LOSS_SUM, RIGHT_SUM
@@ -22,6 +23,7 @@ from .plan import BATCH_LOSS, LOSS_SUM, RIGHT_SUM
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
+    from .checkpoints import Resumed
     from .network import Network
 
 # Python hears Ctrl-C, moves the bar and calls on_chunk_end this often.
@@ -60,6 +62,11 @@ class History:
         for name, values in self.history.items():
             values.append(float(logs.get(name, math.nan)))
         self.epoch.append(epoch)
+
+    def _cut(self) -> None:
+        """Take away what an interrupted _add has added."""
+        for values in self.history.values():
+            del values[len(self.epoch) :]
 
     def plot(self, title: str | None = None) -> Figure:
         """A picture of the numbers over the epochs: the losses, and beside them all the others.
@@ -104,23 +111,36 @@ class Snapshot:
 
     def put_back(self, net: Network) -> None:
         """Make the network what it was."""
-        with net._lock:
+        with net._lock, interrupts_later():
             net.epochs_trained = self._epochs
             for name, array in net._arrays().items():
                 np.copyto(array, self._arrays[name])
+
+    def state(self) -> dict[str, Any]:
+        """The copy, for a checkpoint."""
+        return {"epochs": self._epochs, **self._arrays}
+
+    def restore(self, net: Network, state: Mapping[str, Any]) -> None:
+        """Become the copy that `state` gave. Raises KeyError, TypeError or ValueError if it can't be one of `net`."""
+        epochs = check_integer("epochs", state["epochs"], low=0)
+        net._check_arrays(state)
+        if not all(is_finite(state[name]) for name in self._arrays):
+            raise ValueError("a copy of the network must be finite, got NaN or infinity")
+        self._epochs, self._arrays = epochs, {name: state[name] for name in self._arrays}
 
 
 class _Progress:
     """A tqdm bar on a terminal or in a notebook, plain lines elsewhere, all to stderr."""
 
-    def __init__(self, verbose: bool, epochs: int, rows: int | None):
-        self._verbose, self._epochs, self._rows = verbose and sys.stderr is not None, epochs, rows
+    def __init__(self, verbose: bool, first: int, epochs: int, rows: int | None):
+        self._verbose, self._rows = verbose and sys.stderr is not None, rows
+        self._first, self._epochs = min(first, epochs), epochs
         self._bar = None
         if self._verbose and (sys.stderr.isatty() or "ipykernel" in sys.modules):
             from tqdm.auto import tqdm
 
-            total = None if rows is None else epochs * rows
-            self._bar = tqdm(total=total, unit="row", unit_scale=True)
+            total, done = (None, 0) if rows is None else (epochs * rows, self._first * rows)
+            self._bar = tqdm(total=total, initial=done, unit="row", unit_scale=True)
         self._every = 1 if epochs <= 20 else epochs // 10
         self._begin = time.perf_counter()
         self._logs: dict[str, float] = {}  # of the last whole epoch
@@ -135,7 +155,7 @@ class _Progress:
         text = self._text(epoch, logs)
         if self._bar is not None:
             if self._rows is None:
-                self._bar.total = self._bar.n // (epoch + 1) * self._epochs
+                self._bar.total = self._bar.n // (epoch + 1 - self._first) * (self._epochs - self._first)
             self._bar.set_postfix_str(text, refresh=last)
         elif self._verbose and (last or (epoch + 1) % self._every == 0):
             seconds = time.perf_counter() - self._begin
@@ -162,6 +182,7 @@ class Task:
     metrics: Mapping[str, Metric]
     callbacks: Sequence[Any]
     verbose: bool
+    resumed: Resumed | None  # None: it begins with the first epoch
 
 
 def _call(callbacks: Sequence[Any], hook: str, *arguments: Any) -> None:
@@ -172,25 +193,37 @@ def _call(callbacks: Sequence[Any], hook: str, *arguments: Any) -> None:
 
 def train(net: Network, task: Task) -> History:
     """Train. See Network.fit."""
-    history = History()
-    begin = time.perf_counter()
+    history = History() if task.resumed is None else task.resumed.history
+    begin = time.perf_counter() - history.seconds
     stopping, net.stop_training = net.stop_training, False
     begun: list[Any] = []
+    before = None
+    if task.resumed is not None:
+        before = Snapshot(net)
+        before.take(net)
     try:
-        for callback in task.callbacks:
-            _call([callback], "on_train_begin", net)
+        for number, callback in enumerate(task.callbacks):
+            if task.resumed is None or not task.resumed.restore(net, number, callback):
+                _call([callback], "on_train_begin", net)
             begun.append(callback)
-        with contextlib.closing(_Progress(task.verbose, task.epochs, task.source.rows)) as progress:
-            _train_epochs(net, task, history, progress)
+        if task.resumed is not None:
+            net._take_over(task.resumed.net)
+            before = None
+        first = len(history.epoch)
+        with contextlib.closing(_Progress(task.verbose, first, task.epochs, task.source.rows)) as progress:
+            _train_epochs(net, task, history, begin, progress)
     except KeyboardInterrupt:
         again, _interrupted[:] = time.monotonic() - _interrupted[0] < AGAIN_SECONDS, [time.monotonic()]
         if again:
             raise
         history.stopped = "interrupted"
+        history._cut()
         text = f"fastbp: interrupted after {len(history.epoch)} whole epochs; Ctrl-C again ends the program"
         print(text, file=sys.stderr, flush=True)
     finally:
         with contextlib.ExitStack() as ends:  # runs all of them, whatever one raises
+            if before is not None:  # it could not go on: nothing has changed
+                ends.callback(before.put_back, net)
             for callback in reversed(begun):
                 ends.callback(_call, [callback], "on_train_end", net)
         net.stop_training |= stopping  # of a fit that this one was called in
@@ -198,14 +231,14 @@ def train(net: Network, task: Task) -> History:
     return history
 
 
-def _train_epochs(net: Network, task: Task, history: History, progress: _Progress) -> None:
+def _train_epochs(net: Network, task: Task, history: History, begin: float, progress: _Progress) -> None:
     kept = Snapshot(net)
-    for epoch in range(task.epochs):
+    for epoch in range(len(history.epoch), task.epochs):
         if net.stop_training:
             break
         kept.take(net)
         try:
-            logs = _train_epoch(net, task, epoch, progress)
+            logs, whole = _train_epoch(net, task, epoch, progress)
         except Exception:  # not Ctrl-C, which leaves what was learnt
             kept.put_back(net)
             raise
@@ -218,13 +251,19 @@ def _train_epochs(net: Network, task: Task, history: History, progress: _Progres
             _call(task.callbacks, "on_epoch_end", net, epoch, logs)
         finally:
             history._add(epoch, logs)
+        history.seconds = time.perf_counter() - begin
+        if whole:
+            _call(task.callbacks, "on_epoch_recorded", net, history, task.callbacks)
         progress.end_epoch(epoch, logs, net.stop_training or epoch == task.epochs - 1)
     if net.stop_training:
         history.stopped = "callback"
 
 
-def _train_epoch(net: Network, task: Task, epoch: int, progress: _Progress) -> dict[str, float]:
-    """The epoch's numbers, over the rows that were done before net.stop_training; none if there were no rows."""
+def _train_epoch(net: Network, task: Task, epoch: int, progress: _Progress) -> tuple[dict[str, float], bool]:
+    """The epoch's numbers, over the rows that were done before net.stop_training, and whether these were all.
+
+    No numbers if there were no rows.
+    """
     generator = net._generator(net._SHUFFLE, net.epochs_trained) if task.shuffle else None
     sums, rows, steps = np.zeros(2), 0, 0
     chunk = net._chunk[1] if net._chunk[0] == task.batch_size else 1
@@ -248,12 +287,12 @@ def _train_epoch(net: Network, task: Task, epoch: int, progress: _Progress) -> d
         if net.stop_training:
             break
     if not rows:
-        return {}
+        return {}, False
     net._chunk = task.batch_size or 0, chunk
-    if not all(_is_finite(array) for array in net._arrays().values()):
+    if not all(is_finite(array) for array in net._arrays().values()):
         raise DivergedError(_diverged("parameters or optimizer state became infinite or NaN", epoch, steps - 1, net))
     net.epochs_trained += 1
-    return _means(net, sums, rows)
+    return _means(net, sums, rows), rows == task.source.rows or not net.stop_training
 
 
 def _train_batches(
@@ -276,7 +315,7 @@ def _means(net: Network, sums: np.ndarray, rows: int) -> dict[str, float]:
     return {"loss": loss, "accuracy": right} if net.loss.accuracy else {"loss": loss}
 
 
-def _is_finite(array: np.ndarray) -> bool:
+def is_finite(array: np.ndarray) -> bool:
     """Whether all numbers are; the sum tells so without a temporary array, unless it overflows itself."""
     with np.errstate(all="ignore"):
         return bool(np.isfinite(array.sum())) or bool(np.isfinite(array).all())

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
-
-import numpy as np
 
 from ..plan import Plan, Shape, Tensor
 from .base import Layer
@@ -15,7 +14,7 @@ class Flatten(Layer):
     """Each row as a vector: (rows, a, b, …) becomes (rows, a · b · …)."""
 
     def output_shape(self, input_shape: Shape) -> Shape:
-        return (int(np.prod(input_shape)),)
+        return (math.prod(input_shape),)
 
     def emit(self, plan: Plan, x: Tensor, *weights: Tensor) -> Tensor:
         return Tensor(x.value, x.grad, (x.size,))

@@ -379,7 +379,7 @@ def test_training_goes_on_when_the_disk_is_full(tmp_path, monkeypatch):
     monkeypatch.undo()
     text = "the checkpoint of epoch {} could not be written, and training goes on without: [Errno 28] No space left"
     assert [str(w.message).split(" on device")[0] for w in warned] == [text.format(3), text.format(4)]
-    assert str(path) in str(warned[0].message)
+    assert str(path) in str(warned[0].message) and {w.filename for w in warned} == {__file__}
     assert fb.load(path).epochs_trained == 2 and os.listdir(tmp_path) == ["run.npz"]
     again = classifier()
     with pytest.warns(RuntimeWarning, match="the checkpoint of epoch 3"):

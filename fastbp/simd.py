@@ -330,6 +330,32 @@ def _times_power_of_two(builder, a, n):
     return a
 
 
+def _power_of_two(builder, n):
+    """2ⁿ for an integral n from -126 to 127 (-1022 to 1023): n and the bias, left in the low bits, become the exponent."""
+    kind, *_ = _sign_bits(n)
+    bias, shift = (127, 23) if kind.element.width == 32 else (1023, 52)
+    biased = builder.fadd(n, ir.Constant(n.type, [_ROUNDERS[kind.element.width] + bias] * kind.count))
+    return builder.bitcast(builder.shl(builder.bitcast(biased, kind), ir.Constant(kind, [shift] * kind.count)), n.type)
+
+
+def _minus_product(builder, p, a, b):
+    """p - a b for p near a b: what rounding lost of the product."""
+    if _has_fma():
+        return _fma(builder, builder.fneg(a), b, p)
+    # each factor in two halves, whose products are exact
+    kind, *_ = _sign_bits(a)
+    low = 12 if kind.element.width == 32 else 27
+    high_bits = ir.Constant(kind, [(1 << kind.element.width) - (1 << low)] * kind.count)
+    (a1, a2), (b1, b2) = (
+        (high, builder.fsub(x, high))
+        for x in (a, b)
+        for high in [builder.bitcast(builder.and_(builder.bitcast(x, kind), high_bits), x.type)]
+    )
+    for x, y in ((a1, b1), (a1, b2), (a2, b1), (a2, b2)):
+        p = builder.fsub(p, builder.fmul(x, y))
+    return p
+
+
 def _exponent(builder, a):
     """floor(log₂ a / √½) of a normal a > 0, as a float: the n for which √½ ≤ a · 2⁻ⁿ < √2."""
     kind, *_ = _sign_bits(a)
@@ -345,6 +371,8 @@ square_root = _elementwise("square_root", lambda builder, a: _call(builder, "sqr
 absolute = _elementwise("absolute", lambda builder, a: _absolute(builder, a))
 copy_sign = _elementwise("copy_sign", lambda builder, a, b: _copy_sign(builder, a, b))
 times_power_of_two = _elementwise("times_power_of_two", lambda builder, a, n: _times_power_of_two(builder, a, n))
+power_of_two = _elementwise("power_of_two", lambda builder, n: _power_of_two(builder, n))
+minus_product = _elementwise("minus_product", lambda builder, p, a, b: _minus_product(builder, p, a, b))
 exponent = _elementwise("exponent", lambda builder, a: _exponent(builder, a))
 nearest = _elementwise("nearest", lambda builder, a: _nearest(builder, a))
 nearest.__doc__ = _nearest.__doc__
@@ -353,6 +381,8 @@ minimum.__doc__ = "The smaller of a and b; a where either is NaN."
 maximum.__doc__ = "The larger of a and b; a where either is NaN."
 copy_sign.__doc__ = "|a| with the sign of b."
 times_power_of_two.__doc__ = _times_power_of_two.__doc__
+power_of_two.__doc__ = _power_of_two.__doc__
+minus_product.__doc__ = _minus_product.__doc__
 exponent.__doc__ = _exponent.__doc__
 
 

@@ -427,4 +427,4 @@ class Checkpoint:
             checkpoints.write(self.path, net, history, callbacks)
         except OSError as error:
             text = f"the checkpoint of epoch {epochs} could not be written, and training goes on without: {error}"
-            warnings.warn(text, RuntimeWarning, stacklevel=2)
+            warnings.warn(text, RuntimeWarning, stacklevel=6)  # where fit was called

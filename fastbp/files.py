@@ -75,9 +75,8 @@ def check_place(path: str | os.PathLike) -> None:
     """Raise OSError, with that path, if a file can't be made there."""
     target = _target(path)
     try:
-        handle, temporary = tempfile.mkstemp(*_affixes(target), dir=target.parent)
-        os.close(handle)
-        os.unlink(temporary)
+        with tempfile.TemporaryFile(dir=target.parent):
+            pass
     except OSError as error:
         raise _of(path, error) from None
 

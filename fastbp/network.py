@@ -378,7 +378,8 @@ class Network:
         `trainable` and `learning_rate`), another loss, optimizer or dtype, and for other callbacks with a state;
         FileFormatError for a file that is not a whole checkpoint.
 
-        Returns a History. Ctrl-C ends training with the history so far; a second one within two seconds is raised.
+        Returns a History. Ctrl-C ends training with the history so far, within about 0.1 s: a batch that takes longer
+        is as if it had not begun. A second one within two seconds is raised.
         Raises TypeError or ValueError, naming the argument, before anything has changed; DivergedError if the
         loss turns NaN or infinite. After that, as after any exception within an epoch (a bad batch, say, or one of a
         callback's on_chunk_end), the network is as it was before that epoch.
@@ -419,7 +420,10 @@ class Network:
         its = saved._architecture()
         for name, mine in self._architecture().items():
             if mine != its[name]:
-                raise ValueError(f"resume_from must be of a network with {name} {mine}, got {its[name]} in {path}")
+                shown = [
+                    [b.layer for b in net.layers] if name == "layers" else getattr(net, name) for net in (self, saved)
+                ]
+                raise ValueError(f"resume_from must be of a network with {name} {shown[0]}, got {shown[1]} in {path}")
         resumed = checkpoints.parse(path, saved, header, arrays, callbacks)
         if verbose and sys.stderr is not None:
             print(f"fastbp: going on from {path}, epoch {len(resumed.history.epoch)}", file=sys.stderr, flush=True)

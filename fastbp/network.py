@@ -608,7 +608,7 @@ class Network:
         Raises TypeError or ValueError for other arguments.
         """
         rows, training = check_integer("rows", rows, low=1), check_bool("training", training)
-        arenas = {**self._arrays(), "grads": np.zeros_like(self._grads)}
+        arenas = {**self._arenas(), "grads": np.zeros_like(self._grads)}
         workspace = Workspace(self._plan, arenas, self.dtype, rows)
         return make_handle(workspace, rows, self._outputs, tuple(self.loss.kernels), training=training)
 
@@ -709,8 +709,11 @@ class Network:
         return self._space
 
     def _new_workspace(self, rows: int) -> Workspace:
-        arenas = {"params": self._params, "grads": self._grads, "state": self._state, "scalars": self._scalars}
-        return Workspace(self._plan, arenas, self.dtype, rows)
+        return Workspace(self._plan, self._arenas(), self.dtype, rows)
+
+    def _arenas(self) -> dict[str, np.ndarray]:
+        """The memory that programs work on, beside a workspace's own."""
+        return {"params": self._params, "grads": self._grads, "state": self._state, "scalars": self._scalars}
 
 
 def _split(source: Feed | Mapped, share: float) -> tuple[Feed | Mapped, Feed | Mapped]:

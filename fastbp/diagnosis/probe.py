@@ -47,10 +47,10 @@ class Probe:
         self._net, self._rows = net, len(order)
         self._plan = net._new_plan(keep=True)
         with net._lock:
-            arenas = {name: array.copy() for name, array in net._arrays().items()}
-        self.params, self.stepped = arenas["params"].copy(), arenas["params"]
-        self.grads = np.zeros_like(self.params)
-        self._workspace = Workspace(self._plan, {**arenas, "grads": self.grads}, net.dtype, self._rows)
+            arenas = {name: array.copy() for name, array in net._arenas().items()}
+        self.params, self.stepped, self.grads = arenas["params"].copy(), arenas["params"], arenas["grads"]
+        self.grads[:] = 0
+        self._workspace = Workspace(self._plan, arenas, net.dtype, self._rows)
         self.done = feed.run(self._workspace, "train", self._rows, first=0, last=1, order=order) == 1
         self.loss = float(self._workspace.totals[BATCH_LOSS])
         self.rate = float(arenas["scalars"][RATE])

@@ -57,7 +57,7 @@ class Rows:
         """Raises ValueError if all weights are zero."""
         mean = 1.0 if self.weight is None else float(self.weight.mean())
         if mean == 0:
-            raise ValueError("sample_weight must not be zero for all rows, got nothing but zeros")
+            raise ValueError("sample_weight, times class_weight, must not be zero for all rows that are trained on")
         return mean
 
     def scaled(self, mean: float) -> Rows:
@@ -156,7 +156,7 @@ def fit_stochastic(
         net.params[:] = model._best_params
     if warn and history.stopped == "epochs":
         text = f"training has not converged in {epochs} iterations: increase max_iter, or scale the inputs"
-        warnings.warn(text, ConvergenceWarning, stacklevel=4)
+        warnings.warn(text, ConvergenceWarning, stacklevel=5)
 
 
 class _Watch:
@@ -266,4 +266,4 @@ def fit_lbfgs(model: Any, rows: Rows) -> None:
     model.loss_, model.n_iter_ = scale(float(result.fun)), min(int(result.nit), model.max_iter)
     if result.status != 0:
         text = f"L-BFGS has not converged after {model.n_iter_} iterations ({result.message}): increase max_iter or"
-        warnings.warn(f"{text} max_fun, or scale the inputs", ConvergenceWarning, stacklevel=4)
+        warnings.warn(f"{text} max_fun, or scale the inputs", ConvergenceWarning, stacklevel=5)

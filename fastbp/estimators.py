@@ -261,11 +261,13 @@ class _MLP(Settings):
             raise ValueError("early_stopping must be False for partial_fit, got True")
         first = not hasattr(self, "network_") or not (self.warm_start or incremental)
         with _unchanged_by_errors(self), threads_here(self.n_threads):
-            X, y = self._validated(X, y, reset=first)
+            # without a wish, float32 stays and all else becomes float64
+            dtype = (self._dtype() or (np.float64, np.float32)) if first else self.network_.dtype
+            X, y = self._validated(X, y, dtype, reset=first)
             weight = _checked_weight(sample_weight, X.shape[0])
             self._learn_classes(y, first, incremental, classes)
             rows, of_class = Rows(X, self._encoded(y), weight), self._class_weights(y, incremental)
-            validation = None if validation_data is None else self._validation_rows(validation_data)
+            validation = None if validation_data is None else self._validation_rows(validation_data, X.dtype)
             random = check_random_state(self.random_state)
             seed = _draw_seed(random)
             if self.early_stopping and validation is None and not self._is("lbfgs"):
@@ -284,19 +286,18 @@ class _MLP(Settings):
         epochs = 1 if incremental else self.max_iter
         solvers.fit_stochastic(self, rows, validation, batch_size, epochs=epochs, warn=not incremental)
 
-    def _validated(self, X: Any, y: Any, *, reset: bool) -> tuple[Any, Any]:
+    def _validated(self, X: Any, y: Any, dtype: Any, *, reset: bool) -> tuple[Any, Any]:
         """X and y as arrays, or CSR where they are sparse, checked as scikit-learn does."""
-        dtype = self._dtype() or (np.float64, np.float32)  # float32 stays, the others become float64
         checks = dict(accept_sparse="csr", multi_output=True, y_numeric=self._numeric, reset=reset)
-        X, y = validate_data(self, X, y, dtype=dtype if reset else self.network_.dtype, **checks)
+        X, y = validate_data(self, X, y, dtype=dtype, **checks)
         return X, column_or_1d(y, warn=True) if y.ndim == 2 and y.shape[1] == 1 else y
 
-    def _validation_rows(self, given: Any) -> Rows:
+    def _validation_rows(self, given: Any, dtype: np.dtype) -> Rows:
         if self._is("lbfgs"):
             raise ValueError("validation_data must be None with solver='lbfgs', got some")
         if not isinstance(given, (tuple, list)) or len(given) not in (2, 3):
             raise TypeError(f"validation_data must be (X, y) or (X, y, sample_weight), got a {type(given).__name__}")
-        X, y = self._validated(*given[:2], reset=False)
+        X, y = self._validated(*given[:2], dtype, reset=False)
         weight = _checked_weight(given[2] if len(given) == 3 else None, X.shape[0])
         self._learn_classes(y, False, True, None)
         return Rows(X, self._encoded(y), weight)
@@ -428,7 +429,8 @@ class MLPClassifier(ClassifierMixin, _MLP):
     def partial_fit(self, X: Any, y: Any, sample_weight: Any = None, classes: Any = None) -> MLPClassifier:
         """One epoch over these rows.
 
-        classes: all classes that there will be, for the first call; other arguments and errors as for fit.
+        classes: all classes that there will be, for the first call, unless rows have several labels. Other arguments
+            and errors as for fit.
         """
         return self._fit(X, y, sample_weight, incremental=True, classes=classes)
 
@@ -487,9 +489,11 @@ class MLPClassifier(ClassifierMixin, _MLP):
             self._set_classes(y)
             return
         if first:
-            if classes is None:
+            if type_of_target(y).startswith("multilabel"):
+                classes = y
+            elif classes is None:
                 raise ValueError("classes must be given in the first call of partial_fit")
-            self._set_classes(y if type_of_target(y).startswith("multilabel") else classes)
+            self._set_classes(classes)
         elif classes is not None and not np.array_equal(self.classes_, unique_labels(classes)):
             raise ValueError(f"classes must be what they were in the first call, {self.classes_}, got {classes}")
         found = unique_labels(y)

@@ -6,7 +6,7 @@ import contextlib
 import math
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -53,7 +53,8 @@ class History:
 
     def _add(self, epoch: int, logs: Mapping[str, float]) -> None:
         for name in logs:
-            self.history.setdefault(name, [math.nan] * len(self.epoch))
+            if name not in self.history:
+                self.history[name] = [math.nan] * len(self.epoch)
         for name, values in self.history.items():
             values.append(logs.get(name, math.nan))
         self.epoch.append(epoch)
@@ -244,7 +245,7 @@ def _train_epoch(net: Network, task: Task, epoch: int, progress: _Progress) -> d
     if not rows:
         return {}
     net._chunk = task.batch_size or 0, chunk
-    if not all(_is_finite(array) for array in net._arrays().values()):
+    if not _are_finite(net._arrays().values()):
         raise DivergedError(_diverged("parameters or optimizer state became infinite or NaN", epoch, steps - 1, net))
     net.epochs_trained += 1
     return _means(net, sums, rows)
@@ -270,10 +271,10 @@ def _means(net: Network, sums: np.ndarray, rows: int) -> dict[str, float]:
     return {"loss": loss, "accuracy": right} if net.loss.accuracy else {"loss": loss}
 
 
-def _is_finite(array: np.ndarray) -> bool:
-    """Whether all numbers are; the sum tells so without a temporary array, unless it overflows itself."""
+def _are_finite(arrays: Iterable[np.ndarray]) -> bool:
+    """Whether all numbers are; the sums tell so without a temporary array, unless they overflow themselves."""
     with np.errstate(all="ignore"):
-        return bool(np.isfinite(array.sum())) or bool(np.isfinite(array).all())
+        return all(math.isfinite(np.add.reduce(array)) or bool(np.isfinite(array).all()) for array in arrays)
 
 
 def _diverged(what: str, epoch: int, step: int, net: Network) -> str:

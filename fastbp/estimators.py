@@ -59,7 +59,7 @@ _RECORD = (
 
 def _is_stochastic(model: _MLP) -> bool:
     """Whether there is partial_fit. Raises AttributeError if not."""
-    if model._is("lbfgs"):
+    if model.solver == "lbfgs":
         raise AttributeError("there is no partial_fit with solver='lbfgs', which wants all rows at once")
     return True
 
@@ -130,7 +130,8 @@ class _MLP(Settings):
         """Train, from new initial weights unless warm_start is True.
 
         Arguments:
-            X: (rows, features), dense or sparse; what would take more than 256 MB is made dense batch by batch.
+            X: (rows, features), dense or sparse; what would take more than 256 MB is made dense batch by batch, but
+                for rows that are held back for validation.
             y: (rows,), or (rows, outputs) for several labels a row or several targets.
             sample_weight: (rows,), 0 or more: factors of the rows' losses, relative to their mean.
             validation_data: (X, y) or (X, y, sample_weight), looked at after each iteration; early_stopping then
@@ -200,7 +201,7 @@ class _MLP(Settings):
         if len(hidden) > 1 or not hidden <= {"identity", "logistic", "tanh", "relu"}:
             raise ValueError(f"activation must be one of scikit-learn's for all layers, got {self.activation!r}")
         settings["activation"] = hidden.pop()
-        if not any(map(self._is, ("lbfgs", "sgd", "adam"))):
+        if self.solver not in ("lbfgs", "sgd", "adam"):
             del settings["solver"]
         model = self._peer(**settings)
         _carry(self, model)
@@ -270,16 +271,16 @@ class _MLP(Settings):
             validation = None if validation_data is None else self._validation_rows(validation_data, X.dtype)
             random = check_random_state(self.random_state)
             seed = _draw_seed(random)
-            if self.early_stopping and validation is None and not self._is("lbfgs"):
+            if self.early_stopping and validation is None and self.solver != "lbfgs":
                 kept, held = self._split(rows.y, random)
                 validation, rows, of_class = rows[held], rows[kept], None if of_class is None else of_class[kept]
             self._train(rows.weighed(of_class), validation, seed, first, incremental)
         return self
 
     def _train(self, rows: Rows, validation: Rows | None, seed: int, first: bool, incremental: bool) -> None:
-        batch_size = len(rows) if self._is("lbfgs") else self._batch_rows(len(rows))
+        batch_size = len(rows) if self.solver == "lbfgs" else self._batch_rows(len(rows))
         self._prepare(rows, seed, solvers.penalty(self.alpha, rows, batch_size), first, incremental)
-        if self._is("lbfgs"):
+        if self.solver == "lbfgs":
             solvers.fit_lbfgs(self, rows)
             return
         self._begin_record(first, validation is not None)
@@ -293,12 +294,13 @@ class _MLP(Settings):
         return X, column_or_1d(y, warn=True) if y.ndim == 2 and y.shape[1] == 1 else y
 
     def _validation_rows(self, given: Any, dtype: np.dtype) -> Rows:
-        if self._is("lbfgs"):
+        if self.solver == "lbfgs":
             raise ValueError("validation_data must be None with solver='lbfgs', got some")
         if not isinstance(given, (tuple, list)) or len(given) not in (2, 3):
             raise TypeError(f"validation_data must be (X, y) or (X, y, sample_weight), got a {type(given).__name__}")
-        X, y = self._validated(*given[:2], dtype, reset=False)
-        weight = _checked_weight(given[2] if len(given) == 3 else None, X.shape[0])
+        X, y, sample_weight = (*given, None)[:3]
+        X, y = self._validated(X, y, dtype, reset=False)
+        weight = _checked_weight(sample_weight, X.shape[0])
         self._learn_classes(y, False, True, None)
         return Rows(X, self._encoded(y), weight)
 
@@ -413,7 +415,8 @@ class MLPClassifier(ClassifierMixin, _MLP):
         callbacks: objects with hooks (see fastbp.callbacks), which get `network_`.
 
     Fitted attributes: those of scikit-learn's, of which coefs_ and intercepts_ are live views; network_, a Network;
-    and validation_loss_curve_, the validation rows' loss after each iteration, or None.
+    and validation_loss_curve_, the validation rows' loss after each iteration, or None. There are validation_scores_
+    whenever there are such rows, by early_stopping or as validation_data.
 
     It differs from scikit-learn's in that weights of rows count relative to their mean over all rows, not over each
     batch, and in that alpha counts as on average where the last batch of an epoch is smaller.
@@ -527,6 +530,7 @@ class MLPClassifier(ClassifierMixin, _MLP):
         labels = self._answers(targets) if targets.ndim == 2 else targets
         if labels.ndim == 2 and labels.shape[1] > 1:
             return None
+        labels = labels.ravel()
         _, counts = np.unique(labels, return_counts=True)
         held = math.ceil(self.validation_fraction * len(labels))
         possible = counts.min() > 1 and len(counts) <= min(held, len(labels) - held)

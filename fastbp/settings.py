@@ -87,9 +87,6 @@ class Settings(BaseEstimator):
     def _network_loss(self) -> Loss:
         raise NotImplementedError
 
-    def _is(self, solver: str) -> bool:
-        return isinstance(self.solver, str) and self.solver == solver
-
     def _check_settings(self) -> None:
         """Raise TypeError or ValueError, naming the argument, for a setting that is not what it must be."""
         for name in ("alpha", "power_t", "tol"):
@@ -117,9 +114,9 @@ class Settings(BaseEstimator):
         self._check_loss()
         self._dtype()
         dropped = any(rate for _, _, rate in self._hidden())
-        if self._is("lbfgs") and dropped:
+        if self.solver == "lbfgs" and dropped:
             raise ValueError(f"dropout must be 0 with solver='lbfgs', got {self.dropout!r}")
-        if self._is("lbfgs") and self._callbacks():
+        if self.solver == "lbfgs" and self._callbacks():
             raise ValueError(f"callbacks must be () with solver='lbfgs', got {self.callbacks!r}")
 
     def _dtype(self) -> np.dtype | None:

@@ -57,7 +57,8 @@ class Rows:
         """Raises ValueError if all weights are zero."""
         mean = 1.0 if self.weight is None else float(self.weight.mean())
         if mean == 0:
-            raise ValueError("sample_weight, times class_weight, must not be zero for all rows that are trained on")
+            what = "sample_weight, times class_weight, must not be zero"
+            raise ValueError(f"{what} for all rows to train on, or for all to validate with")
         return mean
 
     def scaled(self, mean: float) -> Rows:
@@ -67,9 +68,14 @@ class Rows:
         return replace(self, weight=self.weight * (mean / self.mean_weight()))
 
 
+def _rows_at_once(x: Any) -> int:
+    """So many rows of x are made dense at once."""
+    return max(1, _DENSE_AT_ONCE // max(1, x.shape[1] * x.dtype.itemsize))
+
+
 def dense_pieces(x: Any) -> Iterator[np.ndarray]:
     """Sparse rows as dense ones, as many at once as memory is spent on."""
-    step = max(1, _DENSE_AT_ONCE // max(1, x.shape[1] * x.dtype.itemsize))
+    step = _rows_at_once(x)
     for start in range(0, x.shape[0], step):
         yield x[start : start + step].toarray()
 
@@ -113,8 +119,11 @@ class _Scale:
 
     @classmethod
     def of(cls, net: Network, rows: Rows) -> _Scale:
-        """Squared errors are a mean over outputs there, though their gradient is that of the sum; and scikit-learn's
-        Poisson loss is the deviance, 0 for perfect predictions."""
+        """The scale for these rows.
+
+        Squared errors are a mean over outputs there, though their gradient is that of the sum; the Poisson loss is half
+        the deviance, which is 0 for perfect predictions.
+        """
         outputs = net.output_shape[0] if isinstance(net.loss, SquaredError) else 1
         if not isinstance(net.loss, Poisson):
             return cls(outputs, 0.0)
@@ -138,7 +147,7 @@ def fit_stochastic(
     watch = _Watch(model, rows, validation)
     source: dict[str, Any] = {}
     train, given = rows.scaled(factor), None if validation is None else validation.scaled(factor).dense()
-    if sparse.issparse(train.x) and len(rows) * net.input_shape[0] * net.dtype.itemsize > _DENSE_AT_ONCE:
+    if sparse.issparse(train.x) and len(train) > _rows_at_once(train.x):
         source = {"X": _SparseBatches(train, batch_size, net, model.shuffle)}
     else:
         source = dict(zip(("X", "y", "sample_weight"), train.dense(), strict=False))
@@ -238,15 +247,16 @@ def fit_lbfgs(model: Any, rows: Rows) -> None:
     if net.dtype != np.float64:
         net = model._new_network(net.seed, *net.input_shape, *net.output_shape, np.float64, net.layers[0].layer.l2)
         net.params = model.network_.params
-    train, scale, done = rows.scaled(_weight_of_loss(net)), _Scale.of(net, rows), 0
-    loss = math.nan
+    train, scale = rows.scaled(_weight_of_loss(net)), _Scale.of(net, rows)
+    step = min(_ROWS_AT_ONCE, _rows_at_once(rows.x))
+    loss, done = math.nan, 0
 
     def objective(params: np.ndarray) -> tuple[float, np.ndarray]:
         nonlocal loss
         net.params = params
         loss, gradient = 0.0, np.zeros(net.num_params)
-        for start in range(0, len(train), _ROWS_AT_ONCE):
-            piece = train[start : start + _ROWS_AT_ONCE]
+        for start in range(0, len(train), step):
+            piece = train[start : start + step]
             of_piece, slope = net.value_and_grad(*piece.dense())
             loss += of_piece * len(piece) / len(train)
             gradient += slope * (len(piece) / len(train))

@@ -600,6 +600,19 @@ def test_layers_as_they_are_asked_for():
     assert not same(clone(plain).set_params(dropout=0.3).fit(X, targets["three"]), plain)
 
 
+def test_activations_are_the_same_objects_after_copies():
+    X, targets = data()
+    for functions in ([fb.activations.sigmoid, fb.activations.relu], fb.activations.sigmoid):
+        model = fb.MLPClassifier((8, 6), functions, max_iter=2, random_state=0).fit(X, targets["three"])
+        assert same(clone(model).fit(X, targets["three"]), model)
+        twin = pickle.loads(pickle.dumps(model))
+        assert twin.activation == functions and same(twin, model)
+    own = fb.CustomActivation(lambda z: z * z, lambda z: 2 * z, name="square")
+    model = fb.MLPClassifier(8, own, max_iter=2, random_state=0).fit(X, targets["three"])
+    assert same(clone(model).fit(X, targets["three"]), model)
+    assert copy.deepcopy(fb.activations.relu) is fb.activations.relu
+
+
 @pytest.mark.parametrize("solver", ["adamw", "nadam", "rmsprop", "adagrad", "adadelta", "lion", "rprop", fb.SGD(0.1)])
 def test_optimizers(solver):
     X, targets = data()

@@ -1,5 +1,7 @@
 """fastbp: backpropagation, compiled. See Network."""
 
+from typing import TYPE_CHECKING, Any
+
 from . import activations, initializers, jit, losses, metrics, optimizers, schedules
 from ._jit import get_num_threads, set_num_threads
 from .callbacks import Checkpoint, CSVLogger, EarlyStopping, ReduceOnPlateau, StopAtLoss, TimeBudget
@@ -23,6 +25,10 @@ from .schedules import (
     Warmup,
 )
 from .training import History
+
+if TYPE_CHECKING:
+    from .estimators import MLPClassifier as MLPClassifier
+    from .estimators import MLPRegressor as MLPRegressor
 
 __version__ = "0.1.0"
 
@@ -79,3 +85,18 @@ __all__ = [
     "schedules",
     "set_num_threads",
 ]
+
+# What needs scikit-learn, and is imported when it is first asked for. Not in __all__: `import *` works without.
+_ESTIMATORS = ("MLPClassifier", "MLPRegressor")
+
+
+def __getattr__(name: str) -> Any:
+    if name in _ESTIMATORS:
+        from . import estimators
+
+        return getattr(estimators, name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *_ESTIMATORS})

@@ -357,6 +357,7 @@ def _globals(code: python_types.CodeType, space: dict[str, Any]) -> Iterator[Any
 # --- threads ------------------------------------------------------------------------------------------
 
 _threads: int | None = None
+_here = threading.local()  # `threads`: what threads_here says in this Python thread
 _layer: str | None = None
 
 
@@ -446,6 +447,9 @@ def num_threads() -> int:
         return 1
     if _forked_from_openmp:
         return 1
+    here = getattr(_here, "threads", None)
+    if here is not None:
+        return min(here, numba.config.NUMBA_NUM_THREADS)
     return _threads if _threads is not None else numba.get_num_threads()
 
 
@@ -456,6 +460,17 @@ def get_num_threads() -> int:
     1 when Numba has no threading layer but its workqueue. Results don't depend on it.
     """
     return num_threads()
+
+
+@contextlib.contextmanager
+def threads_here(n: int | None) -> Iterator[None]:
+    """Inside, this Python thread uses at most n threads, whatever set_num_threads said; None changes nothing."""
+    previous = getattr(_here, "threads", None)
+    _here.threads = previous if n is None else n
+    try:
+        yield
+    finally:
+        _here.threads = previous
 
 
 @contextlib.contextmanager

@@ -32,6 +32,9 @@ class ActivationFunction:
     def described(self) -> Any:
         return self.name
 
+    def __reduce__(self) -> Any:
+        return get, (self.name,)  # a copy is the same object: some are recognised by that
+
     def input_of(self, plan: Plan, y: Tensor) -> Tensor:
         """Where a layer writes the x of y = f(x): y itself, if f works in place and the plan doesn't keep x."""
         if self.forward is None or self.backward is None:

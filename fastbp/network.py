@@ -764,7 +764,7 @@ def _open(path: str | os.PathLike, custom: dict[str, Any]) -> tuple[Network, dic
 
 def _check_finite(arrays: Mapping[str, np.ndarray]) -> None:
     for name, array in arrays.items():
-        if not training.is_finite(array):
+        if not training.are_finite([array]):
             raise ValueError(f"{name} must be finite, got NaN or infinity")
 
 

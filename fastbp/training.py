@@ -7,7 +7,7 @@ import math
 import numbers
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -58,7 +58,8 @@ class History:
         for name, value in logs.items():
             if not isinstance(value, numbers.Real):
                 raise TypeError(f"logs must hold numbers, got {value!r} for {name!r}")
-            self.history.setdefault(name, [math.nan] * len(self.epoch))
+            if name not in self.history:
+                self.history[name] = [math.nan] * len(self.epoch)
         for name, values in self.history.items():
             values.append(float(logs.get(name, math.nan)))
         self.epoch.append(epoch)
@@ -289,7 +290,7 @@ def _train_epoch(net: Network, task: Task, epoch: int, progress: _Progress) -> t
     if not rows:
         return {}, False
     net._chunk = task.batch_size or 0, chunk
-    if not all(is_finite(array) for array in net._arrays().values()):
+    if not are_finite(net._arrays().values()):
         raise DivergedError(_diverged("parameters or optimizer state became infinite or NaN", epoch, steps - 1, net))
     net.epochs_trained += 1
     return _means(net, sums, rows), rows == task.source.rows or not net.stop_training
@@ -315,10 +316,10 @@ def _means(net: Network, sums: np.ndarray, rows: int) -> dict[str, float]:
     return {"loss": loss, "accuracy": right} if net.loss.accuracy else {"loss": loss}
 
 
-def is_finite(array: np.ndarray) -> bool:
-    """Whether all numbers are; the sum tells so without a temporary array, unless it overflows itself."""
+def are_finite(arrays: Iterable[np.ndarray]) -> bool:
+    """Whether all numbers are; the sums tell so without a temporary array, unless they overflow themselves."""
     with np.errstate(all="ignore"):
-        return bool(np.isfinite(array.sum())) or bool(np.isfinite(array).all())
+        return all(math.isfinite(np.add.reduce(array)) or bool(np.isfinite(array).all()) for array in arrays)
 
 
 def _diverged(what: str, epoch: int, step: int, net: Network) -> str:

@@ -3,6 +3,7 @@
 from . import activations, initializers, jit, losses, metrics, optimizers, schedules
 from ._jit import get_num_threads, set_num_threads
 from .callbacks import Checkpoint, CSVLogger, EarlyStopping, ReduceOnPlateau, StopAtLoss, TimeBudget
+from .capi import get_include
 from .custom import CustomActivation, CustomLoss
 from .errors import DivergedError, FileFormatError
 from .layers import Activation, Dense, Dropout, Flatten
@@ -59,6 +60,7 @@ __all__ = [
     "TimeBudget",
     "Warmup",
     "activations",
+    "get_include",
     "get_num_threads",
     "initializers",
     "jit",

@@ -52,7 +52,7 @@ def cache_enabled() -> bool:
 
 def _sources() -> list[Path]:
     """The files that compiled code comes from."""
-    files = [_PACKAGE / name for name in ("_jit.py", "simd.py", "engine.py", "jit.py")]
+    files = [_PACKAGE / name for name in ("_jit.py", "simd.py", "engine.py", "jit.py", "capi.py")]
     return files + sorted((_PACKAGE / "kernels").glob("*.py"))
 
 

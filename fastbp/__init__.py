@@ -5,6 +5,7 @@ from ._jit import get_num_threads, set_num_threads
 from .callbacks import Checkpoint, CSVLogger, EarlyStopping, ReduceOnPlateau, StopAtLoss, TimeBudget
 from .capi import get_include
 from .custom import CustomActivation, CustomLoss
+from .ensemble import Ensemble
 from .errors import DivergedError, FileFormatError
 from .layers import Activation, Dense, Dropout, Flatten
 from .losses import BinaryCrossEntropy, CrossEntropy, Huber
@@ -41,6 +42,7 @@ __all__ = [
     "DivergedError",
     "Dropout",
     "EarlyStopping",
+    "Ensemble",
     "ExponentialDecay",
     "FileFormatError",
     "Flatten",

@@ -428,11 +428,24 @@ if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_after_fork)
 
 _warned = False
+_local = threading.local()
+
+
+@contextlib.contextmanager
+def on_one_thread() -> Iterator[None]:
+    """In this Python thread, calls use no other threads inside."""
+    before, _local.alone = getattr(_local, "alone", False), True
+    try:
+        yield
+    finally:
+        _local.alone = before
 
 
 def num_threads() -> int:
     """Threads that the next call uses at most."""
     global _warned
+    if getattr(_local, "alone", False):
+        return 1
     if threading_layer() == "workqueue":
         # Its fork costs 200 µs, and two threads that use it at once abort the process.
         if not _warned:

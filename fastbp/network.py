@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from . import _html, feeds, files, losses, optimizers, training
+from . import _html, export, feeds, files, losses, optimizers, training
 from ._jit import DTYPES
 from .callbacks import check_callbacks
 from .capi import CPointers, make_pointers
@@ -570,6 +570,18 @@ class Network:
         """
         header = self._header() if extra is None else {**self._header(), "extra": extra}
         files.write(path, header, self._arrays())
+
+    def export_c(self, path: str | os.PathLike, name: str = "model") -> None:
+        """Write `predict` for one row as one C99 file, whole or not at all: `void NAME_predict(const T x[], T y[])`.
+
+        It holds the weights, exactly; it needs nothing but math.h, allocates nothing and keeps nothing between calls.
+        T is float or double, as the network's dtype; x and y are one row, in C order.
+
+        path: of the file, such as "model.c"; name: what its function's name begins with.
+        Raises TypeError or ValueError for another name, ValueError that names the layer for one that can't be written
+        as C (a CustomActivation, for one), or if params are not finite; OSError if the file can't be written.
+        """
+        export.export_c(self, path, name)
 
     def _header(self) -> dict[str, Any]:
         return {

@@ -7,7 +7,9 @@ import pkgutil
 import shutil
 import subprocess
 import sys
+import tempfile
 import zlib
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -75,7 +77,8 @@ def compile_c(source: str, folder, *flags: str):
     compiler = shutil.which("gcc") or shutil.which("cc") or shutil.which("clang")
     if compiler is None:
         pytest.skip("there is no C compiler")
-    code, library = folder / "code.c", folder / "code.so"
+    place = Path(tempfile.mkdtemp(dir=folder))  # of its own: a library is loaded once from a path
+    code, library = place / "code.c", place / "code.so"
     code.write_text(source)
     strict = ["-std=c99", "-O2", "-Wall", "-Wextra", "-pedantic", "-Werror", "-shared", "-fPIC"]
     command = [compiler, *strict, *flags, str(code), "-o", str(library), "-lm"]

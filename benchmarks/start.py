@@ -27,6 +27,28 @@ print(time.perf_counter() - begin)
 assert math.isfinite(loss)
 """
 
+CALLER = """
+import time
+import numpy as np
+from numba import njit
+import fastbp as fb
+net = fb.Network([fb.Dense(32, "relu"), fb.Dense(32, "relu"), fb.Dense(1)], (4,), loss="mse", seed=0)
+h, x, out = net.handle(training={training}), np.ones(4, np.float32), np.empty(1, np.float32)
+@njit
+def nothing(x, out):
+    out[0] = x[0]
+nothing(x, out)  # Numba's own first function
+@njit
+def work(h, x, out):
+    {call}
+    return out[0]
+begin = time.perf_counter()
+found = work(h, x, out)
+print(time.perf_counter() - begin)
+assert np.isfinite(found)
+"""
+CALLS = {"predict": "fb.jit.predict(h, x, out)", "train_step": "fb.jit.train_step(h, x, out)"}
+
 REPEATS = 3
 
 
@@ -57,6 +79,15 @@ class Start:
 
     track_import_seconds.params = ("fastbp", "numba")
     track_import_seconds.param_names = ("module",)
+
+    def track_caller_seconds(self, call):
+        """Compiling a user's first function that calls fb.jit, when fastbp's own code is compiled."""
+        script = CALLER.format(call=CALLS[call], training=call != "predict")
+        seconds(script, self.folder.name)
+        return min(seconds(script, self.folder.name) for _ in range(REPEATS))
+
+    track_caller_seconds.params = tuple(CALLS)
+    track_caller_seconds.param_names = ("call",)
 
     def track_first_step_cold_seconds(self):
         """Import, build and train the network `digits` for a step, with nothing compiled before."""

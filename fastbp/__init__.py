@@ -5,11 +5,13 @@ from typing import TYPE_CHECKING, Any
 from . import activations, initializers, jit, losses, metrics, optimizers, schedules
 from ._jit import get_num_threads, set_num_threads
 from .callbacks import Checkpoint, CSVLogger, EarlyStopping, ReduceOnPlateau, StopAtLoss, TimeBudget
+from .capi import get_include
 from .custom import CustomActivation, CustomLoss
 from .diagnosis.explanation import Explanation
 from .diagnosis.gradients import GradientCheck, check_gradients
 from .diagnosis.rates import LearningRateTest, find_learning_rate
 from .diagnosis.symptoms import Diagnosis
+from .ensemble import Ensemble
 from .errors import DivergedError, FileFormatError
 from .layers import Activation, Dense, Dropout, Flatten
 from .losses import BinaryCrossEntropy, CrossEntropy, Huber
@@ -51,6 +53,7 @@ __all__ = [
     "DivergedError",
     "Dropout",
     "EarlyStopping",
+    "Ensemble",
     "Explanation",
     "ExponentialDecay",
     "FileFormatError",
@@ -75,6 +78,7 @@ __all__ = [
     "activations",
     "check_gradients",
     "find_learning_rate",
+    "get_include",
     "get_num_threads",
     "initializers",
     "jit",

@@ -52,7 +52,7 @@ def cache_enabled() -> bool:
 
 def _sources() -> list[Path]:
     """The files that compiled code comes from."""
-    files = [_PACKAGE / name for name in ("_jit.py", "simd.py", "engine.py", "jit.py")]
+    files = [_PACKAGE / name for name in ("_jit.py", "simd.py", "engine.py", "jit.py", "capi.py")]
     return files + sorted((_PACKAGE / "kernels").glob("*.py"))
 
 
@@ -429,11 +429,24 @@ if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_after_fork)
 
 _warned = False
+_local = threading.local()
+
+
+@contextlib.contextmanager
+def on_one_thread() -> Iterator[None]:
+    """In this Python thread, calls use no other threads inside."""
+    before, _local.alone = getattr(_local, "alone", False), True
+    try:
+        yield
+    finally:
+        _local.alone = before
 
 
 def num_threads() -> int:
     """Threads that the next call uses at most."""
     global _warned
+    if getattr(_local, "alone", False):
+        return 1
     if threading_layer() == "workqueue":
         # Its fork costs 200 µs, and two threads that use it at once abort the process.
         if not _warned:

@@ -11,8 +11,9 @@ The functions work in plain Python too: `predict` is then the fastest way to pre
 calling thread. A handle is for one thread at a time; another that uses it meanwhile gets an error. For a `prange`,
 put one for each of its turns into a numba.typed.List.
 
-A handle's `record` holds all that compiled code needs, by place (int64): what is in the code of its callers is only
-this table and the C function at RUN, so that callers that are kept in a cache go on working.
+A handle's `record` holds all that compiled code needs, by place (int64). The code of its callers holds no address, only
+the places RUN and TOTALS_AT and the numbers of what a handle can do, so that callers that are kept in a cache go on
+working.
 """
 
 from __future__ import annotations
@@ -35,13 +36,24 @@ from .simd import call_c, pointer, release, take
 
 _X, _Y, _ORDER, _OUT, _TRAINING = (INPUTS[name] for name in ("x", "y", "order", "out", "training"))
 
-BUSY, CAPACITY, FEATURES, OUTPUTS, RUN, TOTALS_AT, LABELS, PROGRAMS = range(8)
+BUSY, RUN, TOTALS_AT, CAPACITY, FEATURES, OUTPUTS, PARAMS, GRADS_AT, REAL, LABELS, PROGRAMS = range(11)
 # What a handle can do: the number of its program, for targets of the loss's first kind; the next is for the second.
-PREDICT, FORWARD, INPUT_GRADIENT, GRADIENT, TRAIN, EPOCH = 0, 1, 2, 4, 6, 8
-_NAMES = {0: "predict", 1: "forward", 2: "input_gradient", 4: "gradient", 6: "train"}
+PREDICT, FORWARD, JACOBIAN, INPUT_JACOBIAN, INPUT_GRADIENT, GRADIENT, TRAIN, EPOCH = 0, 1, 2, 3, 4, 6, 8, 10
+_NAMES = {
+    PREDICT: "predict",
+    FORWARD: "forward",
+    JACOBIAN: "jacobian",
+    INPUT_JACOBIAN: "input_jacobian",
+    INPUT_GRADIENT: "input_gradient",
+    GRADIENT: "gradient",
+    TRAIN: "train",
+}
 _RECORD_SIZE = PROGRAMS + 2 * EPOCH
-# What run_handle returns: done (though a loss may not have been finite), or why not.
+# What run_handle returns: done (though a loss may not have been finite), or why not. In include/fastbp.h, too.
 DONE, IN_USE, UNABLE, BAD_X, BAD_Y, BAD_OUT, BAD_LABEL, BAD_ORDER = range(8)
+
+
+_BYTES = (4, 8, 1, 4, 8)  # of an element, by type
 
 
 @inner
@@ -63,32 +75,46 @@ def _describe(inputs, at, address, kind, width):
     inputs[at + ROW_STRIDE], inputs[at + COLUMN_STRIDE] = width, 1
 
 
+@inner
+def out_size(h, what, rows):
+    """Elements of what is written."""
+    if what <= FORWARD:
+        return rows * h[OUTPUTS]
+    if what == JACOBIAN:
+        return rows * h[OUTPUTS] * h[PARAMS]
+    if what == INPUT_JACOBIAN:
+        return rows * h[OUTPUTS] * h[FEATURES]
+    if what == INPUT_GRADIENT:
+        return rows * h[FEATURES]
+    return h[PARAMS] if what == GRADIENT else 0
+
+
 @entry_point(types.int64(*[types.int64] * 13))
-def run_handle(record, what, x, x_type, x_size, x_width, y, y_type, y_size, order, order_size, out, out_size):
+def run_handle(record, what, x, x_type, x_size, x_width, y, y_type, y_size, order, order_size, out, room):
     """Check what a caller gives, and do it.
 
     record  address of the handle's record
     what    PREDICT … EPOCH
-    x, y, order, out  addresses of contiguous arrays of so many elements, of the types x_type, y_type, int64, and the
-            network's; 0 for what is not needed
+    x, y, order, out  addresses of contiguous arrays of x_size, y_size, order_size and room elements, of the types
+            x_type, y_type, int64, and the network's; 0 for what is not needed
     x_width  elements in a row of x
     """
     h = pointer(record, types.int64)
     if not take(h):
         return IN_USE
-    status = _run_handle(h, what, x, x_type, x_size, x_width, y, y_type, y_size, order, order_size, out, out_size)
+    status = _run_handle(h, what, x, x_type, x_size, x_width, y, y_type, y_size, order, order_size, out, room)
     release(h)
     return status
 
 
 @inner
-def _run_handle(h, what, x, x_type, x_size, x_width, y, y_type, y_size, order, order_size, out, out_size):
+def _run_handle(h, what, x, x_type, x_size, x_width, y, y_type, y_size, order, order_size, out, room):
     rows, outputs = x_size // h[FEATURES], h[OUTPUTS]
     learns = what >= INPUT_GRADIENT
-    most = rows if what <= FORWARD or what == EPOCH else h[CAPACITY]
-    if x_width != h[FEATURES] or rows > most or (learns and rows == 0):
+    most = h[CAPACITY] if learns and what != EPOCH else rows
+    if x_width != h[FEATURES] or rows > most or rows < (1 if learns else 0):
         return BAD_X
-    if (what <= FORWARD and out_size != rows * outputs) or (what == INPUT_GRADIENT and out_size != x_size):
+    if room != out_size(h, what, rows):
         return BAD_OUT
     labels = learns and h[LABELS] != 0 and y_size == rows
     if learns and not labels and y_size != rows * outputs:
@@ -107,6 +133,10 @@ def _run_handle(h, what, x, x_type, x_size, x_width, y, y_type, y_size, order, o
                 return BAD_LABEL
 
     batch_size = min(rows, h[CAPACITY])
+    if what == JACOBIAN:
+        batch_size = 1
+    elif what == INPUT_JACOBIAN:
+        batch_size = min(outputs, h[CAPACITY])
     program_of = TRAIN if what == EPOCH else what
     if learns and h[LABELS] != 0 and not labels:
         program_of += 1
@@ -121,8 +151,36 @@ def _run_handle(h, what, x, x_type, x_size, x_width, y, y_type, y_size, order, o
     _describe(inputs, _Y, y, y_type, 1 if labels else outputs)
     inputs[_ORDER], inputs[_OUT], inputs[_TRAINING] = order, out, 1 if what >= TRAIN else 0
     totals[LOSS], totals[LOSS_SUM], totals[RIGHT_SUM] = 0.0, 0.0, 0.0
+    if what in (JACOBIAN, INPUT_JACOBIAN):
+        _each_output(h, inputs, address, rows, batch_size, h[PARAMS] if what == JACOBIAN else h[FEATURES])
+        return DONE
     run_batches_serial(address, rows, batch_size, 0, (rows + batch_size - 1) // batch_size)
+    if what == GRADIENT:
+        _copy(out, h[GRADS_AT], h[REAL], h[PARAMS])
     return DONE
+
+
+@inner
+def _each_output(h, inputs, address, rows, batch_size, width):
+    """Run a program of derivatives: each row of x once for each output, which gives `width` numbers."""
+    outputs = h[OUTPUTS]
+    x_bytes, out_bytes = h[FEATURES] * _BYTES[inputs[_X + TYPE]], outputs * width * _BYTES[h[REAL]]
+    inputs[_X + ROW_STRIDE] = 0
+    for _ in range(rows):
+        run_batches_serial(address, outputs, batch_size, 0, (outputs + batch_size - 1) // batch_size)
+        inputs[_X + ADDRESS] += x_bytes
+        inputs[_OUT] += out_bytes
+
+
+@inner
+def _copy(target, source, kind, size):
+    """target[i] = source[i], both of the type FLOAT32 or FLOAT64."""
+    if kind == FLOAT32:
+        for i in range(size):
+            pointer(target, types.float32)[i] = pointer(source, types.float32)[i]
+    else:
+        for i in range(size):
+            pointer(target, types.float64)[i] = pointer(source, types.float64)[i]
 
 
 class Handle(NamedTuple):
@@ -162,15 +220,18 @@ def make_handle(workspace: Workspace, rows: int, outputs: int, kinds: tuple[str,
     memory.kept = workspace
     record = np.frombuffer(memory, np.int64)
     workspace.bind(np.zeros((1, workspace.plan.x.size), workspace.dtype))
-    record[CAPACITY], record[FEATURES], record[OUTPUTS] = rows, workspace.plan.x.size, outputs
+    params, grads = workspace.arenas["params"], workspace.arenas["grads"]
     record[RUN], record[TOTALS_AT] = run_handle.c_address(), workspace.totals.ctypes.data
+    record[CAPACITY], record[FEATURES], record[OUTPUTS] = rows, workspace.plan.x.size, outputs
+    record[PARAMS], record[GRADS_AT] = grads.size, grads.ctypes.data
+    record[REAL] = FLOAT32 if workspace.dtype == np.float32 else FLOAT64
     record[LABELS] = kinds[0] == "labels"
     for what, name in _NAMES.items():
         for place, kind in enumerate(kinds if what >= INPUT_GRADIENT else ("",)):
-            for few in (0, 1) if training or what < INPUT_GRADIENT else ():
+            for few in (0, 1) if training or what <= FORWARD else ():
                 at = PROGRAMS + 2 * (what + place) + few
                 record[at] = workspace.program(name, kind, min(rows, FEW_ROWS) if few else FEW_ROWS + 1).ctypes.data
-    return Handle(record, workspace.arenas["params"], workspace.arenas["grads"], rows, workspace.plan.x.size, outputs)
+    return Handle(record, params, grads, rows, workspace.plan.x.size, outputs)
 
 
 _CODES = {types.float32: FLOAT32, types.float64: FLOAT64, types.uint8: UINT8, types.int32: INT32, types.int64: INT64}
@@ -227,7 +288,7 @@ def _check(status):
     if status == BAD_Y:
         raise ValueError("y must have shape (rows, outputs) of the network, or (rows,) for labels")
     if status == BAD_OUT:
-        raise ValueError("out must have shape (rows, outputs) of the network, or that of x for a gradient")
+        raise ValueError("out must have shape (rows, outputs) of the network, or as the function says that writes it")
     if status == BAD_LABEL:
         raise ValueError("y must hold labels from 0 to the number of outputs - 1")
     if status == BAD_ORDER:
@@ -291,15 +352,13 @@ def value_and_grad(h, x, y, grad):
 
     Arguments and errors otherwise as for train_step.
     """
-    record, grads = h.record, h.grads
+    record = h.record
     (at, kind, size, width), (y_at, y_kind, y_size, _) = _source(x), _source(y)
-    if _target(h.params, grad)[2] != grads.size:
+    to, _, room, _ = _target(h.params, grad)
+    if room != h.params.size:
         raise ValueError("grad must have shape (num_params,)")
-    _check(
-        call_c(record[RUN], (_numbers(record)[0], GRADIENT, at, kind, size, width, y_at, y_kind, y_size, 0, 0, 0, 0))
-    )
-    for i in range(grads.size):
-        grad[i] = grads[i]
+    arguments = at, kind, size, width, y_at, y_kind, y_size, 0, 0, to, room
+    _check(call_c(record[RUN], (_numbers(record)[0], GRADIENT, *arguments)))
     return pointer(record[TOTALS_AT], types.float64)[LOSS]
 
 
@@ -310,11 +369,30 @@ def input_gradient(h, x, y, out):
     Arguments and errors otherwise as for train_step.
     """
     record = h.record
-    (at, kind, size, width), (y_at, y_kind, y_size, _), (to, _, room, _) = (
-        _source(x),
-        _source(y),
-        _target(h.params, out),
-    )
+    (at, kind, size, width), (y_at, y_kind, y_size, _) = _source(x), _source(y)
+    to, _, room, _ = _target(h.params, out)
     arguments = at, kind, size, width, y_at, y_kind, y_size, 0, 0, to, room
     _check(call_c(record[RUN], (_numbers(record)[0], INPUT_GRADIENT, *arguments)))
     return pointer(record[TOTALS_AT], types.float64)[LOSS]
+
+
+@njit(**OPTIONS)
+def jacobian(h, x, out):
+    """∂outputs/∂params, of the outputs that predict gives, to out (rows, outputs, num_params), in any such shape.
+
+    Arguments and errors otherwise as for predict.
+    """
+    record = h.record
+    (at, kind, size, width), (to, _, room, _) = _source(x), _target(h.params, out)
+    _check(call_c(record[RUN], (_numbers(record)[0], JACOBIAN, at, kind, size, width, 0, 0, 0, 0, 0, to, room)))
+
+
+@njit(**OPTIONS)
+def input_jacobian(h, x, out):
+    """∂outputs/∂x, of the outputs that predict gives, to out (rows, outputs, inputs), in any such shape.
+
+    Arguments and errors otherwise as for predict.
+    """
+    record = h.record
+    (at, kind, size, width), (to, _, room, _) = _source(x), _target(h.params, out)
+    _check(call_c(record[RUN], (_numbers(record)[0], INPUT_JACOBIAN, at, kind, size, width, 0, 0, 0, 0, 0, to, room)))

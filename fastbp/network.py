@@ -12,9 +12,10 @@ from typing import Any
 
 import numpy as np
 
-from . import checkpoints, feeds, files, losses, optimizers, reports, training
+from . import checkpoints, export, feeds, files, losses, optimizers, reports, training
 from ._jit import DTYPES, interrupts_later
 from .callbacks import check_callbacks
+from .capi import CPointers, make_pointers
 from .checkpoints import Resumed
 from .data import Spec, check_class_weight
 from .diagnosis import explanation, symptoms
@@ -28,6 +29,7 @@ from .kernels.updates import RATE, STEP
 from .layers import LAYERS, Activation, Layer, WeightedLayer
 from .losses import LOSS_CLASSES, Loss
 from .metrics import Metric, check_metrics, check_suited
+from .objective import Objective
 from .optimizers import Optimizer
 from .parts import construct, custom_parts
 from .plan import BATCH_LOSS, SCALARS_SIZE, Buffer, Plan, Shape, Tensor, Workspace, factors_at, initial_scalars
@@ -528,6 +530,35 @@ class Network:
             feed.run(self._workspace(feed.rows), "input_gradient", feed.rows, out=out)
         return out
 
+    def jacobian(self, X: Any) -> np.ndarray:
+        """∂predict(X)/∂params: (rows · outputs, num_params), of the network's dtype; frozen layers count too.
+
+        Row r · outputs + o is the gradient of output o of row r: what scipy.optimize.least_squares wants.
+        Shapes and errors as in predict.
+        """
+        rows = training.jacobian(self, "jacobian", feeds.feed_inputs(self._spec(), X), self.num_params)
+        return rows.reshape(-1, self.num_params)
+
+    def input_jacobian(self, X: Any) -> np.ndarray:
+        """∂predict(X)/∂X, each row by its own inputs: (rows, *output_shape, *input_shape), of the network's dtype.
+
+        Shapes and errors as in predict.
+        """
+        rows = training.jacobian(self, "input_jacobian", feeds.feed_inputs(self._spec(), X), self._plan.x.size)
+        return rows.reshape(-1, *self.output_shape, *self.input_shape)
+
+    def objective(self, X: Any, y: Any, sample_weight: Any = None) -> Objective:
+        """The loss as a function of the parameters, which gives (loss, gradient) in float64 for any network.
+
+            found = scipy.optimize.minimize(net.objective(X, y), net.params, jac=True, method="L-BFGS-B")
+            net.params = found.x
+
+        Calling it changes nothing in the network: net.params stays what it is until it is assigned to. X, y and
+        sample_weight are copied. All layers count, frozen ones too.
+        Shapes and errors as in fit.
+        """
+        return Objective(self._plan, self._arenas(), self._spec(), X, y, sample_weight)
+
     # --- looking inside ---
 
     def diagnose(self, X: Any, y: Any, sample_weight: Any = None) -> Diagnosis:
@@ -612,6 +643,17 @@ class Network:
         workspace = Workspace(self._plan, arenas, self.dtype, rows)
         return make_handle(workspace, rows, self._outputs, tuple(self.loss.kernels), training=training)
 
+    def c_pointers(self, rows: int = 1, *, training: bool = True) -> CPointers:
+        """A C struct of functions and sizes, with which C code in this process runs this network: see fastbp.h.
+
+            p = net.c_pointers(rows=32)
+            library.simulate(ctypes.byref(p))  # void simulate(const fastbp_f32 *net)
+
+        Arguments and errors as for `handle`; each struct has a handle of its own, which lives as long as it. The
+        header is in the folder fastbp.get_include().
+        """
+        return make_pointers(self.handle(rows, training=training), self.dtype, labels="labels" in self.loss.kernels)
+
     # --- files ---
 
     def save(self, path: str | os.PathLike, extra: dict | None = None) -> None:
@@ -630,6 +672,18 @@ class Network:
         with self._lock:
             _check_finite(self._arrays())
             files.write(path, {**self._header(), **header}, {**self._arrays(), **arrays})
+
+    def export_c(self, path: str | os.PathLike, name: str = "model") -> None:
+        """Write `predict` for one row as one C99 file, whole or not at all: `void NAME_predict(const T x[], T y[])`.
+
+        It holds the weights, exactly; it needs nothing but math.h, allocates nothing and keeps nothing between calls.
+        T is float or double, as the network's dtype; x and y are one row, in C order.
+
+        path: of the file, such as "model.c"; name: what its function's name begins with.
+        Raises TypeError or ValueError for another name, ValueError that names the layer for one that can't be written
+        as C (a CustomActivation, for one), or if params are not finite; OSError if the file can't be written.
+        """
+        export.export_c(self, path, name)
 
     def _header(self) -> dict[str, Any]:
         return {

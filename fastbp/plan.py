@@ -320,7 +320,9 @@ class Plan:
 
         name    "forward": outputs to `out`; "predict": the same through the loss's inverse link;
                 "evaluate": loss and right answers to `totals`; "gradient": grads too; "train": an update too;
-                "input_gradient": the gradient with respect to the input to `out`
+                "input_gradient": the gradient with respect to the input to `out`;
+                "jacobian": the derivative of output number r mod outputs of row r by the parameters to `out`, in
+                batches of one row; "input_jacobian": the same by the inputs, in batches of any size
         target  which kind of target the loss gets: a key of the loss's `kernels`
         few     whether batches have so few rows that it doesn't pay to prepare weights for them
         """
@@ -334,6 +336,8 @@ class Plan:
                     op(self._loss.link.forward, ELEMENTWISE * size, y=value, x=self.output.value, features=size)
                 )
             return self._with_prepared([*rows, self._store(value, self.output.size)])
+        if name in ("jacobian", "input_jacobian"):
+            return self._jacobian(rows, by_input=name == "input_jacobian")
 
         rows += self._loss_ops(target)
         sums = self._sum_groups()
@@ -351,6 +355,23 @@ class Plan:
             groups += [self._weights(b, *self._penalty_gradient(b)) for b in blocks]
             return groups, len(groups)
         return groups + self._update_groups(blocks), update
+
+    def _jacobian(self, rows: list[Op], *, by_input: bool) -> tuple[list[Group], int]:
+        """The groups that come behind the forward pass for one output of each row, through the inverse link."""
+        y, size, link, start = self.output, self.output.size, self._loss.link, Buffer("inputs", INPUTS["start"])
+        rows = [*rows, op(data.one_hot_rows, size, dy=y.grad, start=start, features=size)]
+        if link is not None:
+            p, dy = self._prediction, y.grad
+            rows.append(op(link.forward, ELEMENTWISE * size, y=p, x=y.value, features=size))
+            rows.append(op(link.backward, ELEMENTWISE * size, dx=dy, dy=dy, y=p, features=size))
+        if by_input:
+            rows += [o for o in self._backward_ops(-1) if o not in self._packs]
+            return self._with_prepared([*rows, self._store(self.x.grad, self.x.size)])
+        blocks = range(len(self._blocks))
+        rows += self._backward_ops(self._first_layer(blocks))
+        rows += [self._gradient_op(b) for b in blocks if b in self._partials]
+        store = self._rows([self._store(Buffer("grads", 0), self._num_params)])
+        return self._with_prepared(rows, *(self._weights(b) for b in blocks), store)
 
     def _first_layer(self, blocks: Iterable[int]) -> int:
         """The number of the first layer that one of these blocks belongs to."""

@@ -827,6 +827,16 @@ def pointer(typingctx, address, dtype):
 
 
 @intrinsic
+def address_of(typingctx, p):
+    """The address, an int64, that p points to."""
+
+    def codegen(context, builder, signature, args):
+        return builder.ptrtoint(args[0], INT64)
+
+    return types.int64(p), codegen
+
+
+@intrinsic
 def offset(typingctx, p, elements):
     """The pointer `elements` elements after p."""
 

@@ -125,7 +125,7 @@ class Snapshot:
         """Become the copy that `state` gave. Raises KeyError, TypeError or ValueError if it can't be one of `net`."""
         epochs = check_integer("epochs", state["epochs"], low=0)
         net._check_arrays(state)
-        if not all(is_finite(state[name]) for name in self._arrays):
+        if not are_finite(state[name] for name in self._arrays):
             raise ValueError("a copy of the network must be finite, got NaN or infinity")
         self._epochs, self._arrays = epochs, {name: state[name] for name in self._arrays}
 
@@ -363,3 +363,18 @@ def infer(net: Network, program: str, source: Feed | Mapped, batch_size: int = E
             feed.run(workspace, program, batch_size, out=out[done : done + feed.rows])
             done += feed.rows
     return out
+
+
+def jacobian(net: Network, program: str, source: Feed | Mapped, width: int) -> np.ndarray:
+    """What "jacobian" or "input_jacobian" gives (rows, outputs, width). See Network.jacobian."""
+    outputs = math.prod(net.output_shape)
+    out = np.empty((source.rows * outputs, width), net.dtype)
+    batch_size, done = EVALUATION_BATCH if program == "input_jacobian" else 1, 0
+    with net._lock:
+        workspace = net._workspace(batch_size)
+        workspace.totals[BATCH_LOSS] = 0.0
+        for feed, _ in source.pieces(batch_size):
+            each_output = Feed(np.repeat(feed.x, outputs, axis=0))
+            each_output.run(workspace, program, batch_size, out=out[done : done + each_output.rows])
+            done += each_output.rows
+    return out.reshape(source.rows, outputs, width)

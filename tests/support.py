@@ -1,13 +1,18 @@
-"""Shared by the tests: every kernel of the package, kernels called with arrays, and small networks."""
+"""Shared by the tests: every kernel of the package, kernels called with arrays, other processes, C."""
 
+import ctypes
 import importlib
 import os
 import pkgutil
+import shutil
 import subprocess
 import sys
+import tempfile
 import zlib
+from pathlib import Path
 
 import numpy as np
+import pytest
 from numba import njit, types
 
 import fastbp.kernels
@@ -65,3 +70,18 @@ def run_python(code: str, **environment: str) -> subprocess.CompletedProcess:
     """Run code in a new process."""
     env = {**os.environ, **environment}
     return subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=env, timeout=300)
+
+
+def compile_c(source: str, folder, *flags: str):
+    """Compile C99 to a shared library, where any warning is an error; skips the test if there is no compiler."""
+    compiler = shutil.which("gcc") or shutil.which("cc") or shutil.which("clang")
+    if compiler is None:
+        pytest.skip("there is no C compiler")
+    place = Path(tempfile.mkdtemp(dir=folder))  # of its own: a library is loaded once from a path
+    code, library = place / "code.c", place / "code.so"
+    code.write_text(source)
+    strict = ["-std=c99", "-O2", "-Wall", "-Wextra", "-pedantic", "-Werror", "-shared", "-fPIC"]
+    command = [compiler, *strict, *flags, str(code), "-o", str(library), "-lm"]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    return ctypes.CDLL(str(library))

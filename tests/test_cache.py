@@ -78,7 +78,7 @@ def test_every_source_of_compiled_code_counts():
         )
         if compiles:
             assert path in _jit._sources(), path
-    assert counted == {"_jit.py", "simd.py", "engine.py", "jit.py", "kernels"}
+    assert counted == {"_jit.py", "simd.py", "engine.py", "jit.py", "capi.py", "kernels"}
 
 
 def test_a_folder_that_cannot_be_written_falls_back_to_the_users(tmp_path):

@@ -2,6 +2,8 @@
 
 import copy
 import pickle
+import subprocess
+import sys
 import threading
 from concurrent.futures import ThreadPoolExecutor
 
@@ -271,3 +273,36 @@ def test_nothing_is_allocated():
         many(h, x, y, out, np.empty_like(net.params), np.arange(2), n)
         counts.append(rtsys.get_allocation_stats().alloc - before)
     assert counts[1] == counts[2]
+
+
+CACHED = """
+import sys
+import numpy as np
+from numba import njit
+import fastbp as fb
+
+@njit(cache=True)
+def work(h, X, y, out):
+    loss = fb.jit.train_step(h, X, y)
+    fb.jit.predict(h, X, out)
+    return loss
+
+if __name__ == "__main__":
+    net, twin = (fb.Network([fb.Dense(9, "tanh"), fb.Dense(3)], (5,), loss="mse", seed=7) for _ in range(2))
+    rows = int(sys.argv[1])
+    X, y, out = np.ones((rows, 5)), np.zeros((rows, 3)), np.empty((rows, 3), np.float32)
+    assert work(net.handle(rows=rows), X, y, out) == twin.train_on_batch(X, y)
+    assert (out == twin.predict(X)).all()
+    print(sum(work.stats.cache_hits.values()), sum(work.stats.cache_misses.values()))
+"""
+
+
+def test_a_cached_function_works_in_a_new_process(tmp_path):
+    """Its code holds no address: neither of a kernel nor of a handle."""
+    script = tmp_path / "cached.py"
+    script.write_text(CACHED)
+    for rows, hits_and_misses in (("4", "0 1"), ("30", "1 0")):
+        command = [sys.executable, str(script), rows]
+        done = subprocess.run(command, capture_output=True, text=True, timeout=300)
+        assert done.returncode == 0, done.stderr
+        assert done.stdout.strip() == hits_and_misses

@@ -212,6 +212,12 @@ def check_store_rows(kernel, rng, dtype, rows, n):
     assert (target.array == want).all() and target.intact()
 
 
+def check_one_hot_rows(kernel, rng, dtype, rows, n):
+    dy, start = Guarded(None, dtype, (rows, n)), np.array([int(rng.integers(0, 40))], np.int64)
+    run_kernel(kernel, dtype, rows, pieces(rng, rows), dy=dy, start=start, features=n)
+    assert (dy.array == naive.one_hot_rows(start[0], rows, n)).all()
+
+
 def check_add_sums(kernel, rng, dtype, rows, n):
     grain = int(rng.integers(1, rows + 1))
     sums, totals = rng.standard_normal((-(-rows // grain), 2)), Guarded(rng.standard_normal(3))
@@ -392,6 +398,7 @@ def check_schedule(kernel, rng, dtype, rows, n):
 CHECKS = {
     "load_rows": check_load_rows,
     "store_rows": check_store_rows,
+    "one_hot_rows": check_one_hot_rows,
     "dense_forward": check_dense_forward,
     "dense_pack_rows": check_dense_pack_rows,
     "add_partial": check_add_partial,

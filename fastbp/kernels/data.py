@@ -81,3 +81,16 @@ def store_rows(op, dtype, rows, lo, hi):
     y = offset(pointer(target_at[0], dtype), start[0] * features)
     for i in range(lo * features, hi * features):
         y[i] = x[i]
+
+
+@kernel("dy start features")
+def one_hot_rows(op, dtype, rows, lo, hi):
+    """dy[r] = the derivative of output number (start + r) mod features by all outputs: 1 there, 0 elsewhere.
+
+    Writes dy (rows, features). Reads start as in load_rows.
+    """
+    dy, start, features = pointer(op[0], dtype), pointer(op[1], types.int64)[0], op[2]
+    for r in range(lo, hi):
+        row, output = offset(dy, r * features), (start + r) % features
+        for c in range(features):
+            row[c] = dtype(1) if c == output else dtype(0)

@@ -1,0 +1,172 @@
+"""Networks called from C, through the structs of fastbp.h: the same bits as in Python."""
+
+import copy
+import ctypes
+import pickle
+import re
+from pathlib import Path
+
+import numpy as np
+import pytest
+import scipy
+import scipy.integrate
+from support import compile_c
+
+import fastbp as fb
+from fastbp import jit
+
+INCLUDE = f"-I{fb.get_include()}"
+HEADER = Path(fb.get_include()) / "fastbp.h"
+
+TRAIN = """
+#include <fastbp.h>
+
+/* Epochs of batches in order, then predictions; the sum of all losses, or less than 0 for an error. */
+double train(const NETWORK *net, const REAL *x, const LABEL *y, int64_t rows, int64_t y_width, int epochs, REAL *out)
+{
+    double total = 0.0, loss;
+    for (int e = 0; e < epochs; e++)
+        for (int64_t r = 0; r < rows; r += net->rows) {
+            int64_t n = rows - r < net->rows ? rows - r : net->rows;
+            if (net->train_step(net->handle, x + r * net->inputs, y + r * y_width, n, &loss) != FASTBP_DONE)
+                return -1.0;
+            total += loss;
+        }
+    return net->predict(net->handle, x, rows, out) == FASTBP_DONE ? total : -1.0;
+}
+"""
+
+
+def make(dtype="float32", loss="cross_entropy", outputs=3):
+    return fb.Network([fb.Dense(9, "tanh"), fb.Dense(outputs)], (5,), loss=loss, dtype=dtype, seed=0)
+
+
+def data(dtype, loss, rows=50):
+    rng = np.random.default_rng(0)
+    X = rng.standard_normal((rows, 5)).astype(dtype)
+    return X, rng.integers(0, 3, rows) if loss == "cross_entropy" else rng.standard_normal((rows, 3)).astype(dtype)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("loss", ["cross_entropy", "mse"])
+def test_a_c_program_trains(loss, dtype, tmp_path):
+    real = "float" if dtype == "float32" else "double"
+    label = "int64_t" if loss == "cross_entropy" else real
+    names = f"-DREAL={real}", f"-DLABEL={label}", f"-DNETWORK=fastbp_f{dtype[-2:]}"
+    train = compile_c(TRAIN, tmp_path, INCLUDE, *names).train
+    train.restype = ctypes.c_double
+
+    (X, y), net, twin = data(dtype, loss), make(dtype, loss), make(dtype, loss)
+    out, pointers = np.full((50, 3), np.nan, dtype), net.c_pointers(rows=16)
+    sizes = ctypes.c_int64(50), ctypes.c_int64(y[0].size), ctypes.c_int(3)
+    total = train(ctypes.byref(pointers), X.ctypes, y.ctypes, *sizes, out.ctypes)
+    batches = [slice(r, r + 16) for r in range(0, 50, 16)]
+    assert total == sum(twin.train_on_batch(X[b], y[b]) for _ in range(3) for b in batches)
+    assert (net.params == twin.params).all() and (out == twin.predict(X)).all() and net.steps_trained == 12
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("loss", ["cross_entropy", "mse"])
+def test_each_function_through_ctypes(loss, dtype):
+    (X, y), net = data(dtype, loss, 7), make(dtype, loss)
+    p, found = net.c_pointers(rows=7), ctypes.c_double()
+    assert (p.rows, p.inputs, p.outputs, p.num_params) == (7, 5, 3, net.num_params)
+    assert p.params[3] == net.params[3]
+
+    def filled(call, *shape):
+        out = np.full(shape, np.nan, dtype)
+        assert call(out) == jit.DONE
+        return out
+
+    assert (filled(lambda out: p.predict(p.handle, X, 7, out), 7, 3) == net.predict(X)).all()
+    assert (filled(lambda out: p.forward(p.handle, X, 7, out), 7, 3) == net.forward(X)).all()
+    assert (filled(lambda out: p.input_jacobian(p.handle, X, 7, out), 7, 3, 5) == net.input_jacobian(X)).all()
+    value, gradient = net.value_and_grad(X, y)
+    out = filled(lambda out: p.value_and_grad(p.handle, X, y, 7, found, out), net.num_params)
+    assert found.value == value and (out == gradient).all()
+    found.value = 0
+    out = filled(lambda out: p.input_gradient(p.handle, X, y, 7, found, out), 7, 5)
+    assert found.value == value and (out == net.input_gradient(X, y)).all()
+
+
+def test_statuses():
+    (X, y), net = data("float32", "cross_entropy", 4), make()
+    p, loss, before, out = net.c_pointers(rows=3), ctypes.c_double(-1), net.params.copy(), np.empty((4, 3), np.float32)
+    assert p.train_step(p.handle, X, y, 4, loss) == p.train_step(p.handle, X, y, 0, loss) == jit.BAD_X
+    assert p.predict(p.handle, X, -1, out) == jit.BAD_X
+    assert p.train_step(p.handle, X, np.array([0, 3]), 2, loss) == jit.BAD_LABEL
+    p._handle.record[jit.BUSY] = 1
+    assert p.predict(p.handle, X, 4, out) == jit.IN_USE
+    p._handle.record[jit.BUSY] = 0
+    only = net.c_pointers(rows=3, training=False)
+    assert only.train_step(only.handle, X, y, 3, loss) == jit.UNABLE
+    assert only.predict(only.handle, X, 4, out) == p.predict(p.handle, X, 0, out) == jit.DONE
+    assert loss.value == -1 and (net.params == before).all()
+
+
+def test_ctypes_refuses_arrays_of_other_types():
+    p, X, out = make().c_pointers(), np.ones((2, 5), np.float32), np.empty((2, 3), np.float32)
+    for x in (X.astype(np.float64), np.asfortranarray(X), X.tolist()):
+        with pytest.raises(ctypes.ArgumentError):
+            p.predict(p.handle, x, 2, out)
+
+
+def test_the_struct_keeps_its_memory_and_is_not_copied():
+    net = make()
+    want, p = net.predict(np.ones((1, 5))), net.c_pointers()
+    del net
+    out = np.empty((1, 3), np.float32)
+    assert p.predict(p.handle, np.ones((1, 5), np.float32), 1, out) == jit.DONE and (out == want).all()
+    for copying in (copy.copy, copy.deepcopy, pickle.dumps):
+        with pytest.raises(TypeError, match="a handle can't be copied or pickled"):
+            copying(p)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_scipy_integrates_a_network(dtype):
+    net = fb.Network([fb.Dense(9, "tanh"), fb.Dense(1)], (2,), loss="mse", dtype=dtype, seed=0)
+    p = net.c_pointers(training=False)
+    function = scipy.LowLevelCallable(p.value, ctypes.c_void_p(p.handle))
+    found, _ = scipy.integrate.nquad(function, [(0, 1), (-1, 1)], opts={"epsabs": 1e-6, "epsrel": 1e-6})
+    nodes, weights = np.polynomial.legendre.leggauss(20)
+    points = np.array([[(a + 1) / 2, b] for a in nodes for b in nodes])
+    want = (np.outer(weights, weights).ravel() / 2) @ net.predict(points)[:, 0].astype(float)
+    assert found == pytest.approx(want, rel=1e-5)
+    x = (ctypes.c_double * 2)(0.5, 0.25)
+    assert p.value(2, x, p.handle) == net.predict([[0.5, 0.25]])[0, 0]
+    assert np.isnan(p.value(1, x, p.handle))
+    p = make().c_pointers()
+    assert np.isnan(p.value(5, (ctypes.c_double * 5)(), p.handle))  # three outputs
+
+
+def test_the_header_is_that_of_the_package(tmp_path):
+    """The same numbers, names and places as in Python; C++ takes it as well."""
+    text = HEADER.read_text()
+    numbers = {name: int(value) for name, value in re.findall(r"FASTBP_(\w+) = (\d+)", text)}
+    ours = {"DONE": jit.DONE, "IN_USE": jit.IN_USE, "UNABLE": jit.UNABLE, "BAD_ROWS": jit.BAD_X}
+    assert numbers == {**ours, "BAD_LABEL": jit.BAD_LABEL}
+    for dtype in ("float32", "float64"):
+        struct, name = type(make(dtype).c_pointers()), f"fastbp_f{dtype[-2:]}"
+        fields = [field for field, _ in struct._fields_]
+        body = text.split(f"typedef struct {name} {{")[1].split("}")[0]
+        code = re.sub(r"/\*.*?\*/", "", body, flags=re.DOTALL)
+        assert re.findall(r"\(\*(\w+)\)|(?:\w+ \*?)(\w+);", code) == [
+            (field, "") if field in fields[6:] else ("", field) for field in fields
+        ]
+        places = ", ".join(f"offsetof({name}, {field})" for field in fields)
+        count = len(fields)
+        source = f"#include <stddef.h>\n#include <fastbp.h>\nsize_t at[{count}] = {{{places}}};\n"
+        found = (ctypes.c_size_t * count).in_dll(compile_c(source, tmp_path, INCLUDE), "at")
+        assert list(found) == [getattr(struct, field).offset for field in fields]
+
+
+def test_cffi():
+    cffi = pytest.importorskip("cffi")
+    ffi = cffi.FFI()
+    body = re.search(r"typedef struct fastbp_f32.*?} fastbp_f32;", HEADER.read_text(), re.DOTALL)
+    ffi.cdef(re.sub(r"/\*.*?\*/", "", body[0], flags=re.DOTALL))
+    net, X, out = make(), np.ones((2, 5), np.float32), np.empty((2, 3), np.float32)
+    p = net.c_pointers()
+    c = ffi.cast("fastbp_f32 *", p.address)
+    assert c.predict(c.handle, ffi.from_buffer("float[]", X), 2, ffi.from_buffer("float[]", out)) == jit.DONE
+    assert (out == net.predict(X)).all()

@@ -306,18 +306,19 @@ def digest(*functions: Callable) -> str | None:
     None if it refers to something that has no such hash.
     """
     found = hashlib.sha256()
-    return found.hexdigest()[:16] if _feed(functions, found.update, set()) else None
+    return found.hexdigest()[:16] if _feed(functions, found.update, {}) else None
 
 
-def _feed(value: Any, update: Callable[[bytes], None], seen: set[int]) -> bool:
+def _feed(value: Any, update: Callable[[bytes], None], seen: dict[int, int]) -> bool:
     """Give the hash all that `value` is; False if that is not known."""
     if isinstance(value, Dispatcher):
         update(repr(sorted(value.targetoptions.items(), key=str)).encode())
         value = value.py_func
     if isinstance(value, python_types.FunctionType):
-        if id(value) in seen:
+        if id(value) in seen:  # which one it is, and nothing more
+            update(f"function {seen[id(value)]}".encode())
             return True
-        seen.add(id(value))
+        seen[id(value)] = len(seen)
         cells = [cell.cell_contents for cell in value.__closure__ or ()]
         parts = [value.__code__, value.__defaults__, *cells, *_globals(value.__code__, value.__globals__)]
         return _feed(tuple(parts), update, seen)

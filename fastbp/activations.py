@@ -107,4 +107,8 @@ def get(activation: str | ActivationFunction | None) -> ActivationFunction:
         return linear
     if isinstance(activation, ActivationFunction):
         return activation
+    if callable(activation):
+        raise TypeError(
+            f"activation must be fb.CustomActivation(f, derivative) for a function of your own, got {activation!r}"
+        )
     return check_choice("activation", activation, ACTIVATIONS | _ALIASES)

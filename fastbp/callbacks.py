@@ -53,8 +53,8 @@ def check_callbacks(callbacks: Any, logged: Sequence[str]) -> tuple[Any, ...]:
     logged: the names that training logs.
     Raises TypeError if one has no hook, ValueError if it is known that one monitors what is not logged.
     """
-    if _has_hook(callbacks):
-        callbacks = (callbacks,)
+    if callbacks is None or _has_hook(callbacks):
+        callbacks = () if callbacks is None else (callbacks,)
     try:
         callbacks = tuple(callbacks)
     except TypeError:
@@ -198,7 +198,7 @@ class ReduceOnPlateau:
 
     Adds "learning_rate" to the logs: that of the epoch's steps. A step of the rate of 1e-8 or less is not made.
     Raises TypeError or ValueError for other arguments; in fit ValueError if nothing of the name `monitor` is logged.
-    Source: PyTorch, ReduceLROnPlateau with threshold_mode="rel".
+    Source: PyTorch, ReduceLROnPlateau with threshold_mode="rel"; but a share of a negative value is taken of its size.
     """
 
     monitor: str = "val_loss"
@@ -223,7 +223,8 @@ class ReduceOnPlateau:
         check_choice("mode", self.mode, _MODES)
 
     def on_train_begin(self, net: Network) -> None:
-        """Forget an earlier training."""
+        """Forget an earlier training. Raises ValueError if the learning rate can't be set."""
+        net.learning_rate = net.learning_rate
         self._best, self._bad, self._cooling = None, 0, 0
 
     def state(self) -> dict[str, Any]:
@@ -256,8 +257,8 @@ class ReduceOnPlateau:
         if self._best is None:
             return not math.isnan(value)
         if _greater_is_better(self.monitor, self.mode):
-            return value > self._best * (1 + self.min_delta)
-        return value < self._best * (1 - self.min_delta)
+            return value > self._best + self.min_delta * abs(self._best)
+        return value < self._best - self.min_delta * abs(self._best)
 
 
 @dataclass

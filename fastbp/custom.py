@@ -45,9 +45,8 @@ def _call(name: str, function: Callable, *arguments: float) -> float:
     try:
         return float(function(*arguments))
     except NumbaError as error:
-        text = str(error).strip().splitlines()
         raise TypeError(
-            f"{name} must be a function that Numba compiles for {len(arguments)} numbers: {text[0]}"
+            f"{name} must be a function that Numba compiles for {len(arguments)} numbers: {_reason(error)}"
         ) from error
     except (TypeError, ValueError) as error:
         raise TypeError(f"{name} must take {len(arguments)} numbers and return one: {error}") from error
@@ -117,7 +116,8 @@ class CustomLoss(Custom, Loss):
             differences of f when this is made; with whole_row when a network is made, which knows how many outputs
             there are.
         whole_row: see f.
-        link: name of the activation that `predict` puts on the outputs, or None.
+        link: name of the activation that `predict` puts on the outputs, or None. As the activation of the last layer it
+            is then part of the loss: f gets what goes into it.
         name: what files know it by; by default f's own.
 
     Raises TypeError if they are no such functions, ValueError where the derivative is wrong, and says where.
@@ -174,8 +174,8 @@ def _check_row_derivative(f: Callable, derivative: Callable, outputs: int) -> No
             here = float(f(y, t))
             derivative(y, t, dy)
         except (NumbaError, TypeError, ValueError, IndexError) as error:
-            text = str(error).strip().splitlines()
-            raise TypeError(f"f must take (y, t) and derivative (y, t, dy), vectors of {outputs}: {text[0]}") from error
+            what = f"f must take (y, t) and derivative (y, t, dy), vectors of {outputs}"
+            raise TypeError(f"{what}: {_reason(error)}") from error
         for j in range(outputs):
             h = np.zeros(outputs)
             h[j] = 1e-5
@@ -192,6 +192,12 @@ def _check_row_derivative(f: Callable, derivative: Callable, outputs: int) -> No
                 )
     if not compared:
         raise ValueError("f must be differentiable at some points, got values that are not finite, or jumps")
+
+
+def _reason(error: Exception) -> str:
+    """The line of an error of Numba's that says what is wrong, behind those that say where it was found."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    return next((line for line in lines if not line.startswith(("Failed in", "During:"))), type(error).__name__)
 
 
 def _check_name(name: Any, f: Callable) -> str:

@@ -144,7 +144,8 @@ def convert_targets(y: np.ndarray, kind: str, spec: Spec, name: str = "y", first
     if y.size and (y.min() < low or y.max() > high):
         wanted = f"within {low:g} to {high:g}" if high < np.inf else f"{low:g} or more"
         raise ValueError(f"{name} must be {wanted} for {spec.loss.name}, got values from {y.min():g} to {y.max():g}")
-    return np.ascontiguousarray(spec.loss.targets(np.array(y, spec.dtype, order="C"), name), spec.dtype)
+    spec.loss.check_values(y, name)
+    return np.array(y, spec.dtype, order="C")
 
 
 def check_weights(sample_weight: Any, rows: int, name: str = "sample_weight") -> np.ndarray | None:
@@ -155,6 +156,8 @@ def check_weights(sample_weight: Any, rows: int, name: str = "sample_weight") ->
     if sample_weight is None:
         return None
     array = _as_numbers(name, sample_weight)
+    if array.shape == (rows, 1):
+        array = array[:, 0]
     if array.shape != (rows,):
         raise ValueError(f"{name} must have shape ({rows},), one weight a row of X, got {array.shape}")
     return array

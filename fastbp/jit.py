@@ -19,6 +19,7 @@ working.
 from __future__ import annotations
 
 import ctypes
+import math
 from typing import NamedTuple
 
 import numpy as np
@@ -129,7 +130,7 @@ def _run_handle(h, what, x, x_type, x_size, x_width, y, y_type, y_size, order, o
     if labels:
         for i in range(rows):
             label = _element(y, y_type, pointer(order, types.int64)[i] if order != 0 else i)
-            if not 0.0 <= label < outputs:  # NaN is refused too
+            if not 0.0 <= label < outputs or label != math.floor(label):  # NaN is refused too
                 return BAD_LABEL
 
     batch_size = min(rows, h[CAPACITY])
@@ -240,7 +241,7 @@ _CODES = {types.float32: FLOAT32, types.float64: FLOAT64, types.uint8: UINT8, ty
 @intrinsic
 def _source(typingctx, array):
     """(address, type, elements, elements in a row) of an array that kernels read; its type is checked now."""
-    if not isinstance(array, types.Array) or array.layout != "C" or array.dtype not in _CODES:
+    if not isinstance(array, types.Array) or array.layout != "C" or not array.ndim or array.dtype not in _CODES:
         known = ", ".join(map(str, _CODES))
         raise TypingError(f"x and y must be C-contiguous arrays of {known}, got {array}")
     return _described(array, _CODES[array.dtype])

@@ -50,9 +50,8 @@ class Loss(Part):
     def check(self, outputs: int) -> None:
         """Raise ValueError if a network with so many outputs can't have this loss."""
 
-    def targets(self, values: np.ndarray, name: str) -> np.ndarray:
-        """What the kernels get for targets (rows, outputs) that are no labels, within `range`; `name` is for errors."""
-        return values
+    def check_values(self, values: np.ndarray, name: str) -> None:
+        """Raise ValueError for targets (rows, outputs) that are within `range`, but not what they must be."""
 
 
 @dataclass(frozen=True, repr=False)
@@ -139,10 +138,6 @@ class CrossEntropy(Loss):
     def record(self) -> dict[str, float]:
         return {"smoothing": self.label_smoothing}
 
-    def targets(self, values: np.ndarray, name: str) -> np.ndarray:
-        s = self.label_smoothing
-        return values * (1 - s) + s / values.shape[1] if s else values
-
 
 @dataclass(frozen=True, repr=False)
 class BinaryCrossEntropy(Loss):
@@ -161,9 +156,9 @@ class BinaryCrossEntropy(Loss):
     def __post_init__(self) -> None:
         self._store(label_smoothing=_check_smoothing(self.label_smoothing))
 
-    def targets(self, values: np.ndarray, name: str) -> np.ndarray:
-        s = self.label_smoothing
-        return values * (1 - s) + s / 2 if s else values
+    @property
+    def record(self) -> dict[str, float]:
+        return {"smoothing": self.label_smoothing}
 
 
 @dataclass(frozen=True, repr=False)
@@ -181,12 +176,11 @@ class Hinge(Loss):
     name, accuracy, range = "hinge", True, (-1.0, 1.0)
     kernel = kernels.hinge_loss
 
-    def targets(self, values: np.ndarray, name: str) -> np.ndarray:
+    def check_values(self, values: np.ndarray, name: str) -> None:
         low = -1 if (values < 0).any() else 0
         bad = (values != 1) & (values != low)
         if bad.any():
             raise ValueError(f"{name} must hold -1 and 1, or 0 and 1, for hinge, got {values[bad][0]:g}")
-        return values if low else 2 * values - 1
 
 
 @dataclass(frozen=True, repr=False)
@@ -224,4 +218,6 @@ def get(loss: str | Loss) -> Loss:
 
     Raises TypeError if it is neither a name nor a loss, ValueError if the name is unknown.
     """
+    if callable(loss):
+        raise TypeError(f"loss must be fb.CustomLoss(f, derivative) for a function of your own, got {loss!r}")
     return loss if isinstance(loss, Loss) else check_choice("loss", loss, LOSSES)

@@ -26,12 +26,12 @@ from .feeds import Feed, Mapped, Source
 from .initializers import INITIALIZER_CLASSES
 from .jit import Handle, make_handle
 from .kernels.updates import RATE, STEP
-from .layers import LAYERS, Activation, Layer, WeightedLayer
+from .layers import LAYERS, Activation, Dropout, Flatten, Layer, WeightedLayer
 from .losses import LOSS_CLASSES, Loss
-from .metrics import Metric, check_metrics, check_suited
+from .metrics import METRICS, Metric, check_metrics, check_suited
 from .objective import Objective
 from .optimizers import Optimizer
-from .parts import construct, custom_parts
+from .parts import Custom, construct, custom_parts
 from .plan import BATCH_LOSS, SCALARS_SIZE, Buffer, Plan, Shape, Tensor, Workspace, factors_at, initial_scalars
 from .schedules import SCHEDULES, Schedule
 from .training import EVALUATION_BATCH, History, Task
@@ -89,8 +89,9 @@ class BoundLayer:
 
     def _replace(self, **fields: Any) -> None:
         """Change the description, and tell the network."""
-        if not isinstance(self.layer, WeightedLayer):
-            raise AttributeError(f"{self.name} has no parameters, and so no {' and '.join(fields)}")
+        if not isinstance(self.layer, WeightedLayer):  # nothing to train
+            WeightedLayer(**fields)  # checks them
+            return
         self.layer = replace(self.layer, **fields)
         if self._changed is not None:
             self._changed()
@@ -161,8 +162,8 @@ class Network:
         """Check the arguments, and say what the network is; its arrays are not there yet."""
         self.input_shape = _check_shape(input_shape)
         self.dtype = _check_dtype(dtype)
-        self.loss = losses.get(loss)
-        self.optimizer = optimizers.get(optimizer)
+        self._loss = losses.get(loss)
+        self._optimizer = optimizers.get(optimizer)
         optimizers.check_constants(self.optimizer, self.dtype)
         if seed is None:
             seed = int(np.random.SeedSequence().generate_state(1)[0])
@@ -171,6 +172,7 @@ class Network:
         self.output_shape = self.layers[-1].output_shape
         self._outputs = math.prod(self.output_shape)
         self.loss.check(self._outputs)
+        self._check_names()
         self.num_params = sum(math.prod(p.shape) for layer in self.layers for p in layer._wanted)
         self.epochs_trained = 0
         self.stop_training = False
@@ -221,9 +223,12 @@ class Network:
         for number, (layer, p) in enumerate(wanted):
             generator = self._generator(self._INITIAL, number)
             try:
-                layer.weights[p.name][...] = p.initializer.draw(generator, p.shape, p.fan_in, p.fan_out)
+                with np.errstate(over="ignore"):
+                    layer.weights[p.name][...] = p.initializer.draw(generator, p.shape, p.fan_in, p.fan_out)
             except ValueError as error:
                 raise ValueError(f"layers: {layer.name}: {p.name}: {error}") from None
+            if not np.isfinite(layer.weights[p.name]).all():
+                raise ValueError(f"layers: {layer.name}: {p.name} must begin with numbers that {self.dtype} has")
 
     def _new_plan(self, *, keep: bool = False) -> Plan:
         parts = self._emitters(), self.input_shape, self.loss, self.optimizer, self.num_params, self.seed
@@ -237,20 +242,38 @@ class Network:
 
     def _emitters(self) -> list[BoundLayer]:
         """The layers as they run: the loss takes over a last activation that is its own inverse link."""
-        linear = Activation("linear")
-        end = max((i + 1 for i, bound in enumerate(self.layers) if bound.layer != linear), default=0)
+        idle = (Activation("linear"), Flatten(), Dropout(0.0))
+        end = max((i + 1 for i, bound in enumerate(self.layers) if bound.layer not in idle), default=0)
         last = self.layers[end - 1]
         if end == 0 or self.loss.link is None or last.layer.ends_with is not self.loss.link:
             return self.layers
         bare = BoundLayer(last.layer.without_activation(), last.name, last.input_shape)
         bare._places = last._places
-        return [*self.layers[: end - 1], bare]
+        return [*self.layers[: end - 1], bare, *self.layers[end:]]
 
     def _generator(self, stream: int, number: int) -> np.random.Generator:
         """Random numbers that depend on the seed, what they are for, and a number, and on nothing before."""
         return np.random.Generator(np.random.Philox(np.random.SeedSequence([self.seed, stream, number])))
 
+    def _check_names(self) -> None:
+        """Raise ValueError if two parts of the user's own have one name, as files and copies know them by it."""
+        names = self._custom_parts()
+        for thing in (*(layer.layer for layer in self.layers), self.loss):
+            for name, part in custom_parts(thing).items():
+                if names[name] is not part:
+                    raise ValueError(f"layers and loss must not hold two different parts of one's own named {name!r}")
+
     # --- what there is ---
+
+    @property
+    def loss(self) -> Loss:
+        """The loss; it can't be changed."""
+        return self._loss
+
+    @property
+    def optimizer(self) -> Optimizer:
+        """The optimizer; it can't be changed, but for its learning rate: net.learning_rate = 0.01."""
+        return self._optimizer
 
     @property
     def params(self) -> np.ndarray:
@@ -281,6 +304,8 @@ class Network:
     def learning_rate(self, rate: float) -> None:
         if isinstance(self.optimizer.learning_rate, Schedule):
             raise ValueError(f"learning_rate can't be set: {self.optimizer.learning_rate!r} sets it")
+        if isinstance(self.optimizer, optimizers.Rprop):
+            raise ValueError("learning_rate can't be set: Rprop has a step of its own for each parameter")
         self._scalars[RATE] = check_number("learning_rate", rate, low=0, open_low=True)
 
     @property
@@ -450,9 +475,9 @@ class Network:
 
     def _metrics(self, metrics: Any) -> dict[str, Metric]:
         """Metrics by name, without those that the engine counts itself."""
-        found = check_metrics(metrics)
-        if self.loss.accuracy:
-            found.pop("accuracy", None)
+        found = check_metrics(() if metrics is None else metrics)
+        if self.loss.accuracy and found.pop("accuracy", METRICS["accuracy"]) is not METRICS["accuracy"]:
+            raise ValueError("metrics must not hold a function named 'accuracy': the loss counts that itself")
         return found
 
     def _logged(self, metrics: Iterable[str], validates: bool) -> list[str]:
@@ -635,7 +660,7 @@ class Network:
 
         The handle shares the network's parameters and optimizer state, and owns memory for the rest: it is for one
         thread at a time. Of several handles of one network, any number may predict or give gradients at once, but
-        while one trains no other may work.
+        while one trains no other may work. It keeps to which layers are trainable when it is made.
         Raises TypeError or ValueError for other arguments.
         """
         rows, training = check_integer("rows", rows, low=1), check_bool("training", training)
@@ -793,6 +818,11 @@ def load(path: str | os.PathLike, custom_objects: Mapping[str, Any] | None = Non
     ValueError if custom_objects lacks one.
     """
     check_path("path", path)
+    if custom_objects is not None and not isinstance(custom_objects, Mapping):
+        raise TypeError(f"custom_objects must be a mapping from names to parts, got {custom_objects!r}")
+    for name, part in (custom_objects or {}).items():
+        if not isinstance(part, Custom):
+            raise TypeError(f"custom_objects must hold CustomActivations and CustomLosses, got {part!r} for {name!r}")
     return _open(path, dict(custom_objects or {}))[0]
 
 

@@ -417,7 +417,7 @@ class Plan:
             block = self._blocks[b]
             place, size = Buffer("grads", block.at), block.items * block.width
             before[b].append(op(updates.clip_values, 2 * size, dw=place, width=block.width, most=most_value))
-        if most_norm is None:
+        if most_norm is None or not blocks:
             return [self._serial(*begin), *(self._weights(b, *before[b], self._update(b)) for b in blocks)]
 
         groups: list[Group] = []

@@ -234,6 +234,7 @@ def poisson_loss(y, target, weight):
 
 
 def hinge_loss(y, target, weight):
+    target = np.where(target > 0, 1.0, -1.0)
     margin = 1 - target * y
     dy = np.where(margin > 0, -target, 0.0) * weight[:, None] / y.size
     return dy, (weight * np.maximum(margin, 0).mean(axis=1)).sum(), ((y > 0) == (target > 0)).mean(axis=1).sum()
@@ -242,18 +243,21 @@ def hinge_loss(y, target, weight):
 def kl_divergence_loss(y, target, weight, least):
     p = np.maximum(y, least)
     row = (target * (np.log(np.maximum(target, least)) - np.log(p))).sum(axis=1)
-    return -target / p * weight[:, None] / len(y), (weight * row).sum(), 0.0
+    dy = np.where(y < least, 0.0, -target / p) * weight[:, None] / len(y)
+    return dy, (weight * row).sum(), 0.0
 
 
-def binary_cross_entropy_loss(y, target, weight):
+def binary_cross_entropy_loss(y, target, weight, smoothing=0.0):
+    right = ((y > 0) == (target > 0.5)).mean(axis=1)
+    target = target * (1 - smoothing) + smoothing / 2
     p = 1 / (1 + np.exp(-y))
     row = -(target * np.log(p) + (1 - target) * np.log1p(-p)).mean(axis=1)
     dy = (p - target) * weight[:, None] / y.size
-    right = ((y > 0) == (target > 0.5)).mean(axis=1)
     return dy, (weight * row).sum(), right.sum()
 
 
-def cross_entropy_probabilities_loss(y, target, weight):
+def cross_entropy_probabilities_loss(y, target, weight, smoothing=0.0):
+    target = target * (1 - smoothing) + smoothing / y.shape[1]
     p = softmax_forward(y)
     row = -(target * np.log(p)).sum(axis=1)
     dy = (p * target.sum(axis=1, keepdims=True) - target) * weight[:, None] / len(y)

@@ -158,6 +158,8 @@ def test_errors_of_learning():
         (lambda: fb.jit.train_step(h, X, np.array([0, 3])), ValueError, "y must hold labels"),
         (lambda: fb.jit.train_step(h, X, np.array([0, -1])), ValueError, "y must hold labels"),
         (lambda: fb.jit.train_step(h, X, np.array([0, np.nan])), ValueError, "y must hold labels"),
+        (lambda: fb.jit.train_step(h, X, np.array([0, 1.5])), ValueError, "y must hold labels"),
+        (lambda: fb.jit.train_step(h, X, np.array([0, 1.999999999])), ValueError, "y must hold labels"),
         (lambda: fb.jit.train_step(h, X, y[:1]), ValueError, "y must have shape"),
         (lambda: fb.jit.train_step(h, X, np.zeros((2, 2))), ValueError, "y must have shape"),
         (lambda: fb.jit.train_step(h, X, np.array(["a", "b"])), TypingError, "x and y must be C-contiguous"),

@@ -96,8 +96,8 @@ def test_trainable_and_rates_can_be_changed_and_are_saved(tmp_path):
     before = net.layers[0].weight.copy()
     train(net, X, y)
     assert (net.layers[0].weight != before).any()
-    with pytest.raises(AttributeError, match="Flatten_1 has no parameters"):
-        fb.Network([fb.Flatten(), fb.Dense(1)], (2, 3), loss="mse").layers[0].trainable = False
+    for layer in fb.Network([fb.Flatten(), fb.Dense(1)], (2, 3), loss="mse").layers:
+        layer.trainable = False  # means nothing for a layer without parameters
     with pytest.raises(ValueError, match="learning_rate must be a finite number greater than 0, got 0"):
         net.layers[0].learning_rate = 0
     assert net.layers[0].learning_rate == 1.0
@@ -119,6 +119,47 @@ def test_penalties_pull_weights_to_zero_and_leave_biases():
     net = fb.Network([fb.Dense(1, l1=0.1)], (6,), loss="mse", optimizer=fb.SGD(0.05), dtype="float64", seed=0)
     net.fit(X, y, epochs=400, batch_size=100, verbose=False)
     assert np.abs(net.layers[0].weight).max() < 0.05 < 4 < net.layers[0].bias[0]
+
+
+def test_a_last_activation_is_found_behind_layers_that_do_nothing():
+    X, y = batch("cross_entropy", np.random.default_rng(0), 20)
+    plain = fb.Network([fb.Dense(3)], (6,), loss="cross_entropy", seed=0)
+    for idle in (fb.Dropout(0.0), fb.Flatten(), fb.Activation("linear")):
+        net = fb.Network([fb.Dense(3, "softmax"), idle], (6,), loss="cross_entropy", seed=0)
+        assert (net.predict(X) == plain.predict(X)).all() and net.evaluate(X, y) == plain.evaluate(X, y)
+        assert str(net.explain(X[0], y[0])) and str(net.diagnose(X, y))
+
+
+@pytest.mark.parametrize(
+    ("loss", "y"),
+    [
+        ("hinge", [[0], [1]]),
+        (fb.BinaryCrossEntropy(label_smoothing=0.2), [[0], [1]]),
+        (fb.CrossEntropy(label_smoothing=0.1), [[1, 0], [0, 1]]),
+    ],
+)
+def test_targets_mean_the_same_in_jit_and_to_metrics(loss, y):
+    net = fb.Network([fb.Dense(len(y[0]))], (3,), loss=loss, dtype="float64", seed=0)
+    X, y, grad = np.random.default_rng(0).standard_normal((2, 3)), np.array(y), np.empty(net.num_params)
+    value, gradient = net.value_and_grad(X, y)
+    assert fb.jit.value_and_grad(net.handle(2), X, y, grad) == value and (grad == gradient).all()
+
+    def seen(y_true, y_pred):
+        assert (y_true == y).all()
+        return 1.0
+
+    assert net.evaluate(X, y, metrics=[seen])["seen"] == 1.0
+
+
+def test_clipping_by_norm_of_gradients_whose_squares_overflow():
+    X, y = np.full((4, 3), 1e20), np.zeros(4)
+    for clip in (1.0, 1e-3):
+        net = fb.Network([fb.Dense(1, bias=False)], (3,), loss="mae", optimizer=fb.SGD(1.0, clip_norm=clip), seed=0)
+        before = net.params.copy()
+        net.train_on_batch(X, y)
+        assert np.linalg.norm(net.params - before) == pytest.approx(clip, rel=1e-3)
+    idle = fb.Network([fb.Activation("relu")], (3,), loss="mse", optimizer=fb.SGD(0.1, clip_norm=1.0))
+    idle.fit(np.ones((4, 3)), np.zeros((4, 3)), verbose=False)
 
 
 def test_flatten():
@@ -307,6 +348,13 @@ def test_wrong_loss_of_whole_rows_is_found_when_the_network_is_made():
         fb.Network([fb.Dense(3)], (6,), loss=loss)
 
 
+def test_parts_of_one_name_are_refused_in_a_network():
+    one, two = fb.CustomActivation(lambda z: z * z, lambda z: 2 * z), fb.CustomActivation(lambda z: -z, lambda z: -1.0)
+    with pytest.raises(ValueError, match="two different parts of one's own named 'custom'"):
+        fb.Network([fb.Dense(2, one), fb.Dense(2, two)], (2,), loss="mse")
+    fb.Network([fb.Dense(2, one), fb.Dense(2, one)], (2,), loss="mse")
+
+
 def test_kinks_and_gaps_are_no_errors():
     fb.CustomActivation(lambda z: abs(z), lambda z: 1.0 if z > 0 else -1.0, name="size")
     fb.CustomActivation(lambda z: math.log(z) if z > 0 else math.nan, lambda z: 1 / z, name="logarithm")
@@ -320,6 +368,11 @@ def test_digest_changes_with_what_a_function_refers_to():
     assert digest(make(1.0, one)) == digest(make(1.0, one))
     assert len({digest(make(1.0, one)), digest(make(2.0, one)), digest(make(1.0, two))}) == 3
     assert digest(make(object(), one)) is None
+
+    def mix(p, q, r):
+        return njit(lambda z: p(z) / 2 + q(z) / 4 + r(z))
+
+    assert digest(mix(one, two, one)) != digest(mix(one, two, two))
 
 
 OWN = """

@@ -178,6 +178,7 @@ def poisson_loss(op, dtype, rows, lo, hi):
 
 @inner
 def _hinge(y, t, c):
+    t = select(t > zero(y), one(y), zero(y) - one(y))
     margin = one(y) - t * y
     inside = margin > zero(y)
     same = select(y > zero(y), one(y), zero(y)) == select(t > zero(y), one(y), zero(y))
@@ -190,7 +191,9 @@ def _hinge(y, t, c):
 
 @kernel("dy y target weight sums outputs grain")
 def hinge_loss(op, dtype, rows, lo, hi):
-    """Row loss: the mean over outputs of max(0, 1 - t y), t = ±1; dy = -t weight / (rows outputs) where that is not 0.
+    """Row loss: the mean over outputs of max(0, 1 - t y); dy = -t weight / (rows outputs) where that is not 0.
+
+    t = 1 for targets above 0, else -1.
 
     An output counts as right when y > 0 and t > 0 agree.
 
@@ -202,15 +205,16 @@ def hinge_loss(op, dtype, rows, lo, hi):
 
 
 @inner
-def _divergence(p, t, c):
-    p = maximum(p, c)
+def _divergence(y, t, c):
+    p = maximum(y, c)
     value = t * (maths.log(maximum(t, c)) - maths.log(p))
-    return value, zero(p) - t / p, zero(p)
+    return value, select(y < c, zero(p), zero(p) - t / p), zero(p)
 
 
 @kernel("dy y target weight sums outputs grain least")
 def kl_divergence_loss(op, dtype, rows, lo, hi):
-    """Row loss: Σ t (log t - log y), where t and y count as `least` where they are less; dy = -t / y weight / rows.
+    """Row loss: Σ t (log t - log y), where t and y count as `least` where they are less; dy = -t / y weight / rows,
+    0 where y is less.
 
     Writes dy (rows, outputs), sums. Reads y, target (rows, outputs), weight (rows,); least: bits of a float64.
     """
@@ -220,15 +224,18 @@ def kl_divergence_loss(op, dtype, rows, lo, hi):
 
 @inner
 def _logistic(z, t, c):
+    t = fma(c, half(z) - t, t)
     positive = select(z < zero(z), zero(z), z)  # NaN stays
     value = positive - z * t + maths.softplus_minus(z)
     same = select(z > zero(z), one(z), zero(z)) == select(t > half(z), one(z), zero(z))
     return value, maths.sigmoid(z) - t, select(same, one(z), zero(z))
 
 
-@kernel("dy y target weight sums outputs grain")
+@kernel("dy y target weight sums outputs grain smoothing")
 def binary_cross_entropy_loss(op, dtype, rows, lo, hi):
     """Row loss: the mean over outputs of -t log p - (1 - t) log(1 - p), where p = sigmoid(y).
+
+    t is target + smoothing (½ - target).
 
     From the logits: max(y, 0) - y t + log(1 + exp(-|y|)); dy = (p - t) weight / (rows outputs).
     An output counts as right when y > 0 and t > ½ agree.
@@ -236,7 +243,7 @@ def binary_cross_entropy_loss(op, dtype, rows, lo, hi):
     Writes dy (rows, outputs), sums. Reads y, target (rows, outputs), weight (rows,).
     """
     outputs = op[5]
-    loss, right = _elements(_logistic, op, dtype, lo, hi, 1.0 / (rows * outputs))
+    loss, right = _elements(_logistic, op, dtype, lo, hi, 1.0 / (rows * outputs), number(op, 7))
     write_sums(op, lo, loss / outputs, right / outputs)
 
 
@@ -328,9 +335,11 @@ def cross_entropy_smoothed_loss(op, dtype, rows, lo, hi):
     write_sums(op, lo, loss, right)
 
 
-@kernel("dy y target weight sums outputs grain")
+@kernel("dy y target weight sums outputs grain smoothing")
 def cross_entropy_probabilities_loss(op, dtype, rows, lo, hi):
     """Row loss: -Σ t log p, where p = softmax(y); dy = (p Σ t - t) weight / rows.
+
+    t is (1 - smoothing) target + smoothing / outputs.
 
     A row counts as right when the largest t stands where no y is larger.
 
@@ -338,6 +347,7 @@ def cross_entropy_probabilities_loss(op, dtype, rows, lo, hi):
     """
     dy, y, target, weight = pointers(op, 0, 4, dtype)
     outputs = op[5]
+    kept, share = splat(dtype(1.0 - number(op, 7))), splat(dtype(number(op, 7) / outputs))
     log_total = stack(dtype, 16)
     loss, right = 0.0, 0.0
     for r in range(lo, hi):
@@ -350,7 +360,8 @@ def cross_entropy_probabilities_loss(op, dtype, rows, lo, hi):
         shift = splat(top + log_total[0])
         terms, mass, best, i = splat(dtype(0)), splat(dtype(0)), 0, 0
         while i < outputs:
-            p = load_first(t, i, outputs - i)
+            p = fma(kept, load_first(t, i, outputs - i), share)
+            p = select(first_lanes(p, outputs - i), p, zero(p))
             terms = fma(p, shift - load_first(z, i, outputs - i), terms)
             mass = mass + p
             i += lanes(dtype)
@@ -359,7 +370,7 @@ def cross_entropy_probabilities_loss(op, dtype, rows, lo, hi):
         _scaled_softmax(d, total, scale * sum_lanes(mass), outputs, dtype)
         i = 0
         while i < outputs:
-            p = load_first(t, i, outputs - i)
+            p = fma(kept, load_first(t, i, outputs - i), share)
             store_first(d, i, load_first(d, i, outputs - i) - splat(scale) * p, outputs - i)
             i += lanes(dtype)
         loss += float(weight[r]) * sum_lanes_double(terms)

@@ -377,7 +377,7 @@ def penalty_sums(op, dtype, rows, lo, hi):
             x = load_first(w, i, end - i)
             row = row + fma(l2 * x, x, l1 * absolute(x))
             i += lanes(dtype)
-        total += float(sum_lanes(row))
+        total += types.float64(sum_lanes(row))
     sums[lo // grain] = total
 
 
@@ -425,7 +425,12 @@ def square_sums(op, dtype, rows, lo, hi):
             g = load_first(dw, i, end - i)
             row = fma(g, g, row)
             i += lanes(dtype)
-        total += float(sum_lanes(row))
+        squares = types.float64(sum_lanes(row))
+        if not math.isfinite(squares):  # too large for the dtype, not for a double
+            squares = 0.0
+            for j in range(r * width, end):
+                squares += types.float64(dw[j]) ** 2
+        total += squares
     sums[lo // grain] = total
 
 

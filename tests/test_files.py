@@ -19,8 +19,8 @@ from cases import OPTIMIZERS, batch, network, relative
 import fastbp as fb
 from fastbp import files
 
-# FASTBP_FUZZ says another number, FASTBP_FUZZ_SEED another seed.
-MUTATIONS = int(os.environ.get("FASTBP_FUZZ", 20_000))
+# FASTBP_FUZZ says another number, 20000 say, FASTBP_FUZZ_SEED another seed than 0.
+MUTATIONS = int(os.environ.get("FASTBP_FUZZ", 10_000))
 
 
 def data(rows=60, inputs=4):

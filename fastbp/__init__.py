@@ -5,7 +5,20 @@ from ._jit import get_num_threads, set_num_threads
 from .callbacks import Checkpoint, CSVLogger, EarlyStopping, ReduceOnPlateau, StopAtLoss, TimeBudget
 from .custom import CustomActivation, CustomLoss
 from .errors import DivergedError, FileFormatError
-from .layers import Activation, Dense, Dropout, Flatten
+from .layers import (
+    Activation,
+    AvgPool1D,
+    AvgPool2D,
+    Conv1D,
+    Conv2D,
+    Dense,
+    Dropout,
+    Flatten,
+    GlobalAvgPool1D,
+    GlobalAvgPool2D,
+    MaxPool1D,
+    MaxPool2D,
+)
 from .losses import BinaryCrossEntropy, CrossEntropy, Huber
 from .network import Network, load
 from .optimizers import SGD, Adadelta, Adagrad, Adam, AdamW, Lion, Nadam, RMSprop, Rprop
@@ -29,9 +42,13 @@ __all__ = [
     "Adagrad",
     "Adam",
     "AdamW",
+    "AvgPool1D",
+    "AvgPool2D",
     "BinaryCrossEntropy",
     "CSVLogger",
     "Checkpoint",
+    "Conv1D",
+    "Conv2D",
     "CosineDecay",
     "CrossEntropy",
     "CustomActivation",
@@ -43,10 +60,14 @@ __all__ = [
     "ExponentialDecay",
     "FileFormatError",
     "Flatten",
+    "GlobalAvgPool1D",
+    "GlobalAvgPool2D",
     "History",
     "Huber",
     "InverseScaling",
     "Lion",
+    "MaxPool1D",
+    "MaxPool2D",
     "Nadam",
     "Network",
     "OneCycle",

@@ -5,6 +5,7 @@ A program is two tables of int64. A row of `ops` is a kernel's address and then 
 
     EXTENT  how many items there are; ROWS_OF_BATCH stands for the rows in the batch
     GRAIN   items in a task; for rows, the least number of them
+    ROUND   for rows: tasks are of a multiple of it
     FIRST, LAST  the ops of the group: each task runs all of them on its own items, one after the other
     WORK, ROW_WORK  floating-point operations of the whole group: so many, and so many more for each row of the batch
 
@@ -21,8 +22,8 @@ from numba import njit, prange, types
 from ._jit import OPTIONS, entry_point, inner
 from .simd import call, flush_subnormals, offset, pointer, restore_subnormals
 
-EXTENT, GRAIN, FIRST, LAST, WORK, ROW_WORK = range(6)
-GROUP_WIDTH = 6
+EXTENT, GRAIN, ROUND, FIRST, LAST, WORK, ROW_WORK = range(7)
+GROUP_WIDTH = 7
 OP_WIDTH = 24
 ROWS_OF_BATCH = -1
 
@@ -44,12 +45,12 @@ def _task(ops, first, last, rows, lo, hi):
 
 
 @inner
-def _rows_in_task(rows, least, work):
+def _rows_in_task(rows, least, multiple, work):
     """The rows are halved as long as the parts are worth it, and of `least` rows or more."""
     tasks = 1
     while (2 * tasks * TASK <= work or (tasks == 1 and work > FORK)) and 2 * tasks * least <= rows:
         tasks *= 2
-    return ((rows + tasks - 1) // tasks + 3) // 4 * 4  # rows in multiples of 4 fill the tiles
+    return ((rows + tasks - 1) // tasks + multiple - 1) // multiple * multiple
 
 
 @inner
@@ -59,7 +60,7 @@ def _cut(groups, g, rows, inputs):
     work = groups[g, WORK] + groups[g, ROW_WORK] * rows
     if extent == ROWS_OF_BATCH:
         extent = rows
-        grain = inputs[ROWS_IN_TASK] = _rows_in_task(rows, grain, work)
+        grain = inputs[ROWS_IN_TASK] = _rows_in_task(rows, grain, groups[g, ROUND], work)
     return extent, grain, work
 
 

@@ -14,7 +14,7 @@ import numpy as np
 
 from . import engine
 from ._jit import Kernel, num_threads, thread_limit
-from .kernels import data, losses, updates
+from .kernels import blocks, data, losses, updates
 from .kernels.activations import relu_backward
 from .kernels.data import FLOAT32, FLOAT64, UINT8
 from .kernels.dense import BY_ITEMS, BY_ROWS, PACKED, WIDE, add_partial
@@ -27,7 +27,7 @@ ALIGNMENT = 16  # elements: a row buffer begins at a multiple of 64 bytes
 # weights of the largest layer; those that don't fit into the L2 cache need more.
 LEAST_ROWS = {0: 16, 1 << 17: 32, 1 << 20: 64}
 # Ops that are no matrix product, in operations of one, for an element.
-LOAD, ELEMENTWISE, LOSS = 10, 40, 60
+LOAD, MOVE, ELEMENTWISE, LOSS = 10, 10, 40, 60
 # Gradients of up to so many parameters are summed by row tasks, while their inputs are in the cache; those of
 # more are cut by rows of the weights, and so need no private sums.
 SMALL_GRADIENT = 8192
@@ -39,14 +39,20 @@ PREPARE_TASKS, UPDATE_SIZE = 32, 8192
 _KEYS = 2  # stream of random numbers; see Network
 # Batches of so few rows are done before their weights are packed.
 FEW_ROWS = 16
+# Rows of a task are a multiple of this: of 4, to fill the tiles; of 16, to fill the blocks of any type of float.
+ROUND, BLOCKS = 4, 16
 
 
 class Buffer(NamedTuple):
-    """A place in one of the arenas: params, grads, state, scalars; work, totals, inputs."""
+    """A place in one of the arenas: params, grads, state, scalars; work, totals, inputs.
+
+    blocked  whether rows lie in blocks there: see kernels/blocks.py
+    """
 
     arena: str
     fixed: int
     per_row: int = 0
+    blocked: bool = False
 
 
 CAPACITY = Buffer("capacity", 0)  # stands for the rows that a workspace has room for
@@ -65,6 +71,10 @@ class Tensor(NamedTuple):
     @property
     def size(self) -> int:
         return int(np.prod(self.shape))
+
+    @property
+    def blocked(self) -> bool:
+        return self.value.blocked
 
 
 Field = Buffer | int | float  # kernels find a float's bits
@@ -87,12 +97,14 @@ class Group(NamedTuple):
     grain: int
     flops: int
     row_flops: int
+    multiple: int = 1
 
 
 class Block(NamedTuple):
     """A part of the parameters that one op writes the gradient of: `items` rows of `width` parameters.
 
     fields  the op's record without its place (first) and without how it is cut into tasks (mode, step, grain)
+    small   whether it is summed by row tasks
     large   whether its inputs are packed for the cache
     layer   the number of the layer
     """
@@ -103,6 +115,7 @@ class Block(NamedTuple):
     at: int
     items: int
     width: int
+    small: bool
     large: bool
     layer: int
 
@@ -188,6 +201,7 @@ class Plan:
         self._blocks: list[Block] = []
         self._packs: set[Op] = set()
         self._few: dict[Op, Op] = {}
+        self._round = ROUND
         self._sums, self._grain = Buffer("totals", TOTALS_SIZE), Buffer("inputs", engine.ROWS_IN_TASK)
         self._loss, self._optimizer, self._num_params = loss, optimizer, num_params
         self._penalties: dict[int, Penalty] = {}  # by block
@@ -198,20 +212,20 @@ class Plan:
         self.x = self.tensor(input_shape)
         tensor = self.x
         for self._layer, layer in enumerate(layers):
-            self._input = tensor
+            self._inputs = {tensor.grad}
             tensor = layer.emit(self, tensor)
             self.outputs.append(tensor)
-        self.output = tensor
+        self.output = self.plain(tensor)
         self._frozen = {number for number, layer in enumerate(layers) if not layer.trainable}
         self._target = self.buffer(self.output.size)
         self._weight = self.buffer(1)
         self._prediction = self.buffer(self.output.size)
 
-        most = max((block.items * block.width for block in self._blocks), default=0)
+        most = max((2 * (block.items * block.width) ** 2 // block.flops for block in self._blocks), default=0)
         first = self._first_layer(range(len(self._blocks)))
         self.flops = max(1, sum(o.flops for o in [*self._forward, *self._backward_ops(first)]))  # of a row
         self._least_rows = max(rows for weights, rows in LEAST_ROWS.items() if most >= weights)
-        self._partials = {block: self._partial(block) for block in range(len(self._blocks)) if self._is_small(block)}
+        self._partials = {b: self._partial(block) for b, block in enumerate(self._blocks) if block.small}
         self._penalty_sums = {
             b: self._sums_of(penalty.items, self._update_grain(b)) for b, penalty in self._penalties.items()
         }
@@ -222,10 +236,10 @@ class Plan:
 
     # --- for layers ---
 
-    def buffer(self, per_row: int) -> Buffer:
+    def buffer(self, per_row: int, blocked: bool = False) -> Buffer:
         """Room for `per_row` numbers for each row of the batch."""
         size = self._size["work"]
-        place = Buffer("work", size[0], size[1])
+        place = Buffer("work", size[0], size[1], blocked)
         size[1] += per_row
         return place
 
@@ -237,10 +251,29 @@ class Plan:
         counts[0] += size
         return place
 
-    def tensor(self, shape: Shape) -> Tensor:
+    def tensor(self, shape: Shape, blocked: bool = False) -> Tensor:
         """Room for a value of `shape` for each row, and for its gradient."""
         size = int(np.prod(shape))
-        return Tensor(self.buffer(size), self.buffer(size), shape)
+        if blocked:
+            self._round = BLOCKS
+        return Tensor(self.buffer(size, blocked), self.buffer(size, blocked), shape)
+
+    def blocked(self, x: Tensor) -> Tensor:
+        """x with its rows in blocks."""
+        return x if x.blocked else self.moved(x, x.shape, True, blocks.block_rows, blocks.unblock_rows, x.size)
+
+    def plain(self, x: Tensor) -> Tensor:
+        """x with its rows one behind the other."""
+        return self.moved(x, x.shape, False, blocks.unblock_rows, blocks.block_rows, x.size) if x.blocked else x
+
+    def moved(self, x: Tensor, shape: Shape, blocked: bool, there: Kernel, back: Kernel, *sizes: int) -> Tensor:
+        """x in other places: the kernel `there` writes it from x, `back` writes x's gradient from its own."""
+        y = self.tensor(shape, blocked)
+        self._forward.append(Op(there, (y.value, x.value, *sizes), MOVE * y.size))
+        self._add_backward(Op(back, (x.grad, y.grad, *sizes), MOVE * y.size), x.grad in self._inputs)
+        if x.grad in self._inputs:
+            self._inputs.add(y.grad)
+        return y
 
     def forward(self, kernel: Kernel, flops: float, few: Op | None = None, **record: Field) -> None:
         """Add an op on rows to the forward pass; `few` takes its place where there are few rows."""
@@ -251,7 +284,7 @@ class Plan:
 
     def backward(self, kernel: Kernel, flops: float, dx: Buffer, **record: Field) -> None:
         """Add an op on rows, which writes dx, to the backward pass: ops added first run last."""
-        self._add_backward(op(kernel, flops, dx=dx, **record), dx == self._input.grad)
+        self._add_backward(op(kernel, flops, dx=dx, **record), dx in self._inputs)
 
     def _add_backward(self, added: Op, to_input: bool = False) -> Backward:
         self._backward.append(Backward(added, self._layer, to_input))
@@ -259,7 +292,8 @@ class Plan:
 
     def give_relu(self, y: Tensor) -> None:
         """Add the backward pass of y = max(x, 0), in place; the layer that takes y in may take this over."""
-        relu = op(relu_backward, 4 * y.size, dx=y.grad, dy=y.grad, y=y.value, features=y.size)
+        sizes: Record = dict(features=y.size, blocked=y.blocked)
+        relu = op(relu_backward, 4 * y.size, dx=y.grad, dy=y.grad, y=y.value, **sizes)
         self._relus[y.grad] = self._add_backward(relu)
 
     def take_relu(self, x: Tensor) -> Buffer | int:
@@ -284,19 +318,30 @@ class Plan:
         self._packs.add(added)
         return packed
 
-    def gradient(self, kernel: Kernel, flops: int, first: Tensor, items: int, large: bool, **fields: Field) -> None:
-        """Add the op that writes the gradient of `items` rows of parameters, from `first` on.
+    def gradient(
+        self,
+        kernel: Kernel,
+        flops: int,
+        first: Tensor,
+        items: int,
+        width: int,
+        fields: Record,
+        *,
+        small: int = SMALL_GRADIENT,
+        large: bool = False,
+    ) -> None:
+        """Add the op that writes the gradient of `items` rows of `width` parameters, from `first` on.
 
         Its record is the place, `fields`, and then mode, step and grain; see dense_backward_weight.
+        small: up to so many parameters are summed by row tasks; large: see Block.
         """
-        at, width = first.value.fixed, first.shape[-1]
-        self._blocks.append(Block(kernel, flops, fields, at, items, width, large, self._layer))
+        size, at = items * width, first.value.fixed
+        self._blocks.append(Block(kernel, flops, fields, at, items, width, size <= small, large, self._layer))
 
     def penalty(self, weight: Tensor, l1: float, l2: float) -> None:
         """Add l1 Σ|w| + l2 Σ w² to the loss, for a parameter that the last `gradient` began with."""
         if l1 or l2:
-            width = weight.shape[-1]
-            self._penalties[len(self._blocks) - 1] = Penalty(weight.size // width, l1, l2)
+            self._penalties[len(self._blocks) - 1] = Penalty(weight.size // self._blocks[-1].width, l1, l2)
 
     def trace(self, x: Tensor, y: Tensor) -> None:
         """Say that an activation makes y of x."""
@@ -329,9 +374,8 @@ class Plan:
             value = self.output.value
             if name == "predict" and self._loss.link is not None:
                 value, size = self._prediction, self.output.size
-                rows.append(
-                    op(self._loss.link.forward, ELEMENTWISE * size, y=value, x=self.output.value, features=size)
-                )
+                record: Record = dict(y=value, x=self.output.value, features=size, **self._loss.link.layout(False))
+                rows.append(op(self._loss.link.forward, ELEMENTWISE * size, **record))
             return self._with_prepared([*rows, self._store(value, self.output.size)])
 
         rows += self._loss_ops(target)
@@ -436,13 +480,9 @@ class Plan:
         groups = [*prepare, self._rows(rows), *then]
         return groups, len(groups)
 
-    def _is_small(self, block: int) -> bool:
-        items, width = self._blocks[block].items, self._blocks[block].width
-        return items * width <= SMALL_GRADIENT
-
-    def _partial(self, block: int) -> Buffer:
+    def _partial(self, block: Block) -> Buffer:
         """Room for the partial gradients of each row task: rows // grain of them, and one of fewer rows."""
-        size = self._partial_size(self._blocks[block])
+        size = self._partial_size(block)
         place = self.buffer(-(-size // self._least_rows))
         self.fixed(size)  # right behind: buffers lie in the order of their fixed and row parts
         return place
@@ -511,7 +551,8 @@ class Plan:
         yield op(kernel, LOSS * size, **record, outputs=size, grain=self._grain, **more)
 
     def _rows(self, ops: Sequence[Op]) -> Group:
-        return Group(tuple(ops), engine.ROWS_OF_BATCH, self._least_rows, 0, sum(o.flops for o in ops))
+        flops = sum(o.flops for o in ops)
+        return Group(tuple(ops), engine.ROWS_OF_BATCH, self._least_rows, 0, flops, self._round)
 
     def _serial(self, *ops: Op) -> Group:
         return Group(ops, 1, 1, 1, 0)
@@ -643,7 +684,7 @@ class Workspace:
         first = 0
         for row, group in zip(groups, program, strict=True):
             last = first + len(group.ops)
-            row[:] = group.extent, group.grain, first, last, group.flops, group.row_flops
+            row[:] = group.extent, group.grain, group.multiple, first, last, group.flops, group.row_flops
             first = last
         for row, o in zip(table, ops, strict=True):
             row[0] = o.kernel.address(self.dtype)

@@ -1,5 +1,6 @@
 """The oracle: one slow, obvious NumPy function for each kernel, of the same name. float64 in, float64 out."""
 
+import itertools
 import math
 
 import numpy as np
@@ -62,6 +63,119 @@ def dense_backward_weight(x, dy):
 
 def add_partial(partial):
     return sum(partial)
+
+
+ALL = slice(None)
+
+
+def block_rows(x, lanes):
+    """(blocks, features, lanes), 0 in lanes without a row."""
+    y = np.zeros((-(-len(x) // lanes), x.shape[1], lanes))
+    for r in range(len(x)):
+        y[r // lanes, :, r % lanes] = x[r]
+    return y
+
+
+def unblock_rows(x, rows):
+    return np.array([x[r // x.shape[2], :, r % x.shape[2]] for r in range(rows)])
+
+
+def pad_maps(x, out_h, out_w, top, left):
+    y = np.zeros((*x.shape[:2], out_h, out_w))
+    y[:, :, top : top + x.shape[2], left : left + x.shape[3]] = x
+    return y
+
+
+def crop_maps(dy, in_h, in_w, top, left):
+    return dy[:, :, top : top + in_h, left : left + in_w]
+
+
+def _under(tap, out, stride, dilation):
+    """The part of a map that a tap of the kernel is multiplied with, as two slices."""
+    return tuple(
+        slice(t * d, t * d + (n - 1) * s + 1, s) for t, n, s, d in zip(tap, out, stride, dilation, strict=True)
+    )
+
+
+def _products(channels, weight_shape, groups, out, stride, dilation):
+    """All (filter, channel of the group, tap, channel, part of the channel's map) of a convolution."""
+    filters, own, *kernel = weight_shape
+    for f, c, tap in itertools.product(range(filters), range(own), np.ndindex(*kernel)):
+        yield f, c, tap, f // (filters // groups) * own + c, _under(tap, out, stride, dilation)
+
+
+def conv_forward(x, weight, bias, relu, groups, stride, dilation):
+    reach = [(k - 1) * d + 1 for k, d in zip(weight.shape[2:], dilation, strict=True)]
+    out = [(n - r) // s + 1 for n, r, s in zip(x.shape[2:], reach, stride, strict=True)]
+    y = np.zeros((len(x), len(weight), *out)) + bias[:, None, None]
+    for f, c, tap, channel, part in _products(x.shape[1], weight.shape, groups, out, stride, dilation):
+        y[:, f] += weight[(f, c, *tap)] * x[(ALL, channel, *part)]
+    return relu_forward(y) if relu else y
+
+
+def conv_pack(weight):
+    """(taps, filters, channels)."""
+    return np.moveaxis(weight.reshape(*weight.shape[:2], -1), 2, 0)
+
+
+def conv_backward_input(dy, weight, groups, stride, dilation, shape):
+    dx = np.zeros(shape)
+    for f, c, tap, channel, part in _products(shape[1], weight.shape, groups, dy.shape[2:], stride, dilation):
+        dx[(ALL, channel, *part)] += weight[(f, c, *tap)] * dy[:, f]
+    return dx
+
+
+def conv_backward_weight(x, dy, groups, stride, dilation, shape):
+    dweight = np.zeros(shape)
+    for f, c, tap, channel, part in _products(x.shape[1], shape, groups, dy.shape[2:], stride, dilation):
+        dweight[(f, c, *tap)] = (dy[:, f] * x[(ALL, channel, *part)]).sum()
+    return dweight
+
+
+def conv_backward_bias(dy):
+    return dy.sum(axis=(0, 2))
+
+
+def _windows(size, window, stride, border):
+    """(place of the output, part of the map) for each window of a pooling."""
+    out = [(n + 2 * b - w) // s + 1 for n, w, s, b in zip(size, window, stride, border, strict=True)]
+    for place in np.ndindex(*out):
+        first = [i * s - b for i, s, b in zip(place, stride, border, strict=True)]
+        yield place, tuple(slice(max(f, 0), min(f + w, n)) for f, w, n in zip(first, window, size, strict=True))
+
+
+def _pool(x, of, window, stride, border):
+    parts = {place: of(x[(ALL, ALL, *part)]) for place, part in _windows(x.shape[2:], window, stride, border)}
+    y = np.zeros((*x.shape[:2], *(n + 1 for n in max(parts))))
+    for place, value in parts.items():
+        y[(ALL, ALL, *place)] = value
+    return y
+
+
+def max_pool_forward(x, window, stride, border):
+    return _pool(x, lambda part: part.max(axis=(2, 3)), window, stride, border)
+
+
+def average_pool_forward(x, window, stride, border):
+    return _pool(x, lambda part: part.sum(axis=(2, 3)) / np.prod(window), window, stride, border)
+
+
+def max_pool_backward(dy, x, relu, window, stride, border):
+    dx = np.zeros(x.shape)
+    for place, part in _windows(x.shape[2:], window, stride, border):
+        for r, c in np.ndindex(*x.shape[:2]):
+            of = x[r, c][part]
+            first = np.unravel_index(of.argmax(), of.shape)
+            if not relu or of.max() > 0:
+                dx[r, c][part][first] += dy[(r, c, *place)]
+    return dx
+
+
+def average_pool_backward(dy, shape, window, stride, border):
+    dx = np.zeros(shape)
+    for place, part in _windows(shape[2:], window, stride, border):
+        dx[(ALL, ALL, *part)] += dy[(ALL, ALL, *place)][:, :, None, None] / np.prod(window)
+    return dx
 
 
 def sigmoid_forward(x):

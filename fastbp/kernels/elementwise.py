@@ -7,6 +7,14 @@ from ..simd import lanes, load, load_first, store, store_first
 
 
 @inner
+def span(lo, hi, features, blocked, dtype):
+    """The first and behind the last of the numbers of the rows lo .. hi, or of the blocks that they lie in."""
+    if blocked != 0:
+        hi = (hi + lanes(dtype) - 1) // lanes(dtype) * lanes(dtype)
+    return lo * features, hi * features
+
+
+@inner
 def unary(f, y, x, lo, hi, dtype):
     """y[i] = f(x[i]) for lo ≤ i < hi; y may be x."""
     n, i = lanes(dtype), lo

@@ -9,6 +9,7 @@ from .layers import (
     Activation,
     AvgPool1D,
     AvgPool2D,
+    BatchNorm,
     Conv1D,
     Conv2D,
     Dense,
@@ -16,8 +17,10 @@ from .layers import (
     Flatten,
     GlobalAvgPool1D,
     GlobalAvgPool2D,
+    LayerNorm,
     MaxPool1D,
     MaxPool2D,
+    Residual,
 )
 from .losses import BinaryCrossEntropy, CrossEntropy, Huber
 from .network import Network, load
@@ -44,6 +47,7 @@ __all__ = [
     "AdamW",
     "AvgPool1D",
     "AvgPool2D",
+    "BatchNorm",
     "BinaryCrossEntropy",
     "CSVLogger",
     "Checkpoint",
@@ -65,6 +69,7 @@ __all__ = [
     "History",
     "Huber",
     "InverseScaling",
+    "LayerNorm",
     "Lion",
     "MaxPool1D",
     "MaxPool2D",
@@ -74,6 +79,7 @@ __all__ = [
     "PiecewiseConstant",
     "RMSprop",
     "ReduceOnPlateau",
+    "Residual",
     "Rprop",
     "StepDecay",
     "StopAtLoss",

@@ -7,6 +7,7 @@ Workspace has memory for batches of up to `capacity` rows, and its programs have
 from __future__ import annotations
 
 import contextlib
+import itertools
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, NamedTuple
 
@@ -44,7 +45,7 @@ ROUND, BLOCKS = 4, 16
 
 
 class Buffer(NamedTuple):
-    """A place in one of the arenas: params, grads, state, scalars; work, totals, inputs.
+    """A place in one of the arenas: params, grads, state, scalars, statistics; work, totals, inputs.
 
     blocked  whether rows lie in blocks there: see kernels/blocks.py
     """
@@ -82,11 +83,15 @@ Record = dict[str, Field]  # an op's fields by name
 
 
 class Op(NamedTuple):
-    """An instruction: a kernel and its record. `flops` is what it costs: a row, if it works on rows."""
+    """An instruction: a kernel and its record. `flops` is what it costs: a row, if it works on rows.
+
+    once  whether it comes between ops on rows and works on the batch as a whole: behind all tasks of those before it
+    """
 
     kernel: Kernel
     record: tuple[Field, ...]
     flops: int
+    once: bool = False
 
 
 class Group(NamedTuple):
@@ -197,12 +202,13 @@ class Plan:
         self._forward: list[Op] = []
         self._backward: list[Backward] = []  # in the order of the forward pass
         self._prepare: list[Group] = []
+        self._after_step: list[Op] = []
         self._relus: dict[Buffer, Backward] = {}
         self._blocks: list[Block] = []
         self._packs: set[Op] = set()
         self._few: dict[Op, Op] = {}
         self._round = ROUND
-        self._sums, self._grain = Buffer("totals", TOTALS_SIZE), Buffer("inputs", engine.ROWS_IN_TASK)
+        self._sums, self.grain = Buffer("totals", TOTALS_SIZE), Buffer("inputs", engine.ROWS_IN_TASK)
         self._loss, self._optimizer, self._num_params = loss, optimizer, num_params
         self._penalties: dict[int, Penalty] = {}  # by block
         self._seed, self._keys, self.keep = seed, 0, keep
@@ -221,7 +227,7 @@ class Plan:
         self._weight = self.buffer(1)
         self._prediction = self.buffer(self.output.size)
 
-        most = max((2 * (block.items * block.width) ** 2 // block.flops for block in self._blocks), default=0)
+        most = max((block.items * block.width for block in self._blocks if block.large), default=0)
         first = self._first_layer(range(len(self._blocks)))
         self.flops = max(1, sum(o.flops for o in [*self._forward, *self._backward_ops(first)]))  # of a row
         self._least_rows = max(rows for weights, rows in LEAST_ROWS.items() if most >= weights)
@@ -283,8 +289,24 @@ class Plan:
             self._few[added] = few
 
     def backward(self, kernel: Kernel, flops: float, dx: Buffer, **record: Field) -> None:
-        """Add an op on rows, which writes dx, to the backward pass: ops added first run last."""
-        self._add_backward(op(kernel, flops, dx=dx, **record), dx in self._inputs)
+        """Add an op on rows, which writes dx (its first field), to the backward pass: ops added first run last."""
+        self._add_backward(op(kernel, flops, **{kernel.fields[0]: dx}, **record), dx in self._inputs)
+
+    def between(self, kernel: Kernel, **record: Field) -> None:
+        """Add an op to the forward pass that works on the batch as a whole, behind all rows' tasks before it."""
+        self._forward.append(op(kernel, 1, **record)._replace(once=True))
+
+    def between_backward(self, kernel: Kernel, **record: Field) -> None:
+        """Add such an op to the backward pass."""
+        self._add_backward(op(kernel, 1, **record)._replace(once=True))
+
+    def after_step(self, kernel: Kernel, **record: Field) -> None:
+        """Add an op that runs once in a training step if its loss is finite."""
+        self._after_step.append(op(kernel, 1, **record))
+
+    def task_sums(self, count: int) -> Buffer:
+        """Room for `count` float64 for each task of rows: `grain` of them, and one of fewer."""
+        return self._more_sums(count, -(-count // BLOCKS))
 
     def _add_backward(self, added: Op, to_input: bool = False) -> Backward:
         self._backward.append(Backward(added, self._layer, to_input))
@@ -342,6 +364,13 @@ class Plan:
         """Add l1 Σ|w| + l2 Σ w² to the loss, for a parameter that the last `gradient` began with."""
         if l1 or l2:
             self._penalties[len(self._blocks) - 1] = Penalty(weight.size // self._blocks[-1].width, l1, l2)
+
+    def branch(self, x: Tensor) -> Tensor:
+        """x with a gradient of its own, which the layer adds to others to make x's."""
+        added = Tensor(x.value, self.buffer(x.size, x.blocked), x.shape)
+        if x.grad in self._inputs:
+            self._inputs.add(added.grad)
+        return added
 
     def trace(self, x: Tensor, y: Tensor) -> None:
         """Say that an activation makes y of x."""
@@ -407,7 +436,7 @@ class Plan:
     def _sum_groups(self) -> list[Group]:
         """The groups that add up the loss."""
         totals = Buffer("totals", 0)
-        groups = [self._serial(op(losses.add_sums, 1, totals=totals, sums=self._sums, grain=self._grain))]
+        groups = [self._serial(op(losses.add_sums, 1, totals=totals, sums=self._sums, grain=self.grain))]
         for b, (items, l1, l2) in self._penalties.items():
             block, grain, (sums, _) = self._blocks[b], self._update_grain(b), self._penalty_sums[b]
             record: Record = dict(sums=sums, w=Buffer("params", block.at), width=block.width, grain=grain, l1=l1, l2=l2)
@@ -418,11 +447,12 @@ class Plan:
             groups.append(self._serial(op(updates.add_penalties, count, totals=totals, sums=first, count=count)))
         return groups
 
-    def _more_sums(self, count: int) -> Buffer:
-        """Room for `count` sums behind those that there are."""
+    def _more_sums(self, count: int, per_row: int = 0) -> Buffer:
+        """Room for `count` sums, and so many more for each row, behind those that there are."""
         counts = self._size["totals"]
         place = Buffer("totals", counts[0], counts[1])
         counts[0] += count
+        counts[1] += per_row
         return place
 
     def _sums_of(self, items: int, grain: int) -> tuple[Buffer, int]:
@@ -433,7 +463,7 @@ class Plan:
     def _update_groups(self, blocks: list[int]) -> list[Group]:
         """The groups of a training step that come behind the rows': gradients, and the optimizer's step."""
         most_value, most_norm = self._optimizer.clip_value, self._optimizer.clip_norm
-        begin = [*self._schedule_ops(), op(self._optimizer.begin, 1, scalars=Buffer("scalars", 0))]
+        begin = [*self._schedule_ops(), op(self._optimizer.begin, 1, scalars=Buffer("scalars", 0)), *self._after_step]
         before: dict[int, list[Op]] = {b: self._penalty_gradient(b) for b in blocks}
         for b in blocks if most_value is not None else ():
             block = self._blocks[b]
@@ -477,7 +507,7 @@ class Plan:
         """The rows' group behind what it needs prepared."""
         read = {field for o in rows for field in o.record}
         prepare = [group for group in self._prepare if group.ops[0].record[0] in read]
-        groups = [*prepare, self._rows(rows), *then]
+        groups = [*prepare, *self._rows(rows), *then]
         return groups, len(groups)
 
     def _partial(self, block: Block) -> Buffer:
@@ -500,7 +530,7 @@ class Plan:
             **block.fields,
             "mode": mode,
             "step": step,
-            "grain": self._grain,
+            "grain": self.grain,
         }
         return op(block.kernel, block.flops, **record)
 
@@ -510,7 +540,7 @@ class Plan:
         if number not in self._partials:
             return Group((self._gradient_op(number), *then), block.items, grain, flops, block.flops)
         record: Record = dict(dweight=Buffer("grads", block.at), partial=self._partials[number])
-        sizes: Record = dict(size=self._partial_size(block), width=block.width, grain=self._grain)
+        sizes: Record = dict(size=self._partial_size(block), width=block.width, grain=self.grain)
         add = op(add_partial, 8 * block.items * block.width, **record, **sizes)
         return Group((add, *then), block.items, grain, add.flops + flops, 0)
 
@@ -548,11 +578,16 @@ class Plan:
         kernel = self._loss.kernels[target]
         record: Record = dict(dy=y.grad, y=y.value, target=self._target, weight=self._weight, sums=self._sums)
         more = {name: value for name, value in self._loss.record.items() if name in kernel.fields}
-        yield op(kernel, LOSS * size, **record, outputs=size, grain=self._grain, **more)
+        yield op(kernel, LOSS * size, **record, outputs=size, grain=self.grain, **more)
 
-    def _rows(self, ops: Sequence[Op]) -> Group:
+    def _rows(self, ops: Sequence[Op]) -> Iterator[Group]:
+        """The groups of ops on rows, and of those between. All that are on rows are cut alike, whatever is in them."""
         flops = sum(o.flops for o in ops)
-        return Group(tuple(ops), engine.ROWS_OF_BATCH, self._least_rows, 0, flops, self._round)
+        for once, part in itertools.groupby(ops, lambda o: o.once):
+            if once:
+                yield self._serial(*part)
+            else:
+                yield Group(tuple(part), engine.ROWS_OF_BATCH, self._least_rows, 0, flops, self._round)
 
     def _serial(self, *ops: Op) -> Group:
         return Group(ops, 1, 1, 1, 0)

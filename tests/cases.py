@@ -47,6 +47,9 @@ MAP_LAYERS = {
     "MaxPool2D": (fb.MaxPool2D(2), (3, 5, 4)),
     "AvgPool1D": (fb.AvgPool1D(3, 1, "same"), (2, 7)),
     "AvgPool2D": (fb.AvgPool2D((2, 3), 2, (1, 0)), (3, 5, 4)),
+    "BatchNorm": (fb.BatchNorm(), (3, 2, 3)),
+    "LayerNorm": (fb.LayerNorm(2), (3, 2, 3)),
+    "Residual": (fb.Residual([fb.Conv2D(2, 3, 2, "same", activation="tanh"), fb.BatchNorm()]), (3, 4, 3)),
     "GlobalAvgPool1D": (fb.GlobalAvgPool1D(), (2, 7)),
     "GlobalAvgPool2D": (fb.GlobalAvgPool2D(), (3, 5, 4)),
 }

@@ -178,6 +178,80 @@ def average_pool_backward(dy, shape, window, stride, border):
     return dx
 
 
+def copy(x):
+    return x
+
+
+def add(x, y):
+    return x + y
+
+
+# Batch normalisation of x (rows, maps, pixels). Statistics are (mean, variance, 1 / √(variance + epsilon)) of each map.
+
+
+def batch_norm_sums(x):
+    mean = x.mean(axis=(0, 2))
+    return np.array([mean, ((x - mean[:, None]) ** 2).sum(axis=(0, 2))])
+
+
+def batch_norm_statistics(x, running, epsilon):
+    """x is None: the running ones."""
+    mean, variance = running if x is None else (x.mean(axis=(0, 2)), x.var(axis=(0, 2)))
+    return np.array([mean, variance, 1 / np.sqrt(variance + epsilon)])
+
+
+def batch_norm_update(running, statistics, count, momentum):
+    unbiased = statistics[:2] * np.array([[1], [count / max(count - 1, 1)]])
+    return (1 - momentum) * running + momentum * unbiased
+
+
+def _normalised(x, statistics):
+    return (x - statistics[0][:, None]) * statistics[2][:, None]
+
+
+def batch_norm_forward(x, statistics, gain, bias):
+    return gain[:, None] * _normalised(x, statistics) + bias[:, None]
+
+
+def batch_norm_backward_sums(dy, x, statistics):
+    return np.array([(dy * _normalised(x, statistics)).sum(axis=(0, 2)), dy.sum(axis=(0, 2))])
+
+
+def batch_norm_backward_add(sums):
+    return sums.sum(axis=0)
+
+
+def batch_norm_backward(dy, x, statistics, gain, dparams, training):
+    count = x[:, 0].size
+    if training:
+        dy = dy - (dparams[1][:, None] + _normalised(x, statistics) * dparams[0][:, None]) / count
+    return (gain * statistics[2])[:, None] * dy
+
+
+def copy_gradient(source):
+    return source
+
+
+# Layer normalisation of x (rows, groups, size).
+
+
+def layer_norm_forward(x, gain, bias, epsilon):
+    """(y, mean, rstd)."""
+    mean, rstd = x.mean(axis=2), 1 / np.sqrt(x.var(axis=2) + epsilon)
+    return gain * (x - mean[:, :, None]) * rstd[:, :, None] + bias, mean, rstd
+
+
+def layer_norm_backward(dy, x, mean, rstd, gain):
+    normalised, g = (x - mean[:, :, None]) * rstd[:, :, None], gain * dy
+    centred = g - g.mean(axis=2, keepdims=True) - normalised * (g * normalised).mean(axis=2, keepdims=True)
+    return rstd[:, :, None] * centred
+
+
+def layer_norm_backward_params(dy, x, mean, rstd):
+    normalised = (x - mean[:, :, None]) * rstd[:, :, None]
+    return np.array([(dy * normalised).sum(axis=(0, 1)), dy.sum(axis=(0, 1))])
+
+
 def sigmoid_forward(x):
     return 1 / (1 + np.exp(-x))
 
@@ -512,12 +586,12 @@ def random_bits(counter):
     return z ^ z >> 31
 
 
-def dropout_forward(x, rate, key, step):
-    """(y, mask); key: an int of 64 bits."""
+def dropout_forward(x, rate, key, step, pixels):
+    """(y, mask); key: an int of 64 bits; pixels: of a map, which is dropped as a whole."""
     base = random_bits(key ^ random_bits(step))
     mask = np.empty(x.size)
     for i in range(x.size):
-        mask[i] = 0.0 if random_bits(base + i & MASK) < int(rate * 2**64) else 1 / (1 - rate)
+        mask[i] = 0.0 if random_bits(base + i // pixels & MASK) < int(rate * 2**64) else 1 / (1 - rate)
     mask = mask.reshape(x.shape)
     return mask * x, mask
 

@@ -379,6 +379,160 @@ def check_average_pool_backward(kernel, rng, dtype, rows, n):
     close(in_rows(dx.array, rows), want, dtype, np.full(want.shape, np.abs(dy).max()), 9)
 
 
+def check_copy(kernel, rng, dtype, rows, n):
+    for tasks, layout, shape in layouts(kernel, rng, dtype, rows):
+        x = normal(rng, dtype, *shape, n)
+        y = Guarded(None, dtype, x.shape)
+        run_kernel(kernel, dtype, rows, tasks, y=y, x=x, features=n, **layout)
+        assert (y.array == naive.copy(x)).all()
+
+
+def check_add(kernel, rng, dtype, rows, n):
+    for tasks, layout, shape in layouts(kernel, rng, dtype, rows):
+        x, y = normal(rng, dtype, *shape, n), normal(rng, dtype, *shape, n)
+        z = Guarded(None, dtype, x.shape)
+        run_kernel(kernel, dtype, rows, tasks, z=z, x=x, y=y, features=n, **layout)
+        assert (z.array == naive.add(x, y)).all()
+
+
+def norm_case(rng, dtype, rows, n):
+    """(x, dy, gain, bias, statistics, sizes, grain, tasks) of maps far from 0; padding lanes of x are not 0."""
+    maps, grain = 1 + n % 4, lanes(dtype) * int(rng.integers(1, 3))
+    x, dy = 3 + normal(rng, dtype, rows, maps, n), normal(rng, dtype, rows, maps, n)
+    gain, bias, running = normal(rng, dtype, maps), normal(rng, dtype, maps), normal(rng, dtype, 2, maps)
+    running[1] **= 2
+    tasks = [(lo, min(lo + grain, rows)) for lo in range(0, rows, grain)]
+    return x, dy, gain, bias, running, dict(maps=maps, pixels=n), np.array([grain]), tasks
+
+
+def check_batch_norm_sums(kernel, rng, dtype, rows, n):
+    x, _, _, _, _, sizes, grain, tasks = norm_case(rng, dtype, rows, n)
+    want = np.array([naive.batch_norm_sums(wide(x[lo:hi])) for lo, hi in tasks])
+    for training in (1, 0):
+        sums = Guarded(None, np.float64, want.shape)
+        record = dict(sums=sums, x=in_blocks(x, dtype, 7.0), **sizes, grain=grain, training=np.array([training]))
+        run_kernel(kernel, dtype, rows, tasks, **record)
+        if training:
+            close(sums.array, want, dtype, 16 * rows * n, n)
+        else:
+            assert np.isnan(sums.array).all()
+
+
+def check_batch_norm_statistics(kernel, rng, dtype, rows, n):
+    x, _, _, _, running, sizes, grain, tasks = norm_case(rng, dtype, rows, n)
+    sums = np.array([naive.batch_norm_sums(wide(x[lo:hi])) for lo, hi in tasks])
+    for training, of in ((1, wide(x)), (0, None)):
+        statistics = Guarded(None, dtype, (3, len(running[0])))
+        given = dict(sums=sums, running=running, **sizes, grain=grain, training=np.array([training]))
+        run_kernel(kernel, dtype, rows, [(0, 1)], statistics=statistics, **given, epsilon=bits(1e-5))
+        want = naive.batch_norm_statistics(of, wide(running), 1e-5)
+        close(statistics.array, want, dtype, np.abs(want) * 100, 8)
+
+
+def check_batch_norm_update(kernel, rng, dtype, rows, n):
+    x, _, _, _, running, sizes, _, _ = norm_case(rng, dtype, rows, n)
+    statistics = naive.batch_norm_statistics(wide(x), None, 1e-5).astype(dtype)
+    got = Guarded(running)
+    record = dict(running=got, statistics=statistics, **sizes, momentum=bits(0.3))
+    run_kernel(kernel, dtype, rows, [(0, 1)], **record)
+    want = naive.batch_norm_update(wide(running), wide(statistics), rows * n, 0.3)
+    close(got.array, want, dtype, np.abs(running) + np.abs(statistics[:2]) * 2, 8)
+
+
+def check_batch_norm_forward(kernel, rng, dtype, rows, n):
+    x, _, gain, bias, running, sizes, _, _ = norm_case(rng, dtype, rows, n)
+    statistics = naive.batch_norm_statistics(None, wide(running), 1e-5).astype(dtype)
+    y = Guarded(None, dtype, in_blocks(x, dtype).shape)
+    record = dict(y=y, x=in_blocks(x, dtype), statistics=statistics, gain=gain, bias=bias, **sizes)
+    run_kernel(kernel, dtype, rows, block_pieces(rng, dtype, rows), **record)
+    want = naive.batch_norm_forward(wide(x), wide(statistics), wide(gain), wide(bias))
+    close(in_rows(y.array, rows), want, dtype, (np.abs(x).max() + 3) * statistics[2].max() * 4 + 4, 8)
+
+
+def check_batch_norm_backward_sums(kernel, rng, dtype, rows, n):
+    x, dy, _, _, running, sizes, grain, tasks = norm_case(rng, dtype, rows, n)
+    statistics = naive.batch_norm_statistics(None, wide(running), 1e-5).astype(dtype)
+    sums = Guarded(None, np.float64, (len(tasks), 2, len(running[0])))
+    given = dict(dy=in_blocks(dy, dtype), x=in_blocks(x, dtype, 7.0), statistics=statistics, **sizes, grain=grain)
+    run_kernel(kernel, dtype, rows, tasks, sums=sums, **given)
+    want = [naive.batch_norm_backward_sums(wide(dy[lo:hi]), wide(x[lo:hi]), wide(statistics)) for lo, hi in tasks]
+    close(sums.array, np.array(want), dtype, rows * n * 40 * (1 + statistics[2].max()), n)
+
+
+def check_batch_norm_backward_add(kernel, rng, dtype, rows, n):
+    grain = int(rng.integers(1, rows + 1))
+    sums, dparams = rng.standard_normal((-(-rows // grain), 2, n)), Guarded(None, dtype, (2, n))
+    run_kernel(kernel, dtype, rows, [(0, 1)], dparams=dparams, sums=sums, maps=n, grain=np.array([grain]))
+    close(dparams.array, naive.batch_norm_backward_add(sums), dtype, np.abs(sums).sum(axis=0), len(sums))
+
+
+def check_batch_norm_backward(kernel, rng, dtype, rows, n):
+    x, dy, gain, _, running, sizes, _, _ = norm_case(rng, dtype, rows, n)
+    statistics = naive.batch_norm_statistics(None, wide(running), 1e-5).astype(dtype)
+    dparams = naive.batch_norm_backward_sums(wide(dy), wide(x), wide(statistics)).astype(dtype)
+    for training in (1, 0):
+        dx = Guarded(None, dtype, in_blocks(x, dtype).shape)
+        read = dict(dy=in_blocks(dy, dtype), x=in_blocks(x, dtype, 7.0), statistics=statistics, gain=gain)
+        more = dict(dparams=dparams, **sizes, training=np.array([training]))
+        run_kernel(kernel, dtype, rows, block_pieces(rng, dtype, rows), dx=dx, **read, **more)
+        want = naive.batch_norm_backward(wide(dy), wide(x), wide(statistics), wide(gain), wide(dparams), training)
+        size = np.abs(x).max() * (1 + statistics[2].max()) ** 3 * (1 + np.abs(dparams).max()) * 10
+        close(in_rows(dx.array, rows), want, dtype, np.full(want.shape, size), 8)
+        assert (dx.array[-1][..., rows % lanes(dtype) or lanes(dtype) :] == 0).all()
+
+
+def check_copy_gradient(kernel, rng, dtype, rows, n):
+    source, dw = normal(rng, dtype, rows, n), Guarded(None, dtype, (rows, n))
+    unused = dict(mode=BY_ITEMS, step=0, grain=0)
+    run_kernel(kernel, dtype, rows, pieces(rng, rows), dw=dw, source=source, width=n, **unused)
+    assert (dw.array == naive.copy_gradient(source)).all()
+
+
+def layer_norm_case(rng, dtype, rows, n):
+    groups, size = 1 + n % 3, n + 1
+    x, dy = 2 + normal(rng, dtype, rows, groups, size), normal(rng, dtype, rows, groups, size)
+    return x, dy, normal(rng, dtype, size), normal(rng, dtype, size), dict(groups=groups, size=size)
+
+
+def check_layer_norm_forward(kernel, rng, dtype, rows, n):
+    x, _, gain, bias, sizes = layer_norm_case(rng, dtype, rows, n)
+    y, mean, rstd = (Guarded(None, dtype, in_blocks(a, dtype).shape) for a in (x, x[:, :, 0], x[:, :, 0]))
+    record = dict(y=y, mean=mean, rstd=rstd, x=in_blocks(x, dtype), gain=gain, bias=bias)
+    run_kernel(kernel, dtype, rows, block_pieces(rng, dtype, rows), **record, **sizes, epsilon=bits(1e-3))
+    wants = naive.layer_norm_forward(wide(x), wide(gain), wide(bias), 1e-3)
+    for got, want in zip((y, mean, rstd), wants, strict=True):
+        close(in_rows(got.array, rows), want, dtype, (np.abs(want).max() + 1) * wants[2].max() ** 2 * 9, n)
+
+
+def check_layer_norm_backward(kernel, rng, dtype, rows, n):
+    x, dy, gain, bias, sizes = layer_norm_case(rng, dtype, rows, n)
+    _, mean, rstd = (a.astype(dtype) for a in naive.layer_norm_forward(wide(x), wide(gain), wide(bias), 1e-3))
+    dx, read = Guarded(None, dtype, in_blocks(x, dtype).shape), dict(dy=dy, x=x, mean=mean, rstd=rstd)
+    blocks = {name: in_blocks(a, dtype) for name, a in read.items()}
+    run_kernel(kernel, dtype, rows, block_pieces(rng, dtype, rows), dx=dx, **blocks, gain=gain, **sizes)
+    want = naive.layer_norm_backward(*(wide(a) for a in read.values()), wide(gain))
+    close(in_rows(dx.array, rows), want, dtype, np.full(want.shape, 30 * rstd.max() ** 2), n)
+
+
+def check_layer_norm_backward_params(kernel, rng, dtype, rows, n):
+    x, dy, gain, bias, sizes = layer_norm_case(rng, dtype, rows, n)
+    _, mean, rstd = (a.astype(dtype) for a in naive.layer_norm_forward(wide(x), wide(gain), wide(bias), 1e-3))
+    read = dict(dy=dy, x=x, mean=mean, rstd=rstd)
+    blocks = {name: in_blocks(a, dtype) for name, a in read.items()}
+    want = naive.layer_norm_backward_params(*(wide(a) for a in read.values()))
+    magnitude = np.full(want.shape, np.abs(dy).max() * rows * sizes["groups"] * 9 * rstd.max())
+    got = Guarded(None, dtype, want.shape)
+    run_kernel(kernel, dtype, rows, [(0, 2)], dparams=got, **blocks, **sizes, mode=BY_ITEMS, step=0, grain=0)
+    close(got.array, want, dtype, magnitude, rows)
+    grain = lanes(dtype)
+    tasks = [(lo, min(lo + grain, rows)) for lo in range(0, rows, grain)]
+    partial = Guarded(None, dtype, (len(tasks), 3, want.shape[1]))
+    more = dict(mode=BY_ROWS, step=3 * want.shape[1], grain=np.array([grain]))
+    run_kernel(kernel, dtype, rows, tasks, dparams=partial, **blocks, **sizes, **more)
+    assert np.isnan(partial.array[:, -1]).all()
+    close(wide(partial.array[:, :-1]).sum(axis=0), want, dtype, magnitude, rows)
+
+
 def check_load_rows(kernel, rng, dtype, rows, n):
     for source in (np.float32, np.float64, np.uint8):
         for order in (None, rng.permutation(rows + 5)):
@@ -545,18 +699,24 @@ def check_scale_gradient(kernel, rng, dtype, rows, n):
 def check_dropout_forward(kernel, rng, dtype, rows, n):
     x, key, step = normal(rng, dtype, rows, n), int(rng.integers(-(2**63), 2**63 - 1)), float(rows)
     for training, rate in ((1, 0.3), (1, 0.9), (0, 0.3)):
-        y, mask = Guarded(None, dtype, x.shape), Guarded(None, dtype, x.shape)
-        record = dict(y=y, mask=mask, x=x, features=n, rate=bits(rate), key=key)
         clock = dict(training=np.array([training]), step=np.array([step]))
-        run_kernel(kernel, dtype, rows, pieces(rng, rows), **record, **clock)
-        want = naive.dropout_forward(wide(x), rate, key % 2**64, int(step)) if training else (x, np.ones_like(x))
-        close(y.array, want[0], dtype, want[0], 2)
-        close(mask.array, want[1], dtype, want[1], 2)
+        for pixels, blocked in itertools.product({1, n}, (0, 1)):
+            given = in_blocks(x, dtype) if blocked else x
+            y, mask = Guarded(None, dtype, given.shape), Guarded(None, dtype, given.shape)
+            sizes = dict(features=n, pixels=pixels, blocked=blocked)
+            record = dict(y=y, mask=mask, x=given, **sizes, rate=bits(rate), key=key)
+            tasks = block_pieces(rng, dtype, rows) if blocked else pieces(rng, rows)
+            run_kernel(kernel, dtype, rows, tasks, **record, **clock)
+            want = (wide(x), np.ones_like(x))
+            if training:
+                want = naive.dropout_forward(wide(x), rate, key % 2**64, int(step), pixels)
+            for got, value in zip((y.array, mask.array), want, strict=True):
+                close(in_rows(got, rows) if blocked else got, value, dtype, value, 2)
 
 
 def check_dropout_backward(kernel, rng, dtype, rows, n):
     dy, mask, dx = normal(rng, dtype, rows, n), normal(rng, dtype, rows, n), Guarded(None, dtype, (rows, n))
-    run_kernel(kernel, dtype, rows, pieces(rng, rows), dx=dx, dy=dy, mask=mask, features=n)
+    run_kernel(kernel, dtype, rows, pieces(rng, rows), dx=dx, dy=dy, mask=mask, features=n, blocked=0)
     close(dx.array, naive.dropout_backward(wide(dy), wide(mask)), dtype, dy * mask, 2)
 
 
@@ -612,6 +772,19 @@ CHECKS = {
     **dict.fromkeys(("max_pool_forward", "average_pool_forward"), check_pool_forward),
     "max_pool_backward": check_max_pool_backward,
     "average_pool_backward": check_average_pool_backward,
+    "copy": check_copy,
+    "add": check_add,
+    "batch_norm_sums": check_batch_norm_sums,
+    "batch_norm_statistics": check_batch_norm_statistics,
+    "batch_norm_update": check_batch_norm_update,
+    "batch_norm_forward": check_batch_norm_forward,
+    "batch_norm_backward_sums": check_batch_norm_backward_sums,
+    "batch_norm_backward_add": check_batch_norm_backward_add,
+    "batch_norm_backward": check_batch_norm_backward,
+    "copy_gradient": check_copy_gradient,
+    "layer_norm_forward": check_layer_norm_forward,
+    "layer_norm_backward": check_layer_norm_backward,
+    "layer_norm_backward_params": check_layer_norm_backward_params,
     "add_sums": check_add_sums,
     **{name: check_count_step for name in SCALARS if name.endswith("count_step")},
     **{name: check_update for name in SCALARS if name.endswith("update")},

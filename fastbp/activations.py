@@ -17,9 +17,11 @@ if TYPE_CHECKING:
 class ActivationFunction:
     """An activation a = f(z).
 
-    forward   kernel with the fields y, x, features; None for the identity
-    backward  kernel with the fields dx, dy, y, features, where y = f(x); or x in the place of y: f then can't work
-              in place
+    forward   kernel with the fields y, x, features, blocked; None for the identity
+    backward  kernel with the fields dx, dy, y, features, blocked, where y = f(x); or x in the place of y: f then can't
+              work in place
+
+    Kernels that don't work element by element have no field `blocked`.
     """
 
     name: str
@@ -35,12 +37,21 @@ class ActivationFunction:
     def __reduce__(self) -> Any:
         return get, (self.name,)  # a copy is the same object: some are recognised by that
 
+    @property
+    def elementwise(self) -> bool:
+        """Whether it works on each element by itself."""
+        return self.forward is None or "blocked" in self.forward.fields
+
+    def layout(self, blocked: bool) -> dict[str, bool]:
+        """The field of its kernels that says how rows lie, if they have it."""
+        return {"blocked": blocked} if self.elementwise else {}
+
     def input_of(self, plan: Plan, y: Tensor) -> Tensor:
         """Where a layer writes the x of y = f(x): y itself, if f works in place and the plan doesn't keep x."""
         if self.forward is None or self.backward is None:
             return y
-        in_place = y if "y" in self.backward.fields else y._replace(value=plan.buffer(y.size))
-        x = plan.tensor(y.shape) if plan.keep else in_place
+        in_place = y if "y" in self.backward.fields else y._replace(value=plan.buffer(y.size, y.blocked))
+        x = plan.tensor(y.shape, y.blocked) if plan.keep else in_place
         plan.trace(x, y)
         return x
 
@@ -50,11 +61,11 @@ class ActivationFunction:
             return
         from .plan import ELEMENTWISE
 
-        features = x.size
-        plan.forward(self.forward, ELEMENTWISE * features, y=y.value, x=x.value, features=features)
+        features, layout = x.size, self.layout(x.blocked)
+        plan.forward(self.forward, ELEMENTWISE * features, None, y=y.value, x=x.value, features=features, **layout)
         read = {"y": y.value} if "y" in self.backward.fields else {"x": x.value}
         slope = 4 if "y" in self.backward.fields else ELEMENTWISE
-        plan.backward(self.backward, slope * features, dx=x.grad, dy=y.grad, **read, features=features)
+        plan.backward(self.backward, slope * features, dx=x.grad, dy=y.grad, **read, features=features, **layout)
 
 
 linear = ActivationFunction("linear", None, None)

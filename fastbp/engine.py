@@ -11,6 +11,7 @@ and a group is one too; it says which instructions belong together and how they 
 
     EXTENT  how many items there are; ROWS_OF_BATCH stands for the rows in the batch
     GRAIN   items in a task; for rows, the least number of them
+    ROUND   for rows: tasks are of a multiple of it
     FIRST, LAST  the ops of the group: each task runs all of them on its own items, one after the other
     WORK, ROW_WORK  floating-point operations of the whole group: so many, and so many more for each row of the batch
 
@@ -29,8 +30,8 @@ from .simd import call, flush_subnormals, offset, pointer, restore_subnormals
 
 GROUPS, COUNT, UPDATE, OPS, INPUTS, TOTALS = range(6)
 PROGRAM_WIDTH = 6
-EXTENT, GRAIN, FIRST, LAST, WORK, ROW_WORK = range(6)
-GROUP_WIDTH = 6
+EXTENT, GRAIN, ROUND, FIRST, LAST, WORK, ROW_WORK = range(7)
+GROUP_WIDTH = 7
 OP_WIDTH = 24
 ROWS_OF_BATCH = -1
 
@@ -52,12 +53,12 @@ def _task(ops, first, last, rows, lo, hi):
 
 
 @inner
-def _rows_in_task(rows, least, work):
+def _rows_in_task(rows, least, multiple, work):
     """The rows are halved as long as the parts are worth it, and of `least` rows or more."""
     tasks = 1
     while (2 * tasks * TASK <= work or (tasks == 1 and work > FORK)) and 2 * tasks * least <= rows:
         tasks *= 2
-    return ((rows + tasks - 1) // tasks + 3) // 4 * 4  # rows in multiples of 4 fill the tiles
+    return ((rows + tasks - 1) // tasks + multiple - 1) // multiple * multiple
 
 
 @inner
@@ -72,7 +73,7 @@ def _cut(program, g, rows):
     extent, grain, work = group[EXTENT], group[GRAIN], group[WORK] + group[ROW_WORK] * rows
     if extent == ROWS_OF_BATCH:
         extent = rows
-        grain = _rows_in_task(rows, grain, work)
+        grain = _rows_in_task(rows, grain, group[ROUND], work)
         pointer(program[INPUTS], types.int64)[ROWS_IN_TASK] = grain
     return extent, grain, work
 

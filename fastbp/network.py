@@ -38,12 +38,13 @@ from .training import EVALUATION_BATCH, History, Task
 
 
 class BoundLayer:
-    """A layer in a network: its description, its shapes, and live views of its parameters by their names.
+    """A layer in a network: its description, its shapes, and live views of its parameters and statistics by name.
 
     layer                      the description
     name                       such as "Dense_2"
     input_shape, output_shape  of a row
     weights                    names and live views: `layer.weight` is `layer.weights["weight"]`
+    statistics                 likewise of what training counts beside them: `layer.running_mean`
     trainable                  whether training changes its parameters; can be set
     learning_rate              factor of the optimizer's learning rate, greater than 0; can be set
     """
@@ -52,21 +53,24 @@ class BoundLayer:
         self.layer, self.name = layer, name
         self.input_shape, self.output_shape = input_shape, layer.output_shape(input_shape)
         self.weights: dict[str, np.ndarray] = {}
+        self.statistics: dict[str, np.ndarray] = {}
         self._wanted = layer.parameters(input_shape)
+        self._counted = layer.statistics(input_shape)
         self._places: list[Tensor] = []
         self._changed: Callable[[], None] | None = None
 
     def __getattr__(self, name: str) -> Any:
-        if name.startswith("_") or name == "weights":
+        if name.startswith("_") or name in ("weights", "statistics"):
             raise AttributeError(name)
-        if name in self.weights:
-            return self.weights[name]
+        for views in (self.weights, self.statistics):
+            if name in views:
+                return views[name]
         raise AttributeError(f"{self.name} has no {name!r}; its parameters are {', '.join(self.weights) or 'none'}")
 
     def __setattr__(self, name: str, value: Any) -> None:
-        weights = self.__dict__.get("weights", {})
-        if name in weights:
-            if value is weights[name]:  # layer.weight *= 2 has written into it, and then assigns it
+        views = {**self.__dict__.get("weights", {}), **self.__dict__.get("statistics", {})}
+        if name in views:
+            if value is views[name]:  # layer.weight *= 2 has written into it, and then assigns it
                 return
             raise AttributeError(f"write into it: net.layers[i].{name}[...] = values")
         super().__setattr__(name, value)
@@ -215,6 +219,7 @@ class Network:
                 layer._places.append(Tensor(Buffer("params", at), Buffer("grads", at), parameter.shape))
                 at += size
             layer._changed = self._replan
+        self._allocate_statistics()
         self._plan = self._new_plan()
 
     def _draw(self) -> None:
@@ -229,6 +234,18 @@ class Network:
                 raise ValueError(f"layers: {layer.name}: {p.name}: {error}") from None
             if not np.isfinite(layer.weights[p.name]).all():
                 raise ValueError(f"layers: {layer.name}: {p.name} must begin with numbers that {self.dtype} has")
+
+    def _allocate_statistics(self) -> None:
+        """Likewise for what layers count; behind the places of a layer's parameters come those of its statistics."""
+        counted = [(layer, statistic) for layer in self.layers for statistic in layer._counted]
+        self._statistics = np.zeros(sum(math.prod(statistic.shape) for _, statistic in counted), self.dtype)
+        at = 0
+        for layer, statistic in counted:
+            view = self._statistics[at : at + math.prod(statistic.shape)].reshape(statistic.shape)
+            view[...] = statistic.initializer.draw(self._generator(self._INITIAL, 0), statistic.shape, 1, 1)
+            layer.statistics[statistic.name] = view
+            layer._places.append(Tensor(Buffer("statistics", at), Buffer("statistics", at), statistic.shape))
+            at += view.size
 
     def _new_plan(self, *, keep: bool = False) -> Plan:
         parts = self._emitters(), self.input_shape, self.loss, self.optimizer, self.num_params, self.seed
@@ -723,7 +740,8 @@ class Network:
 
     def _arrays(self) -> dict[str, np.ndarray]:
         """All that training changes; the scalars that schedules and layers have are settings."""
-        return {"params": self._params, "state": self._state, "scalars": self._scalars[: self._changing_scalars]}
+        arrays = {"params": self._params, "state": self._state, "scalars": self._scalars[: self._changing_scalars]}
+        return {**arrays, "statistics": self._statistics} if self._statistics.size else arrays
 
     @property
     def _changing_scalars(self) -> int:
@@ -732,7 +750,10 @@ class Network:
     def _check_arrays(self, arrays: Mapping[str, np.ndarray]) -> None:
         """Raise ValueError or KeyError if these can't be this network's, whose own need not be there yet."""
         state = len(self.optimizer.state) * self.num_params
+        counted = sum(math.prod(statistic.shape) for layer in self.layers for statistic in layer._counted)
         wanted = {"params": (self.num_params, self.dtype), "state": (state, self.dtype)}
+        if counted:
+            wanted["statistics"] = (counted, self.dtype)
         for name, (size, dtype) in {**wanted, "scalars": (self._changing_scalars, np.dtype(np.float64))}.items():
             array = arrays[name]
             if array.shape != (size,) or array.dtype != dtype:
@@ -792,7 +813,8 @@ class Network:
 
     def _arenas(self) -> dict[str, np.ndarray]:
         """The memory that programs work on, beside a workspace's own."""
-        return {"params": self._params, "grads": self._grads, "state": self._state, "scalars": self._scalars}
+        arenas = {"params": self._params, "grads": self._grads, "state": self._state, "scalars": self._scalars}
+        return {**arenas, "statistics": self._statistics}
 
 
 def _split(source: Feed | Mapped, share: float) -> tuple[Feed | Mapped, Feed | Mapped]:

@@ -45,6 +45,8 @@ class Custom:
 
 
 def _described(value: Any) -> Any:
+    if isinstance(value, tuple):
+        return [_described(part) for part in value]
     return value.described() if hasattr(value, "described") else value
 
 
@@ -53,8 +55,10 @@ def construct(description: Any, classes: dict[str, Any], custom: dict[str, Any],
 
     classes  by their names; custom: the user's own parts, by theirs. Raises ValueError for an unknown one.
     """
+    if isinstance(description, list):
+        return tuple(construct(part, classes, custom) for part in description)
     if not isinstance(description, dict):
-        return tuple(description) if isinstance(description, list) else description
+        return description
     if "custom" in description:
         return custom[description["custom"]]
     arguments = dict(description)
@@ -68,6 +72,8 @@ def custom_parts(thing: Any) -> dict[str, Any]:
     """The user's own parts within a part, by name."""
     if isinstance(thing, Custom):
         return {thing.name: thing}
+    if isinstance(thing, tuple):
+        return {n: part for inside in thing for n, part in custom_parts(inside).items()}
     if isinstance(thing, Part) and is_dataclass(thing):
         return {n: part for field in fields(thing) for n, part in custom_parts(getattr(thing, field.name)).items()}
     return {}

@@ -7,6 +7,7 @@ Workspace has memory for batches of up to `capacity` rows, and its programs have
 from __future__ import annotations
 
 import contextlib
+import itertools
 import math
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, NamedTuple
@@ -15,7 +16,7 @@ import numpy as np
 
 from . import engine
 from ._jit import Kernel, num_threads, thread_limit
-from .kernels import data, losses, updates
+from .kernels import blocks, data, losses, updates
 from .kernels.activations import relu_backward
 from .kernels.data import FLOAT32, FLOAT64, INT32, INT64, UINT8
 from .kernels.dense import BY_ITEMS, BY_ROWS, PACKED, WIDE, add_partial
@@ -28,7 +29,7 @@ ALIGNMENT = 16  # elements: a row buffer begins at a multiple of 64 bytes
 # weights of the largest layer; those that don't fit into the L2 cache need more.
 LEAST_ROWS = {0: 16, 1 << 17: 32, 1 << 20: 64}
 # Ops that are no matrix product, in operations of one, for an element.
-LOAD, ELEMENTWISE, LOSS = 10, 40, 60
+LOAD, MOVE, ELEMENTWISE, LOSS = 10, 10, 40, 60
 # Gradients of up to so many parameters are summed by row tasks, while their inputs are in the cache; those of
 # more are cut by rows of the weights, and so need no private sums.
 SMALL_GRADIENT = 8192
@@ -40,14 +41,20 @@ PREPARE_TASKS, UPDATE_SIZE = 32, 8192
 _KEYS = 2  # stream of random numbers; see Network
 # Batches of so few rows are done before their weights are packed.
 FEW_ROWS = 16
+# Rows of a task are a multiple of this: of 4, to fill the tiles; of 16, to fill the blocks of any type of float.
+ROUND, BLOCKS = 4, 16
 
 
 class Buffer(NamedTuple):
-    """A place in one of the arenas: params, grads, state, scalars; work, totals, inputs."""
+    """A place in one of the arenas: params, grads, state, scalars, statistics; work, totals, inputs.
+
+    blocked  whether rows lie in blocks there: see kernels/blocks.py
+    """
 
     arena: str
     fixed: int
     per_row: int = 0
+    blocked: bool = False
 
 
 CAPACITY = Buffer("capacity", 0)  # stands for the rows that a workspace has room for
@@ -67,17 +74,25 @@ class Tensor(NamedTuple):
     def size(self) -> int:
         return math.prod(self.shape)
 
+    @property
+    def blocked(self) -> bool:
+        return self.value.blocked
+
 
 Field = Buffer | int | float  # kernels find a float's bits
 Record = dict[str, Field]  # an op's fields by name
 
 
 class Op(NamedTuple):
-    """An instruction: a kernel and its record. `flops` is what it costs: a row, if it works on rows."""
+    """An instruction: a kernel and its record. `flops` is what it costs: a row, if it works on rows.
+
+    once  whether it comes between ops on rows and works on the batch as a whole: behind all tasks of those before it
+    """
 
     kernel: Kernel
     record: tuple[Field, ...]
     flops: int
+    once: bool = False
 
 
 class Group(NamedTuple):
@@ -88,12 +103,14 @@ class Group(NamedTuple):
     grain: int
     flops: int
     row_flops: int
+    multiple: int = 1
 
 
 class Block(NamedTuple):
     """A part of the parameters that one op writes the gradient of: `items` rows of `width` parameters.
 
     fields  the op's record without its place (first) and without how it is cut into tasks (mode, step, grain)
+    small   whether it is summed by row tasks
     large   whether its inputs are packed for the cache
     layer   the number of the layer
     """
@@ -104,6 +121,7 @@ class Block(NamedTuple):
     at: int
     items: int
     width: int
+    small: bool
     large: bool
     layer: int
 
@@ -185,11 +203,13 @@ class Plan:
         self._forward: list[Op] = []
         self._backward: list[Backward] = []  # in the order of the forward pass
         self._prepare: list[Group] = []
+        self._after_step: list[Op] = []
         self._relus: dict[Buffer, Backward] = {}
         self._blocks: list[Block] = []
         self._packs: set[Op] = set()
         self._few: dict[Op, Op] = {}
-        self._sums, self._grain = Buffer("totals", TOTALS_SIZE), Buffer("inputs", engine.ROWS_IN_TASK)
+        self._round = ROUND
+        self._sums, self.grain = Buffer("totals", TOTALS_SIZE), Buffer("inputs", engine.ROWS_IN_TASK)
         self._loss, self._optimizer, self._num_params = loss, optimizer, num_params
         self._penalties: dict[int, Penalty] = {}  # by block
         self._seed, self._keys, self.keep = seed, 0, keep
@@ -199,20 +219,20 @@ class Plan:
         self.x = self.tensor(input_shape)
         tensor = self.x
         for self._layer, layer in enumerate(layers):
-            self._input = tensor
+            self._inputs = {tensor.grad}
             tensor = layer.emit(self, tensor)
             self.outputs.append(tensor)
-        self.output = tensor
+        self.output = self.plain(tensor)
         self._frozen = {number for number, layer in enumerate(layers) if not layer.trainable}
         self._target = self.buffer(self.output.size)
         self._weight = self.buffer(1)
         self._prediction = self.buffer(self.output.size)
 
-        most = max((block.items * block.width for block in self._blocks), default=0)
+        most = max((block.items * block.width for block in self._blocks if block.large), default=0)
         first = self._first_layer(range(len(self._blocks)))
         self.flops = max(1, sum(o.flops for o in [*self._forward, *self._backward_ops(first)]))  # of a row
         self._least_rows = max(rows for weights, rows in LEAST_ROWS.items() if most >= weights)
-        self._partials = {block: self._partial(block) for block in range(len(self._blocks)) if self._is_small(block)}
+        self._partials = {b: self._partial(block) for b, block in enumerate(self._blocks) if block.small}
         self._penalty_sums = {
             b: self._sums_of(penalty.items, self._update_grain(b)) for b, penalty in self._penalties.items()
         }
@@ -223,10 +243,10 @@ class Plan:
 
     # --- for layers ---
 
-    def buffer(self, per_row: int) -> Buffer:
+    def buffer(self, per_row: int, blocked: bool = False) -> Buffer:
         """Room for `per_row` numbers for each row of the batch."""
         size = self._size["work"]
-        place = Buffer("work", size[0], size[1])
+        place = Buffer("work", size[0], size[1], blocked)
         size[1] += per_row
         return place
 
@@ -238,10 +258,29 @@ class Plan:
         counts[0] += size
         return place
 
-    def tensor(self, shape: Shape) -> Tensor:
+    def tensor(self, shape: Shape, blocked: bool = False) -> Tensor:
         """Room for a value of `shape` for each row, and for its gradient."""
         size = math.prod(shape)
-        return Tensor(self.buffer(size), self.buffer(size), shape)
+        if blocked:
+            self._round = BLOCKS
+        return Tensor(self.buffer(size, blocked), self.buffer(size, blocked), shape)
+
+    def blocked(self, x: Tensor) -> Tensor:
+        """x with its rows in blocks."""
+        return x if x.blocked else self.moved(x, x.shape, True, blocks.block_rows, blocks.unblock_rows, x.size)
+
+    def plain(self, x: Tensor) -> Tensor:
+        """x with its rows one behind the other."""
+        return self.moved(x, x.shape, False, blocks.unblock_rows, blocks.block_rows, x.size) if x.blocked else x
+
+    def moved(self, x: Tensor, shape: Shape, blocked: bool, there: Kernel, back: Kernel, *sizes: int) -> Tensor:
+        """x in other places: the kernel `there` writes it from x, `back` writes x's gradient from its own."""
+        y = self.tensor(shape, blocked)
+        self._forward.append(Op(there, (y.value, x.value, *sizes), MOVE * y.size))
+        self._add_backward(Op(back, (x.grad, y.grad, *sizes), MOVE * y.size), x.grad in self._inputs)
+        if x.grad in self._inputs:
+            self._inputs.add(y.grad)
+        return y
 
     def forward(self, kernel: Kernel, flops: float, few: Op | None = None, **record: Field) -> None:
         """Add an op on rows to the forward pass; `few` takes its place where there are few rows."""
@@ -251,8 +290,24 @@ class Plan:
             self._few[added] = few
 
     def backward(self, kernel: Kernel, flops: float, dx: Buffer, **record: Field) -> None:
-        """Add an op on rows, which writes dx, to the backward pass: ops added first run last."""
-        self._add_backward(op(kernel, flops, dx=dx, **record), dx == self._input.grad)
+        """Add an op on rows, which writes dx (its first field), to the backward pass: ops added first run last."""
+        self._add_backward(op(kernel, flops, **{kernel.fields[0]: dx}, **record), dx in self._inputs)
+
+    def between(self, kernel: Kernel, **record: Field) -> None:
+        """Add an op to the forward pass that works on the batch as a whole, behind all rows' tasks before it."""
+        self._forward.append(op(kernel, 1, **record)._replace(once=True))
+
+    def between_backward(self, kernel: Kernel, **record: Field) -> None:
+        """Add such an op to the backward pass."""
+        self._add_backward(op(kernel, 1, **record)._replace(once=True))
+
+    def after_step(self, kernel: Kernel, **record: Field) -> None:
+        """Add an op that runs once in a training step if its loss is finite."""
+        self._after_step.append(op(kernel, 1, **record))
+
+    def task_sums(self, count: int) -> Buffer:
+        """Room for `count` float64 for each task of rows: `grain` of them, and one of fewer."""
+        return self._more_sums(count, -(-count // BLOCKS))
 
     def _add_backward(self, added: Op, to_input: bool = False) -> Backward:
         self._backward.append(Backward(added, self._layer, to_input))
@@ -260,7 +315,8 @@ class Plan:
 
     def give_relu(self, y: Tensor) -> None:
         """Add the backward pass of y = max(x, 0), in place; the layer that takes y in may take this over."""
-        relu = op(relu_backward, 4 * y.size, dx=y.grad, dy=y.grad, y=y.value, features=y.size)
+        sizes: Record = dict(features=y.size, blocked=y.blocked)
+        relu = op(relu_backward, 4 * y.size, dx=y.grad, dy=y.grad, y=y.value, **sizes)
         self._relus[y.grad] = self._add_backward(relu)
 
     def take_relu(self, x: Tensor) -> Buffer | int:
@@ -285,19 +341,37 @@ class Plan:
         self._packs.add(added)
         return packed
 
-    def gradient(self, kernel: Kernel, flops: int, first: Tensor, items: int, large: bool, **fields: Field) -> None:
-        """Add the op that writes the gradient of `items` rows of parameters, from `first` on.
+    def gradient(
+        self,
+        kernel: Kernel,
+        flops: int,
+        first: Tensor,
+        items: int,
+        width: int,
+        fields: Record,
+        *,
+        small: int = SMALL_GRADIENT,
+        large: bool = False,
+    ) -> None:
+        """Add the op that writes the gradient of `items` rows of `width` parameters, from `first` on.
 
         Its record is the place, `fields`, and then mode, step and grain; see dense_backward_weight.
+        small: up to so many parameters are summed by row tasks; large: see Block.
         """
-        at, width = first.value.fixed, first.shape[-1]
-        self._blocks.append(Block(kernel, flops, fields, at, items, width, large, self._layer))
+        size, at = items * width, first.value.fixed
+        self._blocks.append(Block(kernel, flops, fields, at, items, width, size <= small, large, self._layer))
 
     def penalty(self, weight: Tensor, l1: float, l2: float) -> None:
         """Add l1 Σ|w| + l2 Σ w² to the loss, for a parameter that the last `gradient` began with."""
         if l1 or l2:
-            width = weight.shape[-1]
-            self._penalties[len(self._blocks) - 1] = Penalty(weight.size // width, l1, l2)
+            self._penalties[len(self._blocks) - 1] = Penalty(weight.size // self._blocks[-1].width, l1, l2)
+
+    def branch(self, x: Tensor) -> Tensor:
+        """x with a gradient of its own, which the layer adds to others to make x's."""
+        added = Tensor(x.value, self.buffer(x.size, x.blocked), x.shape)
+        if x.grad in self._inputs:
+            self._inputs.add(added.grad)
+        return added
 
     def trace(self, x: Tensor, y: Tensor) -> None:
         """Say that an activation makes y of x."""
@@ -332,9 +406,8 @@ class Plan:
             value = self.output.value
             if name == "predict" and self._loss.link is not None:
                 value, size = self._prediction, self.output.size
-                rows.append(
-                    op(self._loss.link.forward, ELEMENTWISE * size, y=value, x=self.output.value, features=size)
-                )
+                record: Record = dict(y=value, x=self.output.value, features=size, **self._loss.link.layout(False))
+                rows.append(op(self._loss.link.forward, ELEMENTWISE * size, **record))
             return self._with_prepared([*rows, self._store(value, self.output.size)])
         if name in ("jacobian", "input_jacobian"):
             return self._jacobian(rows, by_input=name == "input_jacobian")
@@ -361,9 +434,9 @@ class Plan:
         y, size, link, start = self.output, self.output.size, self._loss.link, Buffer("inputs", INPUTS["start"])
         rows = [*rows, op(data.one_hot_rows, size, dy=y.grad, start=start, features=size)]
         if link is not None:
-            p, dy = self._prediction, y.grad
-            rows.append(op(link.forward, ELEMENTWISE * size, y=p, x=y.value, features=size))
-            rows.append(op(link.backward, ELEMENTWISE * size, dx=dy, dy=dy, y=p, features=size))
+            p, dy, plain = self._prediction, y.grad, link.layout(False)
+            rows.append(op(link.forward, ELEMENTWISE * size, y=p, x=y.value, features=size, **plain))
+            rows.append(op(link.backward, ELEMENTWISE * size, dx=dy, dy=dy, y=p, features=size, **plain))
         if by_input:
             rows += [o for o in self._backward_ops(-1) if o not in self._packs]
             return self._with_prepared([*rows, self._store(self.x.grad, self.x.size)])
@@ -371,7 +444,7 @@ class Plan:
         rows += self._backward_ops(self._first_layer(blocks))
         rows += [self._gradient_op(b) for b in blocks if b in self._partials]
         store = self._rows([self._store(Buffer("grads", 0), self._num_params)])
-        return self._with_prepared(rows, *(self._weights(b) for b in blocks), store)
+        return self._with_prepared(rows, *(self._weights(b) for b in blocks), *store)
 
     def _first_layer(self, blocks: Iterable[int]) -> int:
         """The number of the first layer that one of these blocks belongs to."""
@@ -385,7 +458,7 @@ class Plan:
     def _sum_groups(self) -> list[Group]:
         """The groups that add up the loss."""
         totals = Buffer("totals", 0)
-        groups = [self._serial(op(losses.add_sums, 1, totals=totals, sums=self._sums, grain=self._grain))]
+        groups = [self._serial(op(losses.add_sums, 1, totals=totals, sums=self._sums, grain=self.grain))]
         for b, (items, l1, l2) in self._penalties.items():
             block, grain, (sums, _) = self._blocks[b], self._update_grain(b), self._penalty_sums[b]
             record: Record = dict(sums=sums, w=Buffer("params", block.at), width=block.width, grain=grain, l1=l1, l2=l2)
@@ -396,11 +469,12 @@ class Plan:
             groups.append(self._serial(op(updates.add_penalties, count, totals=totals, sums=first, count=count)))
         return groups
 
-    def _more_sums(self, count: int) -> Buffer:
-        """Room for `count` sums behind those that there are."""
+    def _more_sums(self, count: int, per_row: int = 0) -> Buffer:
+        """Room for `count` sums, and so many more for each row, behind those that there are."""
         counts = self._size["totals"]
         place = Buffer("totals", counts[0], counts[1])
         counts[0] += count
+        counts[1] += per_row
         return place
 
     def _sums_of(self, items: int, grain: int) -> tuple[Buffer, int]:
@@ -411,7 +485,7 @@ class Plan:
     def _update_groups(self, blocks: list[int]) -> list[Group]:
         """The groups of a training step that come behind the rows': gradients, and the optimizer's step."""
         most_value, most_norm = self._optimizer.clip_value, self._optimizer.clip_norm
-        begin = [*self._schedule_ops(), op(self._optimizer.begin, 1, scalars=Buffer("scalars", 0))]
+        begin = [*self._schedule_ops(), op(self._optimizer.begin, 1, scalars=Buffer("scalars", 0)), *self._after_step]
         before: dict[int, list[Op]] = {b: self._penalty_gradient(b) for b in blocks}
         for b in blocks if most_value is not None else ():
             block = self._blocks[b]
@@ -455,16 +529,12 @@ class Plan:
         """The rows' group behind what it needs prepared."""
         read = {field for o in rows for field in o.record}
         prepare = [group for group in self._prepare if group.ops[0].record[0] in read]
-        groups = [*prepare, self._rows(rows), *then]
+        groups = [*prepare, *self._rows(rows), *then]
         return groups, len(groups)
 
-    def _is_small(self, block: int) -> bool:
-        items, width = self._blocks[block].items, self._blocks[block].width
-        return items * width <= SMALL_GRADIENT
-
-    def _partial(self, block: int) -> Buffer:
+    def _partial(self, block: Block) -> Buffer:
         """Room for the partial gradients of each row task: rows // grain of them, and one of fewer rows."""
-        size = self._partial_size(self._blocks[block])
+        size = self._partial_size(block)
         place = self.buffer(-(-size // self._least_rows))
         self.fixed(size)  # right behind: buffers lie in the order of their fixed and row parts
         return place
@@ -482,7 +552,7 @@ class Plan:
             **block.fields,
             "mode": mode,
             "step": step,
-            "grain": self._grain,
+            "grain": self.grain,
         }
         return op(block.kernel, block.flops, **record)
 
@@ -492,7 +562,7 @@ class Plan:
         if number not in self._partials:
             return Group((self._gradient_op(number), *then), block.items, grain, flops, block.flops)
         record: Record = dict(dweight=Buffer("grads", block.at), partial=self._partials[number])
-        sizes: Record = dict(size=self._partial_size(block), width=block.width, grain=self._grain)
+        sizes: Record = dict(size=self._partial_size(block), width=block.width, grain=self.grain)
         add = op(add_partial, 8 * block.items * block.width, **record, **sizes)
         return Group((add, *then), block.items, grain, add.flops + flops, 0)
 
@@ -530,10 +600,16 @@ class Plan:
         kernel = self._loss.kernels[target]
         record: Record = dict(dy=y.grad, y=y.value, target=self._target, weight=self._weight, sums=self._sums)
         more = {name: value for name, value in self._loss.record.items() if name in kernel.fields}
-        yield op(kernel, LOSS * size, **record, outputs=size, grain=self._grain, **more)
+        yield op(kernel, LOSS * size, **record, outputs=size, grain=self.grain, **more)
 
-    def _rows(self, ops: Sequence[Op]) -> Group:
-        return Group(tuple(ops), engine.ROWS_OF_BATCH, self._least_rows, 0, sum(o.flops for o in ops))
+    def _rows(self, ops: Sequence[Op]) -> Iterator[Group]:
+        """The groups of ops on rows, and of those between. All that are on rows are cut alike, whatever is in them."""
+        flops = sum(o.flops for o in ops)
+        for once, part in itertools.groupby(ops, lambda o: o.once):
+            if once:
+                yield self._serial(*part)
+            else:
+                yield Group(tuple(part), engine.ROWS_OF_BATCH, self._least_rows, 0, flops, self._round)
 
     def _serial(self, *ops: Op) -> Group:
         return Group(ops, 1, 1, 1, 0)
@@ -669,7 +745,7 @@ class Workspace:
         first = 0
         for row, group in zip(groups, program, strict=True):
             last = first + len(group.ops)
-            row[:] = group.extent, group.grain, first, last, group.flops, group.row_flops
+            row[:] = group.extent, group.grain, group.multiple, first, last, group.flops, group.row_flops
             first = last
         for row, o in zip(table, ops, strict=True):
             row[0] = o.kernel.address(self.dtype)

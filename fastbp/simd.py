@@ -651,6 +651,155 @@ def tile_store_where(typingctx, t, c, c_stride, n, y):
 
 
 @intrinsic(prefer_literal=True)
+def block_tile(typingctx, dtype, size, vectors):
+    """A tile of zeros for values in blocks: LARGE, MEDIUM or SMALL, of 6, 4 and 1 rows where there are 32 registers."""
+    rows = (max(tile_rows() // 2, 2), max(tile_rows() // 3, 2), 1)[size.literal_value]
+    result = Tile(dtype.dtype, rows, vectors.literal_value)
+
+    def codegen(context, builder, signature, args):
+        return ir.Constant(context.get_value_type(result), None)
+
+    return result(dtype, size, vectors), codegen
+
+
+def _rows_apart(builder, p, stride, rows, scalar):
+    """The addresses of p[r · stride], r < rows; see _add_outer for what is hidden."""
+    for r in range(rows):
+        if r % 3 == 0:
+            third = _hidden(builder, _element(builder, p, builder.mul(stride, ir.Constant(INT64, r)), scalar))
+        yield _element(builder, third, builder.mul(stride, ir.Constant(INT64, r % 3)), scalar)
+
+
+def _add_products(builder, t, args, spread):
+    """t[r, v] + spread(a[r · a_stride]) · b[places[v] …], where `spread` makes a vector of an address."""
+    value, a, a_stride, b, places = args
+    scalar, kind = _scalar(t.dtype), _vector(t)
+    left = [spread(address) for address in _rows_apart(builder, a, a_stride, t.rows, scalar)]
+    for v in range(t.vectors):
+        right = _load(builder, kind, _element(builder, b, builder.extract_value(places, v), scalar))
+        for r in range(t.rows):
+            i = r * t.vectors + v
+            value = builder.insert_value(value, _fma(builder, left[r], right, builder.extract_value(value, i)), i)
+    return value
+
+
+@intrinsic
+def tile_add_scaled(typingctx, t, a, a_stride, b, places):
+    """t[r, v] + a[r · a_stride] · b[places[v] …]: numbers times vectors."""
+
+    def codegen(context, builder, signature, args):
+        return _add_products(builder, t, args, lambda p: _splat(builder, builder.load(p), t.lanes))
+
+    return t(t, a, types.int64, b, places), codegen
+
+
+@intrinsic
+def tile_add_products(typingctx, t, a, a_stride, b, places):
+    """t[r, v] + a[r · a_stride …] · b[places[v] …]: vectors times vectors, lane by lane."""
+
+    def codegen(context, builder, signature, args):
+        return _add_products(builder, t, args, lambda p: _load(builder, _vector(t), p))
+
+    return t(t, a, types.int64, b, places), codegen
+
+
+@intrinsic
+def tile_of_column(typingctx, t, a, a_stride):
+    """A tile like t whose rows are a[r · a_stride] in all lanes."""
+
+    def codegen(context, builder, signature, args):
+        value, a, a_stride = args
+        for r, address in enumerate(_rows_apart(builder, a, a_stride, t.rows, _scalar(t.dtype))):
+            x = _splat(builder, builder.load(address), t.lanes)
+            for v in range(t.vectors):
+                value = builder.insert_value(value, x, r * t.vectors + v)
+        return value
+
+    return t(t, a, types.int64), codegen
+
+
+def _tile_places(builder, t, c, c_stride, places):
+    """(number, address) of each vector of a tile at c[r · c_stride + places[v]]."""
+    scalar = _scalar(t.dtype)
+    for r in range(t.rows):
+        row = _element(builder, c, builder.mul(c_stride, ir.Constant(INT64, r)), scalar)
+        for v in range(t.vectors):
+            yield r * t.vectors + v, _element(builder, row, builder.extract_value(places, v), scalar)
+
+
+@intrinsic
+def tile_load_at(typingctx, t, c, c_stride, places):
+    """A tile like t of the vectors c[r · c_stride + places[v] …]."""
+
+    def codegen(context, builder, signature, args):
+        value, *where = args
+        for i, address in _tile_places(builder, t, *where):
+            value = builder.insert_value(value, _load(builder, _vector(t), address), i)
+        return value
+
+    return t(t, c, types.int64, places), codegen
+
+
+@intrinsic
+def tile_store_at(typingctx, t, c, c_stride, places):
+    """c[r · c_stride + places[v] …] = t[r, v]."""
+
+    def codegen(context, builder, signature, args):
+        value, *where = args
+        for i, address in _tile_places(builder, t, *where):
+            _store(builder, builder.extract_value(value, i), address)
+        return context.get_dummy_value()
+
+    return types.void(t, c, types.int64, places), codegen
+
+
+@intrinsic
+def tile_relu(typingctx, t, relu):
+    """max(t, 0), where NaN stays, if `relu` is not 0; else t."""
+
+    def codegen(context, builder, signature, args):
+        value, relu = args
+        on = builder.icmp_signed("!=", relu, ir.Constant(INT64, 0))
+        low = ir.Constant(_vector(t), [float("-inf")] * t.lanes)
+        floor = builder.select(on, ir.Constant(_vector(t), None), low)
+        for i in range(t.rows * t.vectors):
+            x = builder.extract_value(value, i)
+            value = builder.insert_value(value, builder.select(builder.fcmp_ordered("<", x, floor), floor, x), i)
+        return value
+
+    return t(t, types.int64), codegen
+
+
+@intrinsic
+def tile_sum_lanes(typingctx, t, p):
+    """p[r · vectors + v] = the sum of the lanes of t[r, v], by halves; p has room for whole vectors of such sums."""
+
+    def codegen(context, builder, signature, args):
+        value, p = args
+        n = t.lanes
+        places = ir.VectorType(INT32, n)
+        parts = [builder.extract_value(value, i) for i in range(t.rows * t.vectors)]
+        parts += [ir.Constant(_vector(t), None)] * (-len(parts) % n)
+        for first in range(0, len(parts), n):
+            # Each step adds the halves of two vectors, and puts the sums side by side: what was `step` vectors apart.
+            sums, step = parts[first : first + n], n // 2
+            while step:
+                width = 2 * step  # lanes of each sum that are still to be added
+                low = [lane // width * width + lane % step + (n if lane % width >= step else 0) for lane in range(n)]
+                high = [lane + step for lane in low]
+                added = []
+                for i in range(step):
+                    a, b = sums[i], sums[i + step]
+                    pair = (builder.shuffle_vector(a, b, ir.Constant(places, mask)) for mask in (low, high))
+                    added.append(builder.fadd(*pair))
+                sums, step = added, step // 2
+            _store(builder, sums[0], _element(builder, p, ir.Constant(INT64, first), _scalar(t.dtype)))
+        return context.get_dummy_value()
+
+    return types.void(t, p), codegen
+
+
+@intrinsic(prefer_literal=True)
 def stack(typingctx, dtype, n):
     """Room for n numbers (a constant) on the stack, for as long as the function runs."""
     result = types.CPointer(dtype.dtype)

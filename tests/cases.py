@@ -39,6 +39,20 @@ OPTIMIZERS = {
     "Lion": fb.Lion(0.01, weight_decay=0.1),
     "Rprop": fb.Rprop(0.01),
 }
+# A layer on maps, and the shape of a row that it takes.
+MAP_LAYERS = {
+    "Conv1D": (fb.Conv1D(4, 3, 2, 1, activation="silu", bias_init="uniform"), (2, 7)),
+    "Conv2D": (fb.Conv2D(6, (2, 3), 1, "same", (2, 1), 2, "softplus", bias_init="uniform"), (4, 5, 4)),
+    "MaxPool1D": (fb.MaxPool1D(3, 2, 1), (2, 7)),
+    "MaxPool2D": (fb.MaxPool2D(2), (3, 5, 4)),
+    "AvgPool1D": (fb.AvgPool1D(3, 1, "same"), (2, 7)),
+    "AvgPool2D": (fb.AvgPool2D((2, 3), 2, (1, 0)), (3, 5, 4)),
+    "BatchNorm": (fb.BatchNorm(), (3, 2, 3)),
+    "LayerNorm": (fb.LayerNorm(2), (3, 2, 3)),
+    "Residual": (fb.Residual([fb.Conv2D(2, 3, 2, "same", activation="tanh"), fb.BatchNorm()]), (3, 4, 3)),
+    "GlobalAvgPool1D": (fb.GlobalAvgPool1D(), (2, 7)),
+    "GlobalAvgPool2D": (fb.GlobalAvgPool2D(), (3, 5, 4)),
+}
 # sizes of hidden layers, whether the last layer has an activation of its own, whether layers have biases
 BUILDS = {"one": [], "two": [5], "three": [7, 4], "no bias": [6], "layers of activation": [6]}
 

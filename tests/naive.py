@@ -1,5 +1,6 @@
 """The oracle: one slow, obvious NumPy function for each kernel, of the same name. float64 in, float64 out."""
 
+import itertools
 import math
 
 import numpy as np
@@ -66,6 +67,193 @@ def dense_backward_weight(x, dy):
 
 def add_partial(partial):
     return sum(partial)
+
+
+ALL = slice(None)
+
+
+def block_rows(x, lanes):
+    """(blocks, features, lanes), 0 in lanes without a row."""
+    y = np.zeros((-(-len(x) // lanes), x.shape[1], lanes))
+    for r in range(len(x)):
+        y[r // lanes, :, r % lanes] = x[r]
+    return y
+
+
+def unblock_rows(x, rows):
+    return np.array([x[r // x.shape[2], :, r % x.shape[2]] for r in range(rows)])
+
+
+def pad_maps(x, out_h, out_w, top, left):
+    y = np.zeros((*x.shape[:2], out_h, out_w))
+    y[:, :, top : top + x.shape[2], left : left + x.shape[3]] = x
+    return y
+
+
+def crop_maps(dy, in_h, in_w, top, left):
+    return dy[:, :, top : top + in_h, left : left + in_w]
+
+
+def _under(tap, out, stride, dilation):
+    """The part of a map that a tap of the kernel is multiplied with, as two slices."""
+    return tuple(
+        slice(t * d, t * d + (n - 1) * s + 1, s) for t, n, s, d in zip(tap, out, stride, dilation, strict=True)
+    )
+
+
+def _products(channels, weight_shape, groups, out, stride, dilation):
+    """All (filter, channel of the group, tap, channel, part of the channel's map) of a convolution."""
+    filters, own, *kernel = weight_shape
+    for f, c, tap in itertools.product(range(filters), range(own), np.ndindex(*kernel)):
+        yield f, c, tap, f // (filters // groups) * own + c, _under(tap, out, stride, dilation)
+
+
+def conv_forward(x, weight, bias, relu, groups, stride, dilation):
+    reach = [(k - 1) * d + 1 for k, d in zip(weight.shape[2:], dilation, strict=True)]
+    out = [(n - r) // s + 1 for n, r, s in zip(x.shape[2:], reach, stride, strict=True)]
+    y = np.zeros((len(x), len(weight), *out)) + bias[:, None, None]
+    for f, c, tap, channel, part in _products(x.shape[1], weight.shape, groups, out, stride, dilation):
+        y[:, f] += weight[(f, c, *tap)] * x[(ALL, channel, *part)]
+    return relu_forward(y) if relu else y
+
+
+def conv_pack(weight):
+    """(taps, filters, channels)."""
+    return np.moveaxis(weight.reshape(*weight.shape[:2], -1), 2, 0)
+
+
+def conv_backward_input(dy, weight, groups, stride, dilation, shape):
+    dx = np.zeros(shape)
+    for f, c, tap, channel, part in _products(shape[1], weight.shape, groups, dy.shape[2:], stride, dilation):
+        dx[(ALL, channel, *part)] += weight[(f, c, *tap)] * dy[:, f]
+    return dx
+
+
+def conv_backward_weight(x, dy, groups, stride, dilation, shape):
+    dweight = np.zeros(shape)
+    for f, c, tap, channel, part in _products(x.shape[1], shape, groups, dy.shape[2:], stride, dilation):
+        dweight[(f, c, *tap)] = (dy[:, f] * x[(ALL, channel, *part)]).sum()
+    return dweight
+
+
+def conv_backward_bias(dy):
+    return dy.sum(axis=(0, 2))
+
+
+def _windows(size, window, stride, border):
+    """(place of the output, part of the map) for each window of a pooling."""
+    out = [(n + 2 * b - w) // s + 1 for n, w, s, b in zip(size, window, stride, border, strict=True)]
+    for place in np.ndindex(*out):
+        first = [i * s - b for i, s, b in zip(place, stride, border, strict=True)]
+        yield place, tuple(slice(max(f, 0), min(f + w, n)) for f, w, n in zip(first, window, size, strict=True))
+
+
+def _pool(x, of, window, stride, border):
+    parts = {place: of(x[(ALL, ALL, *part)]) for place, part in _windows(x.shape[2:], window, stride, border)}
+    y = np.zeros((*x.shape[:2], *(n + 1 for n in max(parts))))
+    for place, value in parts.items():
+        y[(ALL, ALL, *place)] = value
+    return y
+
+
+def max_pool_forward(x, window, stride, border):
+    return _pool(x, lambda part: part.max(axis=(2, 3)), window, stride, border)
+
+
+def average_pool_forward(x, window, stride, border):
+    return _pool(x, lambda part: part.sum(axis=(2, 3)) / np.prod(window), window, stride, border)
+
+
+def max_pool_backward(dy, x, relu, window, stride, border):
+    dx = np.zeros(x.shape)
+    for place, part in _windows(x.shape[2:], window, stride, border):
+        for r, c in np.ndindex(*x.shape[:2]):
+            of = x[r, c][part]
+            first = np.unravel_index(of.argmax(), of.shape)
+            if not relu or of.max() > 0:
+                dx[r, c][part][first] += dy[(r, c, *place)]
+    return dx
+
+
+def average_pool_backward(dy, shape, window, stride, border):
+    dx = np.zeros(shape)
+    for place, part in _windows(shape[2:], window, stride, border):
+        dx[(ALL, ALL, *part)] += dy[(ALL, ALL, *place)][:, :, None, None] / np.prod(window)
+    return dx
+
+
+def copy(x):
+    return x
+
+
+def add(x, y):
+    return x + y
+
+
+# Batch normalisation of x (rows, maps, pixels). Statistics are (mean, variance, 1 / √(variance + epsilon)) of each map.
+
+
+def batch_norm_sums(x):
+    mean = x.mean(axis=(0, 2))
+    return np.array([mean, ((x - mean[:, None]) ** 2).sum(axis=(0, 2))])
+
+
+def batch_norm_statistics(x, running, epsilon):
+    """x is None: the running ones."""
+    mean, variance = running if x is None else (x.mean(axis=(0, 2)), x.var(axis=(0, 2)))
+    return np.array([mean, variance, 1 / np.sqrt(variance + epsilon)])
+
+
+def batch_norm_update(running, statistics, count, momentum):
+    unbiased = statistics[:2] * np.array([[1], [count / max(count - 1, 1)]])
+    return (1 - momentum) * running + momentum * unbiased
+
+
+def _normalised(x, statistics):
+    return (x - statistics[0][:, None]) * statistics[2][:, None]
+
+
+def batch_norm_forward(x, statistics, gain, bias):
+    return gain[:, None] * _normalised(x, statistics) + bias[:, None]
+
+
+def batch_norm_backward_sums(dy, x, statistics):
+    return np.array([(dy * _normalised(x, statistics)).sum(axis=(0, 2)), dy.sum(axis=(0, 2))])
+
+
+def batch_norm_backward_add(sums):
+    return sums.sum(axis=0)
+
+
+def batch_norm_backward(dy, x, statistics, gain, dparams, training):
+    count = x[:, 0].size
+    if training:
+        dy = dy - (dparams[1][:, None] + _normalised(x, statistics) * dparams[0][:, None]) / count
+    return (gain * statistics[2])[:, None] * dy
+
+
+def copy_gradient(source):
+    return source
+
+
+# Layer normalisation of x (rows, groups, size).
+
+
+def layer_norm_forward(x, gain, bias, epsilon):
+    """(y, mean, rstd)."""
+    mean, rstd = x.mean(axis=2), 1 / np.sqrt(x.var(axis=2) + epsilon)
+    return gain * (x - mean[:, :, None]) * rstd[:, :, None] + bias, mean, rstd
+
+
+def layer_norm_backward(dy, x, mean, rstd, gain):
+    normalised, g = (x - mean[:, :, None]) * rstd[:, :, None], gain * dy
+    centred = g - g.mean(axis=2, keepdims=True) - normalised * (g * normalised).mean(axis=2, keepdims=True)
+    return rstd[:, :, None] * centred
+
+
+def layer_norm_backward_params(dy, x, mean, rstd):
+    normalised = (x - mean[:, :, None]) * rstd[:, :, None]
+    return np.array([(dy * normalised).sum(axis=(0, 1)), dy.sum(axis=(0, 1))])
 
 
 def sigmoid_forward(x):
@@ -406,12 +594,12 @@ def random_bits(counter):
     return z ^ z >> 31
 
 
-def dropout_forward(x, rate, key, step):
-    """(y, mask); key: an int of 64 bits."""
+def dropout_forward(x, rate, key, step, pixels):
+    """(y, mask); key: an int of 64 bits; pixels: of a map, which is dropped as a whole."""
     base = random_bits(key ^ random_bits(step))
     mask = np.empty(x.size)
     for i in range(x.size):
-        mask[i] = 0.0 if random_bits(base + i & MASK) < int(rate * 2**64) else 1 / (1 - rate)
+        mask[i] = 0.0 if random_bits(base + i // pixels & MASK) < int(rate * 2**64) else 1 / (1 - rate)
     mask = mask.reshape(x.shape)
     return mask * x, mask
 

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from cases import ACTIVATIONS, BUILDS, LOSSES, PAIRS, batch, network, relative
+from cases import ACTIVATIONS, BUILDS, LOSSES, MAP_LAYERS, PAIRS, batch, network, relative
 from support import seed_of
 
 import fastbp as fb
@@ -30,7 +30,7 @@ def differences(f, at):
 def test_the_table_has_every_part():
     assert set(ACTIVATIONS) == set(ALL_ACTIVATIONS)
     assert set(LOSSES) == set(ALL_LOSSES)
-    assert set(LAYERS) == {"Dense", "Activation", "Dropout", "Flatten"}
+    assert set(LAYERS) == {"Dense", "Activation", "Dropout", "Flatten", *MAP_LAYERS}
 
 
 @pytest.mark.parametrize("build", BUILDS)
@@ -47,6 +47,21 @@ def test_gradient_of_parameters_and_inputs(build, activation, loss):
         assert relative(gradient, want) < 1e-6
         want = differences(lambda: net.value_and_grad(X, y)[0], X)  # noqa: B023
         assert relative(net.input_gradient(X, y), want) < 1e-6
+
+
+@pytest.mark.parametrize("name", MAP_LAYERS)
+def test_gradient_of_layers_on_maps(name):
+    """Behind a convolution and before another, so that gradients come in and go on."""
+    rng = np.random.default_rng(seed_of(name))
+    layer, shape = MAP_LAYERS[name]
+    convolution = (fb.Conv1D, fb.Conv2D)[len(shape) - 2]
+    before = convolution(shape[0], 3, padding="same", activation="tanh", bias_init="uniform")
+    net = fb.Network([before, layer, fb.Flatten(), fb.Dense(2)], shape, loss="mse", dtype="float64", seed=0)
+    X, y = rng.standard_normal((11, *shape)), rng.standard_normal((11, 2))
+    want = differences(lambda: net.value_and_grad(X, y)[0], net.params)
+    assert relative(net.value_and_grad(X, y)[1], want) < 1e-6
+    want = differences(lambda: net.value_and_grad(X, y)[0], X)
+    assert relative(net.input_gradient(X, y), want) < 1e-6
 
 
 @pytest.mark.parametrize("loss", LOSSES)

@@ -30,12 +30,22 @@ def pieces(rng, items):
     return [(0, cut), (cut, items)]
 
 
+def lanes(dtype):
+    return lanes_of(NUMBA_TYPES[np.dtype(dtype)])
+
+
+def block_pieces(rng, dtype, rows):
+    """Tasks likewise, of whole blocks of rows."""
+    cut = min(int(rng.integers(0, rows // lanes(dtype) + 1)) * lanes(dtype), rows)
+    return [(0, cut), (cut, rows)]
+
+
 def normal(rng, dtype, *shape):
     return rng.standard_normal(shape).astype(dtype)
 
 
 def panel_width(dtype):
-    return 2 * lanes_of(NUMBA_TYPES[np.dtype(dtype)])
+    return 2 * lanes(dtype)
 
 
 def wide(array):
@@ -131,31 +141,40 @@ def check_add_partial(kernel, rng, dtype, rows, n):
     )
 
 
+def layouts(kernel, rng, dtype, rows):
+    """(tasks, field, shape of rows) for values in plain rows and, if the kernel works on them, in blocks of rows."""
+    yield pieces(rng, rows), {"blocked": 0} if "blocked" in kernel.fields else {}, (rows,)
+    if "blocked" in kernel.fields:
+        yield block_pieces(rng, dtype, rows), {"blocked": 1}, (-(-rows // lanes(dtype)), lanes(dtype))
+
+
 def check_forward(kernel, rng, dtype, rows, n):
-    x = 4 * normal(rng, dtype, rows, n)
-    want = getattr(naive, kernel.name)(wide(x))
-    y = Guarded(None, dtype, (rows, n))
-    run_kernel(kernel, dtype, rows, pieces(rng, rows), y=y, x=x, features=n)
-    close(y.array, want, dtype, want * (1 + np.abs(x).max()), n)
-    in_place = Guarded(x)
-    run_kernel(kernel, dtype, rows, pieces(rng, rows), y=in_place, x=in_place, features=n)
-    close(in_place.array, want, dtype, want * (1 + np.abs(x).max()), n)
+    for tasks, layout, shape in layouts(kernel, rng, dtype, rows):
+        x = 4 * normal(rng, dtype, *shape, n)
+        want = getattr(naive, kernel.name)(wide(x))
+        y = Guarded(None, dtype, x.shape)
+        run_kernel(kernel, dtype, rows, tasks, y=y, x=x, features=n, **layout)
+        close(y.array, want, dtype, want * (1 + np.abs(x).max()), n)
+        in_place = Guarded(x)
+        run_kernel(kernel, dtype, rows, tasks, y=in_place, x=in_place, features=n, **layout)
+        close(in_place.array, want, dtype, want * (1 + np.abs(x).max()), n)
 
 
 def check_backward(kernel, rng, dtype, rows, n):
-    dy, y = normal(rng, dtype, rows, n), rng.uniform(-1, 1, (rows, n)).astype(dtype)
-    if kernel.fields[2] == "x":
-        y *= 6
-    if kernel.name == "softplus_backward":
-        y = np.abs(y)
-    want = getattr(naive, kernel.name)(wide(dy), wide(y))
-    dx = Guarded(None, dtype, (rows, n))
-    run_kernel(kernel, dtype, rows, pieces(rng, rows), dx=dx, dy=dy, **{kernel.fields[2]: y}, features=n)
-    magnitude = np.abs(dy) * (1 + y**2) + np.abs(dy * y).sum(axis=1, keepdims=True)
-    close(dx.array, want, dtype, magnitude, n)
-    in_place = Guarded(dy)
-    run_kernel(kernel, dtype, rows, pieces(rng, rows), dx=in_place, dy=in_place, **{kernel.fields[2]: y}, features=n)
-    close(in_place.array, want, dtype, magnitude, n)
+    for tasks, layout, shape in layouts(kernel, rng, dtype, rows):
+        dy, y = normal(rng, dtype, *shape, n), rng.uniform(-1, 1, (*shape, n)).astype(dtype)
+        if kernel.fields[2] == "x":
+            y *= 6
+        if kernel.name == "softplus_backward":
+            y = np.abs(y)
+        want = getattr(naive, kernel.name)(wide(dy), wide(y))
+        dx, read = Guarded(None, dtype, dy.shape), {kernel.fields[2]: y}
+        run_kernel(kernel, dtype, rows, tasks, dx=dx, dy=dy, **read, features=n, **layout)
+        magnitude = np.abs(dy) * (1 + y**2) + np.abs(dy * y).sum(axis=-1, keepdims=True)
+        close(dx.array, want, dtype, magnitude, n)
+        in_place = Guarded(dy)
+        run_kernel(kernel, dtype, rows, tasks, dx=in_place, dy=in_place, **read, features=n, **layout)
+        close(in_place.array, want, dtype, magnitude, n)
 
 
 def check_loss(kernel, rng, dtype, rows, n):
@@ -182,6 +201,336 @@ def check_loss(kernel, rng, dtype, rows, n):
     size = max(np.abs(y).max(), np.max(slope)) if kernel.name == "poisson_loss" else max(np.abs(y).max(), 17.0)
     close(sums.array[:, 0].sum(), loss, dtype, size * weight.sum() * n * 4 * (1 + mass), n)
     np.testing.assert_allclose(sums.array[:, 1].sum(), right, rtol=1e-6)
+
+
+def in_blocks(x, dtype, last=0.0):
+    """x (rows, …) as (blocks, …, lanes), with `last` in lanes without a row."""
+    n = lanes(dtype)
+    blocks = np.full((-(-len(x) // n) * n, *x.shape[1:]), last, dtype)
+    blocks[: len(x)] = x
+    return np.ascontiguousarray(np.moveaxis(blocks.reshape(-1, n, *x.shape[1:]), 1, -1))
+
+
+def in_rows(blocks, rows):
+    """The x (rows, …) that in_blocks made blocks of."""
+    x = np.moveaxis(blocks, -1, 1)
+    return x.reshape(-1, *x.shape[2:])[:rows]
+
+
+def check_block_rows(kernel, rng, dtype, rows, n):
+    x = normal(rng, dtype, rows, n)
+    want = naive.block_rows(x, lanes(dtype))
+    y = Guarded(None, dtype, want.shape)
+    run_kernel(kernel, dtype, rows, block_pieces(rng, dtype, rows), y=y, x=x, features=n)
+    assert (y.array == want).all()
+
+
+def check_unblock_rows(kernel, rng, dtype, rows, n):
+    x = normal(rng, dtype, rows, n)
+    y = Guarded(None, dtype, (rows, n))
+    record = dict(y=y, x=in_blocks(x, dtype, np.nan), features=n)
+    run_kernel(kernel, dtype, rows, block_pieces(rng, dtype, rows), **record)
+    assert (y.array == naive.unblock_rows(in_blocks(x, dtype), rows)).all() and (y.array == x).all()
+
+
+def check_pad_maps(kernel, rng, dtype, rows, n):
+    maps, in_h, in_w = 1 + n % 3, int(rng.integers(1, 5)), int(rng.integers(1, 5))
+    top, left, bottom, right = rng.integers(0, 3, 4)
+    out_h, out_w = top + in_h + bottom, left + in_w + right
+    x = normal(rng, dtype, rows, maps, in_h, in_w)
+    sizes = dict(maps=maps, in_h=in_h, in_w=in_w, out_h=out_h, out_w=out_w, top=top, left=left)
+    y = Guarded(None, dtype, in_blocks(np.zeros((rows, maps, out_h, out_w)), dtype).shape)
+    run_kernel(kernel, dtype, rows, block_pieces(rng, dtype, rows), y=y, x=in_blocks(x, dtype), **sizes)
+    assert (in_rows(y.array, rows) == naive.pad_maps(x, out_h, out_w, top, left)).all()
+
+
+def check_crop_maps(kernel, rng, dtype, rows, n):
+    maps, out_h, out_w = 1 + n % 3, int(rng.integers(3, 7)), int(rng.integers(3, 7))
+    top, left = rng.integers(0, 3, 2)
+    in_h, in_w = rng.integers(1, (out_h - top + 1, out_w - left + 1))
+    dy = normal(rng, dtype, rows, maps, out_h, out_w)
+    sizes = dict(maps=maps, in_h=in_h, in_w=in_w, out_h=out_h, out_w=out_w, top=top, left=left)
+    dx = Guarded(None, dtype, in_blocks(np.zeros((rows, maps, in_h, in_w)), dtype).shape)
+    run_kernel(kernel, dtype, rows, block_pieces(rng, dtype, rows), dx=dx, dy=in_blocks(dy, dtype), **sizes)
+    assert (in_rows(dx.array, rows) == naive.crop_maps(dy, in_h, in_w, top, left)).all()
+
+
+def conv_case(rng, dtype, rows, n):
+    """(x, weight, dy, sizes) of a convolution: numbers of channels and filters that use tiles of every size."""
+    groups = int(rng.integers(1, 3))
+    filters, own = (int(rng.integers(1, 13)) for _ in range(2))
+    kernel, stride, dilation = rng.integers(1, 4, (3, 2))
+    out = rng.integers(1, (4, 2 + n % 9)) if n < 50 else np.array([1, 70])  # wider than what is gone over at once
+    size = (out - 1) * stride + (kernel - 1) * dilation + 1 + rng.integers(0, stride)
+    x = normal(rng, dtype, rows, groups * own, *size)
+    weight = normal(rng, dtype, groups * filters, own, *kernel)
+    dy = normal(rng, dtype, rows, groups * filters, *out)
+    sizes = dict(channels=groups * own, filters=groups * filters, groups=groups)
+    for name, pair in (("in", size), ("out", out), ("kernel", kernel), ("stride", stride), ("dilation", dilation)):
+        sizes |= {f"{name}_h": int(pair[0]), f"{name}_w": int(pair[1])}
+    return x, weight, dy, sizes, tuple(stride), tuple(dilation)
+
+
+def check_conv_forward(kernel, rng, dtype, rows, n):
+    x, weight, dy, sizes, stride, dilation = conv_case(rng, dtype, rows, n)
+    bias = normal(rng, dtype, len(weight))
+    steps = dict(groups=sizes["groups"], stride=stride, dilation=dilation)
+    for b, given, relu in ((bias, bias, 0), (bias, bias, 1), (0 * bias, 0, 0)):
+        want = naive.conv_forward(wide(x), wide(weight), wide(b), relu, **steps)
+        magnitude = naive.conv_forward(*(np.abs(wide(a)) for a in (x, weight, b)), 0, **steps)
+        y = Guarded(None, dtype, in_blocks(dy, dtype).shape)
+        record = dict(y=y, x=in_blocks(x, dtype), weight=weight, bias=given, **sizes, relu=relu)
+        run_kernel(kernel, dtype, rows, block_pieces(rng, dtype, rows), **record)
+        close(in_rows(y.array, rows), want, dtype, magnitude, weight[0].size)
+
+
+def check_conv_pack(kernel, rng, dtype, rows, n):
+    weight = normal(rng, dtype, rows, n, 3, 2)
+    packed, sizes = Guarded(None, dtype, (3 * 2, rows, n)), dict(filters=rows, channels=n, taps=6)
+    run_kernel(kernel, dtype, rows, pieces(rng, rows), packed=packed, weight=weight, **sizes)
+    assert (packed.array == naive.conv_pack(weight)).all()
+
+
+def check_conv_backward_input(kernel, rng, dtype, rows, n):
+    x, weight, dy, sizes, stride, dilation = conv_case(rng, dtype, rows, n)
+    steps = dict(groups=sizes["groups"], stride=stride, dilation=dilation, shape=x.shape)
+    want = naive.conv_backward_input(wide(dy), wide(weight), **steps)
+    magnitude = naive.conv_backward_input(np.abs(wide(dy)), np.abs(wide(weight)), **steps)
+    dx, packed = Guarded(None, dtype, in_blocks(x, dtype).shape), naive.conv_pack(weight)
+    record = dict(dx=dx, dy=in_blocks(dy, dtype), packed=np.ascontiguousarray(packed), **sizes)
+    run_kernel(kernel, dtype, rows, block_pieces(rng, dtype, rows), **record)
+    assert (dx.array[..., rows % lanes(dtype) or lanes(dtype) :][-1] == 0).all()
+    close(in_rows(dx.array, rows), want, dtype, magnitude, len(weight) * weight[0, 0].size)
+
+
+def check_conv_gradient(kernel, rng, dtype, rows, want, magnitude, fields, terms):
+    """A gradient of parameters (items, width): cut by items, and summed over tasks of rows."""
+    items, n = len(want), lanes(dtype)
+    got = Guarded(None, dtype, want.shape)
+    first = {kernel.fields[0]: got}
+    more = dict(mode=BY_ITEMS, step=0, grain=np.array([n]))
+    run_kernel(kernel, dtype, rows, pieces(rng, items), **first, **fields, **more)
+    close(got.array, want, dtype, magnitude, terms)
+    grain = n * int(rng.integers(1, 3))
+    tasks = [(lo, min(lo + grain, rows)) for lo in range(0, rows, grain)]
+    partial = Guarded(None, dtype, (len(tasks), items + 1, *want.shape[1:]))
+    more = dict(mode=BY_ROWS, step=partial.array[0].size, grain=np.array([grain]))
+    run_kernel(kernel, dtype, rows, tasks, **{kernel.fields[0]: partial}, **fields, **more)
+    assert np.isnan(partial.array[:, -1]).all()
+    close(wide(partial.array[:, :-1]).sum(axis=0), want, dtype, magnitude, terms)
+
+
+def check_conv_backward_weight(kernel, rng, dtype, rows, n):
+    x, weight, dy, sizes, stride, dilation = conv_case(rng, dtype, rows, n)
+    steps = dict(groups=sizes["groups"], stride=stride, dilation=dilation, shape=weight.shape)
+    want = naive.conv_backward_weight(wide(x), wide(dy), **steps)
+    magnitude = naive.conv_backward_weight(np.abs(wide(x)), np.abs(wide(dy)), **steps)
+    fields = dict(x=in_blocks(x, dtype, 5.0), dy=in_blocks(dy, dtype), **sizes)
+    check_conv_gradient(kernel, rng, dtype, rows, want, magnitude, fields, rows * dy[0, 0].size)
+
+
+def check_conv_backward_bias(kernel, rng, dtype, rows, n):
+    dy = normal(rng, dtype, rows, 3, n)
+    want, magnitude = naive.conv_backward_bias(wide(dy)), np.abs(wide(dy)).sum(axis=(0, 2))
+    fields = dict(dy=in_blocks(dy, dtype), filters=3, pixels=n)
+    check_conv_gradient(kernel, rng, dtype, rows, want, magnitude, fields, rows * n)
+
+
+def pool_case(rng, dtype, rows, n):
+    """(x, sizes, window) of a pooling; numbers that often are equal."""
+    window, stride = rng.integers(1, 4, (2, 2))
+    border, out = rng.integers(0, window // 2 + 1), rng.integers(1, (4, 2 + n % 5))
+    size = np.maximum((out - 1) * stride + window - 2 * border + rng.integers(0, 2, 2), 1)
+    out = (size + 2 * border - window) // stride + 1
+    x = rng.integers(-3, 4, (rows, 1 + n % 3, *size)).astype(dtype)
+    sizes = dict(maps=x.shape[1])
+    for name, pair in (("in", size), ("out", out), ("kernel", window), ("stride", stride)):
+        sizes |= {f"{name}_h": int(pair[0]), f"{name}_w": int(pair[1])}
+    sizes |= dict(top=int(border[0]), left=int(border[1]))
+    return x, sizes, dict(window=tuple(window), stride=tuple(stride), border=tuple(border))
+
+
+def check_pool_forward(kernel, rng, dtype, rows, n):
+    x, sizes, window = pool_case(rng, dtype, rows, n)
+    want = getattr(naive, kernel.name)(wide(x), **window)
+    y = Guarded(None, dtype, in_blocks(want, dtype).shape)
+    run_kernel(kernel, dtype, rows, block_pieces(rng, dtype, rows), y=y, x=in_blocks(x, dtype), **sizes)
+    close(in_rows(y.array, rows), want, dtype, np.full(want.shape, 3.0), 9)
+
+
+def check_max_pool_backward(kernel, rng, dtype, rows, n):
+    x, sizes, window = pool_case(rng, dtype, rows, n)
+    y = naive.max_pool_forward(wide(x), **window)
+    dy = normal(rng, dtype, *y.shape)
+    for relu in (0, 1):
+        want = naive.max_pool_backward(wide(dy), wide(x), relu, **window)
+        dx = Guarded(None, dtype, in_blocks(x, dtype).shape)
+        read = {name: in_blocks(a, dtype) for name, a in (("dy", dy), ("y", y), ("x", x))}
+        run_kernel(kernel, dtype, rows, block_pieces(rng, dtype, rows), dx=dx, **read, **sizes, relu=relu)
+        close(in_rows(dx.array, rows), want, dtype, np.full(want.shape, np.abs(dy).max()), 9)
+
+
+def check_average_pool_backward(kernel, rng, dtype, rows, n):
+    x, sizes, window = pool_case(rng, dtype, rows, n)
+    dy = normal(rng, dtype, *naive.average_pool_forward(wide(x), **window).shape)
+    want = naive.average_pool_backward(wide(dy), x.shape, **window)
+    dx = Guarded(None, dtype, in_blocks(x, dtype).shape)
+    run_kernel(kernel, dtype, rows, block_pieces(rng, dtype, rows), dx=dx, dy=in_blocks(dy, dtype), **sizes)
+    close(in_rows(dx.array, rows), want, dtype, np.full(want.shape, np.abs(dy).max()), 9)
+
+
+def check_copy(kernel, rng, dtype, rows, n):
+    for tasks, layout, shape in layouts(kernel, rng, dtype, rows):
+        x = normal(rng, dtype, *shape, n)
+        y = Guarded(None, dtype, x.shape)
+        run_kernel(kernel, dtype, rows, tasks, y=y, x=x, features=n, **layout)
+        assert (y.array == naive.copy(x)).all()
+
+
+def check_add(kernel, rng, dtype, rows, n):
+    for tasks, layout, shape in layouts(kernel, rng, dtype, rows):
+        x, y = normal(rng, dtype, *shape, n), normal(rng, dtype, *shape, n)
+        z = Guarded(None, dtype, x.shape)
+        run_kernel(kernel, dtype, rows, tasks, z=z, x=x, y=y, features=n, **layout)
+        assert (z.array == naive.add(x, y)).all()
+
+
+def norm_case(rng, dtype, rows, n):
+    """(x, dy, gain, bias, statistics, sizes, grain, tasks) of maps far from 0; padding lanes of x are not 0."""
+    maps, grain = 1 + n % 4, lanes(dtype) * int(rng.integers(1, 3))
+    x, dy = 3 + normal(rng, dtype, rows, maps, n), normal(rng, dtype, rows, maps, n)
+    gain, bias, running = normal(rng, dtype, maps), normal(rng, dtype, maps), normal(rng, dtype, 2, maps)
+    running[1] **= 2
+    tasks = [(lo, min(lo + grain, rows)) for lo in range(0, rows, grain)]
+    return x, dy, gain, bias, running, dict(maps=maps, pixels=n), np.array([grain]), tasks
+
+
+def check_batch_norm_sums(kernel, rng, dtype, rows, n):
+    x, _, _, _, _, sizes, grain, tasks = norm_case(rng, dtype, rows, n)
+    want = np.array([naive.batch_norm_sums(wide(x[lo:hi])) for lo, hi in tasks])
+    for training in (1, 0):
+        sums = Guarded(None, np.float64, want.shape)
+        record = dict(sums=sums, x=in_blocks(x, dtype, 7.0), **sizes, grain=grain, training=np.array([training]))
+        run_kernel(kernel, dtype, rows, tasks, **record)
+        if training:
+            close(sums.array, want, dtype, 16 * rows * n, n)
+        else:
+            assert np.isnan(sums.array).all()
+
+
+def check_batch_norm_statistics(kernel, rng, dtype, rows, n):
+    x, _, _, _, running, sizes, grain, tasks = norm_case(rng, dtype, rows, n)
+    sums = np.array([naive.batch_norm_sums(wide(x[lo:hi])) for lo, hi in tasks])
+    for training, of in ((1, wide(x)), (0, None)):
+        statistics = Guarded(None, dtype, (3, len(running[0])))
+        given = dict(sums=sums, running=running, **sizes, grain=grain, training=np.array([training]))
+        run_kernel(kernel, dtype, rows, [(0, 1)], statistics=statistics, **given, epsilon=bits(1e-5))
+        want = naive.batch_norm_statistics(of, wide(running), 1e-5)
+        close(statistics.array, want, dtype, np.abs(want) * 100, 8)
+
+
+def check_batch_norm_update(kernel, rng, dtype, rows, n):
+    x, _, _, _, running, sizes, _, _ = norm_case(rng, dtype, rows, n)
+    statistics = naive.batch_norm_statistics(wide(x), None, 1e-5).astype(dtype)
+    got = Guarded(running)
+    record = dict(running=got, statistics=statistics, **sizes, momentum=bits(0.3))
+    run_kernel(kernel, dtype, rows, [(0, 1)], **record)
+    want = naive.batch_norm_update(wide(running), wide(statistics), rows * n, 0.3)
+    close(got.array, want, dtype, np.abs(running) + np.abs(statistics[:2]) * 2, 8)
+
+
+def check_batch_norm_forward(kernel, rng, dtype, rows, n):
+    x, _, gain, bias, running, sizes, _, _ = norm_case(rng, dtype, rows, n)
+    statistics = naive.batch_norm_statistics(None, wide(running), 1e-5).astype(dtype)
+    y = Guarded(None, dtype, in_blocks(x, dtype).shape)
+    record = dict(y=y, x=in_blocks(x, dtype), statistics=statistics, gain=gain, bias=bias, **sizes)
+    run_kernel(kernel, dtype, rows, block_pieces(rng, dtype, rows), **record)
+    want = naive.batch_norm_forward(wide(x), wide(statistics), wide(gain), wide(bias))
+    close(in_rows(y.array, rows), want, dtype, (np.abs(x).max() + 3) * statistics[2].max() * 4 + 4, 8)
+
+
+def check_batch_norm_backward_sums(kernel, rng, dtype, rows, n):
+    x, dy, _, _, running, sizes, grain, tasks = norm_case(rng, dtype, rows, n)
+    statistics = naive.batch_norm_statistics(None, wide(running), 1e-5).astype(dtype)
+    sums = Guarded(None, np.float64, (len(tasks), 2, len(running[0])))
+    given = dict(dy=in_blocks(dy, dtype), x=in_blocks(x, dtype, 7.0), statistics=statistics, **sizes, grain=grain)
+    run_kernel(kernel, dtype, rows, tasks, sums=sums, **given)
+    want = [naive.batch_norm_backward_sums(wide(dy[lo:hi]), wide(x[lo:hi]), wide(statistics)) for lo, hi in tasks]
+    close(sums.array, np.array(want), dtype, rows * n * 40 * (1 + statistics[2].max()), n)
+
+
+def check_batch_norm_backward_add(kernel, rng, dtype, rows, n):
+    grain = int(rng.integers(1, rows + 1))
+    sums, dparams = rng.standard_normal((-(-rows // grain), 2, n)), Guarded(None, dtype, (2, n))
+    run_kernel(kernel, dtype, rows, [(0, 1)], dparams=dparams, sums=sums, maps=n, grain=np.array([grain]))
+    close(dparams.array, naive.batch_norm_backward_add(sums), dtype, np.abs(sums).sum(axis=0), len(sums))
+
+
+def check_batch_norm_backward(kernel, rng, dtype, rows, n):
+    x, dy, gain, _, running, sizes, _, _ = norm_case(rng, dtype, rows, n)
+    statistics = naive.batch_norm_statistics(None, wide(running), 1e-5).astype(dtype)
+    dparams = naive.batch_norm_backward_sums(wide(dy), wide(x), wide(statistics)).astype(dtype)
+    for training in (1, 0):
+        dx = Guarded(None, dtype, in_blocks(x, dtype).shape)
+        read = dict(dy=in_blocks(dy, dtype), x=in_blocks(x, dtype, 7.0), statistics=statistics, gain=gain)
+        more = dict(dparams=dparams, **sizes, training=np.array([training]))
+        run_kernel(kernel, dtype, rows, block_pieces(rng, dtype, rows), dx=dx, **read, **more)
+        want = naive.batch_norm_backward(wide(dy), wide(x), wide(statistics), wide(gain), wide(dparams), training)
+        size = np.abs(x).max() * (1 + statistics[2].max()) ** 3 * (1 + np.abs(dparams).max()) * 10
+        close(in_rows(dx.array, rows), want, dtype, np.full(want.shape, size), 8)
+        assert (dx.array[-1][..., rows % lanes(dtype) or lanes(dtype) :] == 0).all()
+
+
+def check_copy_gradient(kernel, rng, dtype, rows, n):
+    source, dw = normal(rng, dtype, rows, n), Guarded(None, dtype, (rows, n))
+    unused = dict(mode=BY_ITEMS, step=0, grain=0)
+    run_kernel(kernel, dtype, rows, pieces(rng, rows), dw=dw, source=source, width=n, **unused)
+    assert (dw.array == naive.copy_gradient(source)).all()
+
+
+def layer_norm_case(rng, dtype, rows, n):
+    groups, size = 1 + n % 3, n + 1
+    x, dy = 2 + normal(rng, dtype, rows, groups, size), normal(rng, dtype, rows, groups, size)
+    return x, dy, normal(rng, dtype, size), normal(rng, dtype, size), dict(groups=groups, size=size)
+
+
+def check_layer_norm_forward(kernel, rng, dtype, rows, n):
+    x, _, gain, bias, sizes = layer_norm_case(rng, dtype, rows, n)
+    y, mean, rstd = (Guarded(None, dtype, in_blocks(a, dtype).shape) for a in (x, x[:, :, 0], x[:, :, 0]))
+    record = dict(y=y, mean=mean, rstd=rstd, x=in_blocks(x, dtype), gain=gain, bias=bias)
+    run_kernel(kernel, dtype, rows, block_pieces(rng, dtype, rows), **record, **sizes, epsilon=bits(1e-3))
+    wants = naive.layer_norm_forward(wide(x), wide(gain), wide(bias), 1e-3)
+    for got, want in zip((y, mean, rstd), wants, strict=True):
+        close(in_rows(got.array, rows), want, dtype, (np.abs(want).max() + 1) * wants[2].max() ** 2 * 9, n)
+
+
+def check_layer_norm_backward(kernel, rng, dtype, rows, n):
+    x, dy, gain, bias, sizes = layer_norm_case(rng, dtype, rows, n)
+    _, mean, rstd = (a.astype(dtype) for a in naive.layer_norm_forward(wide(x), wide(gain), wide(bias), 1e-3))
+    dx, read = Guarded(None, dtype, in_blocks(x, dtype).shape), dict(dy=dy, x=x, mean=mean, rstd=rstd)
+    blocks = {name: in_blocks(a, dtype) for name, a in read.items()}
+    run_kernel(kernel, dtype, rows, block_pieces(rng, dtype, rows), dx=dx, **blocks, gain=gain, **sizes)
+    want = naive.layer_norm_backward(*(wide(a) for a in read.values()), wide(gain))
+    close(in_rows(dx.array, rows), want, dtype, np.full(want.shape, 30 * rstd.max() ** 2), n)
+
+
+def check_layer_norm_backward_params(kernel, rng, dtype, rows, n):
+    x, dy, gain, bias, sizes = layer_norm_case(rng, dtype, rows, n)
+    _, mean, rstd = (a.astype(dtype) for a in naive.layer_norm_forward(wide(x), wide(gain), wide(bias), 1e-3))
+    read = dict(dy=dy, x=x, mean=mean, rstd=rstd)
+    blocks = {name: in_blocks(a, dtype) for name, a in read.items()}
+    want = naive.layer_norm_backward_params(*(wide(a) for a in read.values()))
+    magnitude = np.full(want.shape, np.abs(dy).max() * rows * sizes["groups"] * 9 * rstd.max())
+    got = Guarded(None, dtype, want.shape)
+    run_kernel(kernel, dtype, rows, [(0, 2)], dparams=got, **blocks, **sizes, mode=BY_ITEMS, step=0, grain=0)
+    close(got.array, want, dtype, magnitude, rows)
+    grain = lanes(dtype)
+    tasks = [(lo, min(lo + grain, rows)) for lo in range(0, rows, grain)]
+    partial = Guarded(None, dtype, (len(tasks), 3, want.shape[1]))
+    more = dict(mode=BY_ROWS, step=3 * want.shape[1], grain=np.array([grain]))
+    run_kernel(kernel, dtype, rows, tasks, dparams=partial, **blocks, **sizes, **more)
+    assert np.isnan(partial.array[:, -1]).all()
+    close(wide(partial.array[:, :-1]).sum(axis=0), want, dtype, magnitude, rows)
 
 
 def check_load_rows(kernel, rng, dtype, rows, n):
@@ -356,18 +705,24 @@ def check_scale_gradient(kernel, rng, dtype, rows, n):
 def check_dropout_forward(kernel, rng, dtype, rows, n):
     x, key, step = normal(rng, dtype, rows, n), int(rng.integers(-(2**63), 2**63 - 1)), float(rows)
     for training, rate in ((1, 0.3), (1, 0.9), (0, 0.3)):
-        y, mask = Guarded(None, dtype, x.shape), Guarded(None, dtype, x.shape)
-        record = dict(y=y, mask=mask, x=x, features=n, rate=bits(rate), key=key)
         clock = dict(training=np.array([training]), step=np.array([step]))
-        run_kernel(kernel, dtype, rows, pieces(rng, rows), **record, **clock)
-        want = naive.dropout_forward(wide(x), rate, key % 2**64, int(step)) if training else (x, np.ones_like(x))
-        close(y.array, want[0], dtype, want[0], 2)
-        close(mask.array, want[1], dtype, want[1], 2)
+        for pixels, blocked in itertools.product({1, n}, (0, 1)):
+            given = in_blocks(x, dtype) if blocked else x
+            y, mask = Guarded(None, dtype, given.shape), Guarded(None, dtype, given.shape)
+            sizes = dict(features=n, pixels=pixels, blocked=blocked)
+            record = dict(y=y, mask=mask, x=given, **sizes, rate=bits(rate), key=key)
+            tasks = block_pieces(rng, dtype, rows) if blocked else pieces(rng, rows)
+            run_kernel(kernel, dtype, rows, tasks, **record, **clock)
+            want = (wide(x), np.ones_like(x))
+            if training:
+                want = naive.dropout_forward(wide(x), rate, key % 2**64, int(step), pixels)
+            for got, value in zip((y.array, mask.array), want, strict=True):
+                close(in_rows(got, rows) if blocked else got, value, dtype, value, 2)
 
 
 def check_dropout_backward(kernel, rng, dtype, rows, n):
     dy, mask, dx = normal(rng, dtype, rows, n), normal(rng, dtype, rows, n), Guarded(None, dtype, (rows, n))
-    run_kernel(kernel, dtype, rows, pieces(rng, rows), dx=dx, dy=dy, mask=mask, features=n)
+    run_kernel(kernel, dtype, rows, pieces(rng, rows), dx=dx, dy=dy, mask=mask, features=n, blocked=0)
     close(dx.array, naive.dropout_backward(wide(dy), wide(mask)), dtype, dy * mask, 2)
 
 
@@ -412,6 +767,31 @@ CHECKS = {
     ),
     **dict.fromkeys(("kl_divergence_loss", "binary_cross_entropy_loss", "cross_entropy_labels_loss"), check_loss),
     **dict.fromkeys(("cross_entropy_probabilities_loss", "cross_entropy_smoothed_loss"), check_loss),
+    "block_rows": check_block_rows,
+    "unblock_rows": check_unblock_rows,
+    "pad_maps": check_pad_maps,
+    "crop_maps": check_crop_maps,
+    "conv_forward": check_conv_forward,
+    "conv_pack": check_conv_pack,
+    "conv_backward_input": check_conv_backward_input,
+    "conv_backward_weight": check_conv_backward_weight,
+    "conv_backward_bias": check_conv_backward_bias,
+    **dict.fromkeys(("max_pool_forward", "average_pool_forward"), check_pool_forward),
+    "max_pool_backward": check_max_pool_backward,
+    "average_pool_backward": check_average_pool_backward,
+    "copy": check_copy,
+    "add": check_add,
+    "batch_norm_sums": check_batch_norm_sums,
+    "batch_norm_statistics": check_batch_norm_statistics,
+    "batch_norm_update": check_batch_norm_update,
+    "batch_norm_forward": check_batch_norm_forward,
+    "batch_norm_backward_sums": check_batch_norm_backward_sums,
+    "batch_norm_backward_add": check_batch_norm_backward_add,
+    "batch_norm_backward": check_batch_norm_backward,
+    "copy_gradient": check_copy_gradient,
+    "layer_norm_forward": check_layer_norm_forward,
+    "layer_norm_backward": check_layer_norm_backward,
+    "layer_norm_backward_params": check_layer_norm_backward_params,
     "add_sums": check_add_sums,
     **{name: check_count_step for name in SCALARS if name.endswith("count_step")},
     **{name: check_update for name in SCALARS if name.endswith("update")},
@@ -443,7 +823,7 @@ def test_kernel_agrees_with_naive(name, dtype):
 def test_relu_keeps_nan_and_infinity():
     x = np.array([[np.nan, np.inf, -np.inf, -0.0]], np.float32)
     y = Guarded(None, np.float32, x.shape)
-    run_kernel(KERNELS["relu_forward"], np.float32, 1, [(0, 1)], y=y, x=x, features=4)
+    run_kernel(KERNELS["relu_forward"], np.float32, 1, [(0, 1)], y=y, x=x, features=4, blocked=0)
     assert np.isnan(y.array[0, 0]) and y.array[0, 1] == np.inf and (y.array[0, 2:] == 0).all()
 
 

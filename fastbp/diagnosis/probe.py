@@ -6,11 +6,13 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from .._jit import DTYPES
 from ..activations import ActivationFunction
 from ..feeds import Feed
 from ..kernels.updates import RATE
 from ..optimizers import Optimizer
 from ..plan import BATCH_LOSS, Buffer, Tensor, Workspace
+from ..simd import lanes_of
 
 if TYPE_CHECKING:
     from ..network import Network
@@ -98,5 +100,11 @@ class Probe:
         return {name: array[at.value.fixed :][: at.size].reshape(at.shape) for name, at in places}
 
     def _read(self, buffer: Buffer, shape: tuple[int, ...]) -> np.ndarray:
+        size, work = int(np.prod(shape)), self._workspace.arenas["work"]
         begin = buffer.fixed + buffer.per_row * self._workspace.capacity
-        return self._workspace.arenas["work"][begin:][: self._rows * int(np.prod(shape))].reshape(-1, *shape)
+        if buffer.blocked:
+            lanes = lanes_of(DTYPES[self._net.dtype])
+            blocks = -(-self._rows // lanes)
+            rows = work[begin:][: blocks * size * lanes].reshape(blocks, size, lanes).swapaxes(1, 2)
+            return rows.reshape(-1, *shape)[: self._rows]
+        return work[begin:][: self._rows * size].reshape(-1, *shape)

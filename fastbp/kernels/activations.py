@@ -24,7 +24,7 @@ from ..simd import (
     sum_lanes,
 )
 from . import maths
-from .elementwise import binary, unary
+from .elementwise import binary, span, unary
 from .maths import one, zero
 
 _two = constant(2.0, 2.0)
@@ -34,18 +34,20 @@ def elementwise(name, f, slope, reads="y"):
     """The kernels of y = f(x) and of dx = slope(dy, a), where a is y or x, as `reads` says: a vector at a time."""
 
     def forward(op, dtype, rows, lo, hi):
-        """Writes y (rows, features). Reads x (rows, features)."""
+        """Writes y (rows, features). Reads x (rows, features). Both plain or both in blocks."""
         y, x = pointers(op, 0, 2, dtype)
-        unary(f, y, x, lo * op[2], hi * op[2], dtype)
+        first, last = span(lo, hi, op[2], op[3], dtype)
+        unary(f, y, x, first, last, dtype)
 
     def backward(op, dtype, rows, lo, hi):
-        """Writes dx (rows, features). Reads dy, y or x (rows, features)."""
+        """Writes dx (rows, features). Reads dy, y or x (rows, features). All plain or all in blocks."""
         dx, dy, a = pointers(op, 0, 3, dtype)
-        binary(slope, dx, dy, a, lo * op[3], hi * op[3], dtype)
+        first, last = span(lo, hi, op[3], op[4], dtype)
+        binary(slope, dx, dy, a, first, last, dtype)
 
     return (
-        Kernel(forward, "y x features", f"{name}_forward"),
-        Kernel(backward, f"dx dy {reads} features", f"{name}_backward"),
+        Kernel(forward, "y x features blocked", f"{name}_forward"),
+        Kernel(backward, f"dx dy {reads} features blocked", f"{name}_backward"),
     )
 
 

@@ -6,6 +6,7 @@ from numba import carray
 
 from .._jit import Kernel
 from ..simd import offset, pointers
+from .elementwise import span
 from .losses import write_sums
 
 
@@ -13,20 +14,22 @@ def activation_kernels(f, derivative, name: str, *, cached: bool) -> tuple[Kerne
     """The kernels of y = f(x) and of dx = dy derivative(x), for @njit functions of a number."""
 
     def forward(op, dtype, rows, lo, hi):
-        """Writes y (rows, features). Reads x (rows, features)."""
+        """Writes y (rows, features). Reads x (rows, features). Both plain or both in blocks."""
         y, x = pointers(op, 0, 2, dtype)
-        for i in range(lo * op[2], hi * op[2]):
+        first, last = span(lo, hi, op[2], op[3], dtype)
+        for i in range(first, last):
             y[i] = dtype(f(x[i]))
 
     def backward(op, dtype, rows, lo, hi):
-        """Writes dx (rows, features). Reads dy, x (rows, features)."""
+        """Writes dx (rows, features). Reads dy, x (rows, features). All plain or all in blocks."""
         dx, dy, x = pointers(op, 0, 3, dtype)
-        for i in range(lo * op[3], hi * op[3]):
+        first, last = span(lo, hi, op[3], op[4], dtype)
+        for i in range(first, last):
             dx[i] = dtype(dy[i] * derivative(x[i]))
 
     return (
-        Kernel(forward, "y x features", f"{name}_forward", cached=cached),
-        Kernel(backward, "dx dy x features", f"{name}_backward", cached=cached),
+        Kernel(forward, "y x features blocked", f"{name}_forward", cached=cached),
+        Kernel(backward, "dx dy x features blocked", f"{name}_backward", cached=cached),
     )
 
 

@@ -2,8 +2,16 @@
 
 from __future__ import annotations
 
-from .._jit import inner
-from ..simd import lanes, load, load_first, store, store_first
+from .._jit import inner, kernel
+from ..simd import lanes, load, load_first, pointers, store, store_first
+
+
+@inner
+def span(lo, hi, features, blocked, dtype):
+    """The first and behind the last of the numbers of the rows lo .. hi, or of the blocks that they lie in."""
+    if blocked != 0:
+        hi = (hi + lanes(dtype) - 1) // lanes(dtype) * lanes(dtype)
+    return lo * features, hi * features
 
 
 @inner
@@ -26,3 +34,29 @@ def binary(f, z, x, y, lo, hi, dtype):
         i += n
     if i < hi:
         store_first(z, i, f(load_first(x, i, hi - i), load_first(y, i, hi - i)), hi - i)
+
+
+@inner
+def _same(a):
+    return a
+
+
+@inner
+def _sum(a, b):
+    return a + b
+
+
+@kernel("y x features blocked")
+def copy(op, dtype, rows, lo, hi):
+    """y = x. Writes y (rows, features). Reads x (rows, features). Both plain or both in blocks."""
+    y, x = pointers(op, 0, 2, dtype)
+    first, last = span(lo, hi, op[2], op[3], dtype)
+    unary(_same, y, x, first, last, dtype)
+
+
+@kernel("z x y features blocked")
+def add(op, dtype, rows, lo, hi):
+    """z = x + y. Writes z (rows, features). Reads x, y (rows, features). All plain or all in blocks."""
+    z, x, y = pointers(op, 0, 3, dtype)
+    first, last = span(lo, hi, op[3], op[4], dtype)
+    binary(_sum, z, x, y, first, last, dtype)

@@ -35,7 +35,9 @@ class Activation(Layer):
     def emit(self, plan: Plan, x: Tensor, *weights: Tensor) -> Tensor:
         if self.ends_with.forward is None:
             return x
-        y = plan.tensor(x.shape)
+        if not self.ends_with.elementwise:
+            x = plan.plain(x)
+        y = plan.tensor(x.shape, x.blocked)
         plan.trace(x, y)
         self.ends_with.emit(plan, x, y)
         return y

@@ -46,8 +46,12 @@ class Layer(Part):
         """The parameters, in the order in which they lie in the flat vector."""
         return ()
 
+    def statistics(self, input_shape: Shape) -> tuple[Parameter, ...]:
+        """What the layer counts in training beside its parameters, and keeps in files with them."""
+        return ()
+
     def emit(self, plan: Plan, x: Tensor, *weights: Tensor) -> Tensor:
-        """Add the layer's ops to a plan; returns its output."""
+        """Add the layer's ops to a plan; returns its output. weights: the parameters, and then the statistics."""
         raise TypeError(f"{type(self).__name__} must define emit")
 
 

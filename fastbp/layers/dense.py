@@ -16,7 +16,7 @@ from .base import Layer, Parameter, WeightedLayer
 LARGE_WEIGHTS = 1 << 17
 
 
-def _default_init(activation: ActivationFunction) -> Initializer:
+def default_init(activation: ActivationFunction) -> Initializer:
     return initializers.INITIALIZERS["he_uniform" if activation is activations.relu else "glorot_uniform"]
 
 
@@ -51,7 +51,7 @@ class Dense(WeightedLayer):
     def __post_init__(self) -> None:
         super().__post_init__()
         activation = activations.get(self.activation)
-        init = _default_init(activation) if self.kernel_init is None else self.kernel_init
+        init = default_init(activation) if self.kernel_init is None else self.kernel_init
         self._store(
             units=check_integer("units", self.units, low=1),
             activation=activation,
@@ -63,7 +63,7 @@ class Dense(WeightedLayer):
         )
 
     def _implied(self) -> tuple[str, ...]:
-        names = ["kernel_init"] if self.kernel_init == _default_init(self.ends_with) else []
+        names = ["kernel_init"] if self.kernel_init == default_init(self.ends_with) else []
         names += ["bias_init"] if self.bias_init == initializers.INITIALIZERS["zeros"] else []
         return (*names, *(["activation"] if self.ends_with is activations.linear else []))
 
@@ -86,6 +86,7 @@ class Dense(WeightedLayer):
         return (weight, bias) if self.bias else (weight,)
 
     def emit(self, plan: Plan, x: Tensor, *weights: Tensor) -> Tensor:
+        x = plan.plain(x)
         weight, fan_in, fan_out = weights[0], x.size, self.units
         a = plan.tensor((fan_out,))
         relu = self.ends_with is activations.relu and not plan.keep
@@ -120,7 +121,8 @@ class Dense(WeightedLayer):
                 name: plan.packed_rows(kernels.dense_pack_rows, place, size, width)
                 for name, place, size, width in (("x", x.value, fan_in, kernels.WIDE), ("dy", y.grad, fan_out, 0))
             }
-        plan.gradient(kernels.dense_backward_weight, flops, weight, fan_in + self.bias, large, **gradient, **sizes)
+        items, fields = fan_in + self.bias, gradient | sizes
+        plan.gradient(kernels.dense_backward_weight, flops, weight, items, fan_out, fields, large=large)
         if relu:
             plan.give_relu(y)
         else:

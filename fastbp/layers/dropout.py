@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import KW_ONLY, dataclass
 
-from ..errors import check_number
+from ..errors import check_bool, check_number
 from ..kernels import dropout as kernels
 from ..plan import ELEMENTWISE, Plan, Record, Tensor
 from .base import Layer
@@ -18,24 +18,29 @@ class Dropout(Layer):
 
     Arguments:
         rate: 0 ≤ rate < 1.
+        maps: whether the elements of a map (a channel of a row) are dropped together.
 
     Which elements, depends on the network's seed, the layer, the step and the place in the batch alone.
     Raises TypeError or ValueError for another rate. Source: Srivastava et al. 2014, in its inverted form.
     """
 
     rate: float
+    _: KW_ONLY
+    maps: bool = False
 
     def __post_init__(self) -> None:
         rate = check_number("rate", self.rate, low=0)
         if rate >= 1:
             raise ValueError(f"rate must be at least 0 and less than 1, got {self.rate!r}")
-        self._store(rate=rate)
+        self._store(rate=rate, maps=check_bool("maps", self.maps))
 
     def emit(self, plan: Plan, x: Tensor, *weights: Tensor) -> Tensor:
         if self.rate == 0:
             return x
-        y, mask = plan.tensor(x.shape), plan.buffer(x.size)
-        record: Record = dict(y=y.value, mask=mask, x=x.value, features=x.size, rate=self.rate, key=plan.key())
+        y, mask = plan.tensor(x.shape, x.blocked), plan.buffer(x.size, x.blocked)
+        sizes: Record = dict(features=x.size, pixels=x.size // x.shape[0] if self.maps else 1, blocked=x.blocked)
+        record: Record = dict(y=y.value, mask=mask, x=x.value, **sizes, rate=self.rate, key=plan.key())
         plan.forward(kernels.dropout_forward, ELEMENTWISE * x.size, None, **record, **plan.clock())
-        plan.backward(kernels.dropout_backward, 4 * x.size, dx=x.grad, dy=y.grad, mask=mask, features=x.size)
+        layout: Record = dict(features=x.size, blocked=x.blocked)
+        plan.backward(kernels.dropout_backward, 4 * x.size, dx=x.grad, dy=y.grad, mask=mask, **layout)
         return y

@@ -1,0 +1,92 @@
+"""Values in blocks: as many rows as a vector has lanes, side by side, so that a vector is one feature of all of them.
+
+A value x (rows, features) lies as (blocks, features, lanes). The last block may have lanes without a row: those of
+values are finite, and those of gradients 0, so that sums over lanes are right.
+"""
+
+from __future__ import annotations
+
+from .._jit import inner, kernel
+from ..simd import lanes, load, offset, pointers, sizes, splat, store, transpose_block
+
+
+@inner
+def blocks(lo, hi, dtype):
+    """The numbers of the blocks of the rows lo .. hi; lo begins a block."""
+    n = lanes(dtype)
+    return range(lo // n, (hi + n - 1) // n)
+
+
+@kernel("y x features")
+def block_rows(op, dtype, rows, lo, hi):
+    """Writes y (blocks, features, lanes), 0 in lanes without a row. Reads x (rows, features)."""
+    y, x = pointers(op, 0, 2, dtype)
+    features, n = op[2], lanes(dtype)
+    for block in blocks(lo, hi, dtype):
+        to, of, there = offset(y, block * n * features), offset(x, block * n * features), min(n, hi - block * n)
+        f = 0
+        while there == n and f + n <= features:
+            transpose_block(offset(to, f * n), n, offset(of, f), features)
+            f += n
+        for g in range(f, features):
+            for lane in range(n):
+                to[g * n + lane] = of[lane * features + g] if lane < there else dtype(0)
+
+
+@kernel("y x features")
+def unblock_rows(op, dtype, rows, lo, hi):
+    """Writes y (rows, features). Reads x (blocks, features, lanes)."""
+    y, x = pointers(op, 0, 2, dtype)
+    features, n = op[2], lanes(dtype)
+    for block in blocks(lo, hi, dtype):
+        to, of, there = offset(y, block * n * features), offset(x, block * n * features), min(n, hi - block * n)
+        f = 0
+        while there == n and f + n <= features:
+            transpose_block(offset(to, f), features, offset(of, f * n), n)
+            f += n
+        for lane in range(there):
+            for g in range(f, features):
+                to[lane * features + g] = of[g * n + lane]
+
+
+@inner
+def _fill(y, first, last, v, dtype):
+    for i in range(first, last):
+        store(y, i * lanes(dtype), v)
+
+
+@kernel("y x maps in_h in_w out_h out_w top left")
+def pad_maps(op, dtype, rows, lo, hi):
+    """y = x in the middle of zeros, which begin `top` rows and `left` columns before it.
+
+    Writes y (blocks, maps, out_h, out_w, lanes). Reads x (blocks, maps, in_h, in_w, lanes).
+    """
+    y, x = pointers(op, 0, 2, dtype)
+    maps, in_h, in_w, out_h, out_w, top, left = sizes(op, 2, 7)
+    n, zero = lanes(dtype), splat(dtype(0))
+    for image in range(blocks(lo, hi, dtype).start * maps, blocks(lo, hi, dtype).stop * maps):
+        to, of = offset(y, image * out_h * out_w * n), offset(x, image * in_h * in_w * n)
+        _fill(to, 0, top * out_w, zero, dtype)
+        for h in range(in_h):
+            row = (top + h) * out_w
+            _fill(to, row, row + left, zero, dtype)
+            for w in range(in_w):
+                store(to, (row + left + w) * n, load(of, (h * in_w + w) * n))
+            _fill(to, row + left + in_w, row + out_w, zero, dtype)
+        _fill(to, (top + in_h) * out_w, out_h * out_w, zero, dtype)
+
+
+@kernel("dx dy maps in_h in_w out_h out_w top left")
+def crop_maps(op, dtype, rows, lo, hi):
+    """Backward of pad_maps: what lies in the middle.
+
+    Writes dx (blocks, maps, in_h, in_w, lanes). Reads dy (blocks, maps, out_h, out_w, lanes).
+    """
+    dx, dy = pointers(op, 0, 2, dtype)
+    maps, in_h, in_w, out_h, out_w, top, left = sizes(op, 2, 7)
+    n = lanes(dtype)
+    for image in range(blocks(lo, hi, dtype).start * maps, blocks(lo, hi, dtype).stop * maps):
+        to, of = offset(dx, image * in_h * in_w * n), offset(dy, (image * out_h * out_w + top * out_w + left) * n)
+        for h in range(in_h):
+            for w in range(in_w):
+                store(to, (h * in_w + w) * n, load(of, (h * out_w + w) * n))

@@ -1,0 +1,355 @@
+"""Convolutions of maps in blocks (see blocks.py), and their gradients.
+
+Every lane of a vector is another row of the batch, so that all lanes are busy whatever the sizes of maps and kernels.
+Where maps need a border of zeros, x has it already: in_h and in_w are sizes with it. Filters and channels fall into
+`groups`, each for itself; `taps` counts the weights of a filter: channels of a group, and places of the kernel.
+"""
+
+from __future__ import annotations
+
+from numba import types
+
+from .._jit import inner, kernel
+from ..simd import (
+    LARGE,
+    MEDIUM,
+    SMALL,
+    block_tile,
+    lanes,
+    load,
+    offset,
+    pointer,
+    pointers,
+    rows_of,
+    sizes,
+    splat,
+    stack,
+    store,
+    sum_lanes,
+    tile_add_products,
+    tile_add_scaled,
+    tile_load_at,
+    tile_of_column,
+    tile_relu,
+    tile_store_at,
+    tile_sum_lanes,
+)
+from .blocks import blocks
+from .dense import BY_ROWS
+
+
+def over_channels(body):
+    """The @njit function (extra, dtype, n, vectors, …): body(extra, dtype, tile, c, …) for tiles of n rows in all."""
+
+    @inner
+    def tiles(extra, dtype, n, vectors, *args):
+        large, medium, small = (
+            block_tile(dtype, LARGE, vectors),
+            block_tile(dtype, MEDIUM, vectors),
+            block_tile(dtype, SMALL, vectors),
+        )
+        c = 0
+        while c + rows_of(large) <= n and n - c != 2 * rows_of(medium):
+            body(extra, dtype, large, c, *args)
+            c += rows_of(large)
+        while c + rows_of(medium) <= n:
+            body(extra, dtype, medium, c, *args)
+            c += rows_of(medium)
+        while c < n:
+            body(extra, dtype, small, c, *args)
+            c += 1
+
+    return tiles
+
+
+@inner
+def _places(p, width, row, column):
+    """Where in x the windows of the outputs p .. p + 4 of a map begin; outputs are `width` wide."""
+    h, w = p // width, p % width
+    first = h * row + w * column
+    h, w = (h + 1, 0) if w + 1 == width else (h, w + 1)
+    second = h * row + w * column
+    h, w = (h + 1, 0) if w + 1 == width else (h, w + 1)
+    third = h * row + w * column
+    h, w = (h + 1, 0) if w + 1 == width else (h, w + 1)
+    return first, second, third, h * row + w * column
+
+
+@inner
+def _place(p, width, row, column):
+    return (p // width * row + p % width * column,)
+
+
+@inner
+def _alone(n):
+    return (0,)
+
+
+@inner
+def _following(n):
+    return 0, n, 2 * n, 3 * n
+
+
+@inner
+def _convolve(extra, dtype, empty, f, places, to):
+    """The outputs `to` of some filters, from f on."""
+    y, x, weight, bias, has_bias, relu, channels, kernel_h, kernel_w, channel, row, column, out, taps = extra
+    wk, xc, t = offset(weight, f * taps), x, empty
+    if has_bias:
+        t = tile_of_column(t, offset(bias, f), 1)
+    for _ in range(channels):
+        xh = xc
+        for _ in range(kernel_h):
+            xw = xh
+            for _ in range(kernel_w):
+                t = tile_add_scaled(t, wk, taps, xw, places)
+                wk, xw = offset(wk, 1), offset(xw, column)
+            xh = offset(xh, row)
+        xc = offset(xc, channel)
+    tile_store_at(tile_relu(t, relu), offset(y, f * out), out, to)
+
+
+_filters = over_channels(_convolve)
+
+
+@kernel(
+    "y x weight bias channels filters groups in_h in_w out_h out_w kernel_h kernel_w stride_h stride_w dilation_h"
+    " dilation_w relu"
+)
+def conv_forward(op, dtype, rows, lo, hi):
+    """y[f, i, j] = bias[f] + Σ over c, k, l of weight[f, c, k, l] x[c, h, w], or max(that, 0) where `relu` is 1.
+
+    h = i stride_h + k dilation_h, w = j stride_w + l dilation_w.
+
+    Writes y (blocks, filters, out_h, out_w, lanes).
+    Reads  x (blocks, channels, in_h, in_w, lanes); weight (filters, channels / groups, kernel_h, kernel_w);
+           bias (filters,) or null.
+    """
+    y, x, weight, bias = pointers(op, 0, 4, dtype)
+    channels, filters, groups, in_h, in_w, out_h, out_w, kernel_h, kernel_w = sizes(op, 4, 9)
+    stride_h, stride_w, dilation_h, dilation_w, relu = sizes(op, 13, 5)
+    has_bias, n = op[3] != 0, lanes(dtype)
+    channels, filters = channels // groups, filters // groups  # of a group
+    channel, out, taps = in_h * in_w * n, out_h * out_w * n, channels * kernel_h * kernel_w
+    window = channels, kernel_h, kernel_w, channel, dilation_h * in_w * n, dilation_w * n, out, taps
+    step, along, pixels = stride_h * in_w * n, stride_w * n, out_h * out_w
+    for block in blocks(lo, hi, dtype):
+        for group in range(groups):
+            part = block * groups + group
+            own = offset(weight, group * filters * taps), offset(bias, group * filters), has_bias, relu
+            extra = (offset(y, part * filters * out), offset(x, part * channels * channel), *own, *window)
+            if pixels < 4:
+                for p in range(pixels):
+                    _filters(extra, dtype, filters, 1, _place(p, out_w, step, along), (p * n,))
+            else:
+                for i in range(0, pixels, 4):
+                    p = min(i, pixels - 4)  # the last four again, where fewer are left: the bits are the same
+                    to = p * n, (p + 1) * n, (p + 2) * n, (p + 3) * n
+                    _filters(extra, dtype, filters, 4, _places(p, out_w, step, along), to)
+
+
+@kernel("packed weight filters channels taps")
+def conv_pack(op, dtype, rows, lo, hi):
+    """The weights of the filters lo .. hi with the channels innermost; `taps` here counts places of the kernel.
+
+    Writes packed (taps, filters, channels). Reads weight (filters, channels, taps), where channels are a group's.
+    """
+    packed, weight = pointers(op, 0, 2, dtype)
+    filters, channels, taps = sizes(op, 2, 3)
+    for f in range(lo, hi):
+        for c in range(channels):
+            for k in range(taps):
+                packed[(k * filters + f) * channels + c] = weight[(f * channels + c) * taps + k]
+
+
+@inner
+def _spread(extra, dtype, empty, c, places, of):
+    """Adds what the gradients at `of` of all filters give to some channels, from c on, at the places under a tap."""
+    dx, dy, packed, channels, filters, channel, out = extra
+    to, dyf, wf = offset(dx, c * channel), dy, offset(packed, c)
+    t = tile_load_at(empty, to, channel, places)
+    for _ in range(filters):
+        t = tile_add_scaled(t, wf, 1, dyf, of)
+        wf, dyf = offset(wf, channels), offset(dyf, out)
+    tile_store_at(t, to, channel, places)
+
+
+_channels = over_channels(_spread)
+
+
+@kernel(
+    "dx dy packed channels filters groups in_h in_w out_h out_w kernel_h kernel_w stride_h stride_w dilation_h"
+    " dilation_w"
+)
+def conv_backward_input(op, dtype, rows, lo, hi):
+    """The gradient of conv_forward's x: each dy times the filter's weights, added up where the window was.
+
+    Writes dx (blocks, channels, in_h, in_w, lanes).
+    Reads  dy (blocks, filters, out_h, out_w, lanes); packed: what conv_pack wrote.
+    """
+    dx, dy, packed = pointers(op, 0, 3, dtype)
+    channels, filters, groups, in_h, in_w, out_h, out_w, kernel_h, kernel_w = sizes(op, 3, 9)
+    stride_h, stride_w, dilation_h, dilation_w = sizes(op, 12, 4)
+    n, all_filters = lanes(dtype), filters
+    channels, filters = channels // groups, filters // groups  # of a group
+    channel, out = in_h * in_w * n, out_h * out_w * n
+    step, along, pixels = stride_h * in_w * n, stride_w * n, out_h * out_w
+    zero = splat(dtype(0))
+    for block in blocks(lo, hi, dtype):
+        for group in range(groups):
+            part = block * groups + group
+            dxg, dyg = offset(dx, part * channels * channel), offset(dy, part * filters * out)
+            for i in range(0, channels * channel, n):
+                store(dxg, i, zero)
+            p = 0
+            while p < pixels:
+                four = p + 4 <= pixels
+                for k in range(kernel_h):
+                    for m in range(kernel_w):
+                        at = (k * dilation_h * in_w + m * dilation_w) * n
+                        weight = ((k * kernel_w + m) * all_filters + group * filters) * channels
+                        to, of = offset(dxg, at), offset(dyg, p * n)
+                        extra = to, of, offset(packed, weight), channels, filters, channel, out
+                        if four:
+                            _channels(extra, dtype, channels, 4, _places(p, out_w, step, along), _following(n))
+                        else:
+                            _channels(extra, dtype, channels, 1, _place(p, out_w, step, along), _alone(n))
+                p += 4 if four else 1
+
+
+@inner
+def _tap(k, kernel_h, kernel_w, channel, row, column):
+    """Where in x the tap k of a filter is."""
+    return k // (kernel_h * kernel_w) * channel + k // kernel_w % kernel_h * row + k % kernel_w * column
+
+
+@inner
+def _one_tap(k, shape):
+    return (_tap(k, *shape),)
+
+
+@inner
+def _four_taps(k, shape):
+    return _tap(k, *shape), _tap(k + 1, *shape), _tap(k + 2, *shape), _tap(k + 3, *shape)
+
+
+# Pixels of a map that are gone over at once, so that those of a tile's filters stay in the L1 cache, and tiles of taps
+# whose sums lie beside them meanwhile: as many numbers as SUMS.
+PIXELS, TILES = 64, 16
+SUMS = TILES * 24 * 16
+
+
+@inner
+def _part(length, most):
+    """The length of equal parts of up to `most`."""
+    parts = (length + most - 1) // most
+    return (length + parts - 1) // parts
+
+
+def _correlating(width, taps_at, following):
+    """The @njit function that writes the weights of a tile's filters, `width` taps at a time."""
+
+    @inner
+    def correlate(extra, dtype, empty, f):
+        dweight, x, dy, first, last, x_block, dy_block, out_h, out_w, step, along, n, taps, shape = extra
+        sums, numbers = stack(dtype, SUMS), stack(dtype, 32)
+        out, size, row, to = out_h * out_w * n, rows_of(empty) * width * n, width * n, following(n)
+        part_b, part_h, part_w = max(PIXELS // (out_h * out_w), 1), max(PIXELS // out_w, 1), _part(out_w, PIXELS)
+        for begin in range(0, taps, TILES * width):
+            tiles = min((taps - begin + width - 1) // width, TILES)
+            for i in range(tiles):
+                tile_store_at(empty, offset(sums, i * size), row, to)
+            for b in range(first, last, part_b):
+                for h in range(0, out_h, part_h):
+                    for w in range(0, out_w, part_w):
+                        for i in range(tiles):
+                            places = taps_at(min(begin + i * width, taps - width), shape)
+                            t = tile_load_at(empty, offset(sums, i * size), row, to)
+                            for block in range(b, min(b + part_b, last)):
+                                for line in range(h, min(h + part_h, out_h)):
+                                    xw = offset(x, block * x_block + line * step + w * along)
+                                    dyw = offset(dy, block * dy_block + f * out + (line * out_w + w) * n)
+                                    for _ in range(w, min(w + part_w, out_w)):
+                                        t = tile_add_products(t, dyw, out, xw, places)
+                                        xw, dyw = offset(xw, along), offset(dyw, n)
+                            tile_store_at(t, offset(sums, i * size), row, to)
+            for i in range(tiles):
+                k = min(begin + i * width, taps - width)  # the last ones again, where fewer are left
+                tile_sum_lanes(tile_load_at(empty, offset(sums, i * size), row, to), numbers)
+                for r in range(rows_of(empty)):
+                    for v in range(width):
+                        dweight[(f + r) * taps + k + v] = numbers[r * width + v]
+
+    return correlate
+
+
+_by_one_tap = over_channels(_correlating(1, _one_tap, _alone))
+_by_four_taps = over_channels(_correlating(4, _four_taps, _following))
+
+
+@kernel(
+    "dweight x dy channels filters groups in_h in_w out_h out_w kernel_h kernel_w stride_h stride_w dilation_h"
+    " dilation_w mode step grain"
+)
+def conv_backward_weight(op, dtype, rows, lo, hi):
+    """dweight[f, c, k, l] = Σ over rows, i, j of dy[f, i, j] times what x it was multiplied by.
+
+    BY_ITEMS  for the filters lo .. hi
+    BY_ROWS   for all filters, summed over the rows lo .. hi of the batch, to the place lo // grain[0], `step` apart
+
+    Writes dweight (filters, channels / groups, kernel_h, kernel_w).
+    Reads  x (blocks, channels, in_h, in_w, lanes), dy (blocks, filters, out_h, out_w, lanes).
+    """
+    dweight, x, dy = pointers(op, 0, 3, dtype)
+    channels, filters, groups, in_h, in_w, out_h, out_w, kernel_h, kernel_w = sizes(op, 3, 9)
+    stride_h, stride_w, dilation_h, dilation_w, mode, apart = sizes(op, 12, 6)
+    n, begin, end = lanes(dtype), lo, hi  # of the filters
+    if mode == BY_ROWS:
+        dweight = offset(dweight, lo // pointer(op[18], types.int64)[0] * apart)
+        begin, end = 0, filters
+    else:
+        lo, hi = 0, rows
+    channel, out, own_channels, own_filters = in_h * in_w * n, out_h * out_w * n, channels // groups, filters // groups
+    taps, shape = (
+        own_channels * kernel_h * kernel_w,
+        (kernel_h, kernel_w, channel, dilation_h * in_w * n, dilation_w * n),
+    )
+    batch = lo // n, (hi + n - 1) // n, channels * channel, filters * out
+    windows = out_h, out_w, stride_h * in_w * n, stride_w * n, n, taps, shape
+    for group in range(begin // own_filters, (end + own_filters - 1) // own_filters):
+        first = max(begin, group * own_filters)
+        count = min(end, (group + 1) * own_filters) - first
+        xg, dyg = offset(x, group * own_channels * channel), offset(dy, first * out)
+        extra = (offset(dweight, first * taps), xg, dyg, *batch, *windows)
+        if taps < 4:
+            _by_one_tap(extra, dtype, count, 1)
+        else:
+            _by_four_taps(extra, dtype, count, 4)
+
+
+@kernel("dbias dy filters pixels mode step grain")
+def conv_backward_bias(op, dtype, rows, lo, hi):
+    """dbias[f] = Σ over rows and pixels of dy[f, p]; see conv_backward_weight for BY_ITEMS and BY_ROWS.
+
+    Writes dbias (filters,). Reads dy (blocks, filters, pixels, lanes).
+    """
+    dbias, dy = pointers(op, 0, 2, dtype)
+    filters, pixels, mode, step = sizes(op, 2, 4)
+    n, begin, end = lanes(dtype), lo, hi
+    if mode == BY_ROWS:
+        dbias = offset(dbias, lo // pointer(op[6], types.int64)[0] * step)
+        begin, end = 0, filters
+    else:
+        lo, hi = 0, rows
+    for f in range(begin, end):
+        s = t = u = v = splat(dtype(0))
+        for block in blocks(lo, hi, dtype):
+            d, p = offset(dy, (block * filters + f) * pixels * n), 0
+            while p + 4 <= pixels:
+                s, t = s + load(d, p * n), t + load(d, (p + 1) * n)
+                u, v = u + load(d, (p + 2) * n), v + load(d, (p + 3) * n)
+                p += 4
+            while p < pixels:
+                s = s + load(d, p * n)
+                p += 1
+        dbias[f] = sum_lanes((s + t) + (u + v))

@@ -1,0 +1,285 @@
+"""Normalisation of values in blocks (see blocks.py): of each map over the batch, and of each row by itself.
+
+Statistics of a batch are sums of tasks' sums, in the order of the tasks. Both are float64.
+"""
+
+from __future__ import annotations
+
+from numba import types
+
+from .._jit import inner, kernel
+from ..simd import (
+    first_lanes,
+    fma,
+    lanes,
+    load,
+    number,
+    offset,
+    pointer,
+    pointers,
+    select,
+    sizes,
+    splat,
+    square_root,
+    store,
+    sum_lanes,
+    sum_lanes_double,
+)
+from .blocks import blocks
+from .dense import BY_ROWS
+from .maths import one, zero
+
+
+@inner
+def _in_training(address):
+    """What the number at `address` says; not, where it is null."""
+    return address != 0 and pointer(address, types.int64)[0] != 0
+
+
+@inner
+def _only(v, count):
+    """v in the first `count` lanes, 0 in the others."""
+    return select(first_lanes(v, count), v, zero(v))
+
+
+@kernel("sums x maps pixels grain training")
+def batch_norm_sums(op, dtype, rows, lo, hi):
+    """The mean and the sum of squared deviations from it of each map, over the rows lo .. hi.
+
+    Writes sums (tasks, 2, maps), float64, at the place lo // grain[0]; nothing where `training` is null or 0.
+    Reads  x (blocks, maps, pixels, lanes).
+    """
+    if not _in_training(op[5]):
+        return
+    x, maps, pixels, n = pointer(op[1], dtype), op[2], op[3], lanes(dtype)
+    sums = offset(pointer(op[0], types.float64), lo // pointer(op[4], types.int64)[0] * 2 * maps)
+    for m in range(maps):
+        total = 0.0
+        for block in blocks(lo, hi, dtype):
+            of, s = offset(x, (block * maps + m) * pixels * n), splat(dtype(0))
+            for p in range(pixels):
+                s = s + load(of, p * n)
+            total += sum_lanes_double(_only(s, hi - block * n))
+        mean = total / ((hi - lo) * pixels)
+        centre, total = splat(dtype(mean)), 0.0
+        for block in blocks(lo, hi, dtype):
+            of, s = offset(x, (block * maps + m) * pixels * n), splat(dtype(0))
+            for p in range(pixels):
+                d = load(of, p * n) - centre
+                s = fma(d, d, s)
+            total += sum_lanes_double(_only(s, hi - block * n))
+        rounding = mean - types.float64(dtype(mean))  # the centre is not quite the mean
+        sums[m], sums[maps + m] = mean, total - rounding * rounding * ((hi - lo) * pixels)
+
+
+@kernel("statistics sums running maps pixels grain training epsilon")
+def batch_norm_statistics(op, dtype, rows, lo, hi):
+    """Mean, variance and 1 / √(variance + epsilon) of each map: the batch's, or the running ones.
+
+    Writes statistics (3, maps).
+    Reads  sums (tasks, 2, maps), float64: what batch_norm_sums wrote; running (2, maps): mean and variance, which are
+           taken where `training` is null or 0; epsilon: bits of a float64.
+    Source: Chan, Golub & LeVeque 1979, eq. 2.1, for two parts.
+    """
+    statistics, running = pointer(op[0], dtype), pointer(op[2], dtype)
+    sums, maps, pixels, epsilon = pointer(op[1], types.float64), op[3], op[4], number(op, 7)
+    grain, training = pointer(op[5], types.int64)[0], _in_training(op[6])
+    for m in range(maps):
+        mean, variance = types.float64(running[m]), types.float64(running[maps + m])
+        if training:
+            mean = squares = 0.0
+            done = 0
+            for task in range((rows + grain - 1) // grain):
+                count = min(grain, rows - task * grain) * pixels
+                far = sums[2 * task * maps + m] - mean
+                squares += sums[(2 * task + 1) * maps + m] + far * far * done * count / (done + count)
+                done += count
+                mean += far * count / done
+            variance = squares / done
+        statistics[m], statistics[maps + m] = dtype(mean), dtype(variance)
+        statistics[2 * maps + m] = dtype(1.0 / (variance + epsilon) ** 0.5)
+
+
+@kernel("running statistics maps pixels momentum")
+def batch_norm_update(op, dtype, rows, lo, hi):
+    """running = (1 - momentum) running + momentum · the batch's, whose variance is the unbiased one.
+
+    Writes and reads running (2, maps). Reads statistics (3, maps); momentum: bits of a float64.
+    """
+    running, statistics = pointers(op, 0, 2, dtype)
+    maps, momentum = op[2], number(op, 4)
+    count = rows * op[3]
+    unbiased = count / max(count - 1, 1)
+    for m in range(maps):
+        mean, variance = types.float64(statistics[m]), types.float64(statistics[maps + m]) * unbiased
+        running[m] = dtype(running[m] + momentum * (mean - running[m]))
+        running[maps + m] = dtype(running[maps + m] + momentum * (variance - running[maps + m]))
+
+
+@kernel("y x statistics gain bias maps pixels")
+def batch_norm_forward(op, dtype, rows, lo, hi):
+    """y = gain (x - mean) / √(variance + epsilon) + bias.
+
+    Writes y (blocks, maps, pixels, lanes).
+    Reads  x likewise; statistics (3, maps): see batch_norm_statistics; gain, bias (maps,).
+    """
+    y, x, statistics, gain, bias = pointers(op, 0, 5, dtype)
+    maps, pixels = sizes(op, 5, 2)
+    n = lanes(dtype)
+    for block in blocks(lo, hi, dtype):
+        for m in range(maps):
+            centre, scale, shift = splat(statistics[m]), splat(statistics[2 * maps + m] * gain[m]), splat(bias[m])
+            at = (block * maps + m) * pixels * n
+            for i in range(at, at + pixels * n, n):
+                store(y, i, fma(load(x, i) - centre, scale, shift))
+
+
+@kernel("sums dy x statistics maps pixels grain")
+def batch_norm_backward_sums(op, dtype, rows, lo, hi):
+    """Σ dy x̂ and Σ dy of each map over the rows lo .. hi, where x̂ = (x - mean) / √(variance + epsilon).
+
+    Writes sums (tasks, 2, maps), float64, at the place lo // grain[0].
+    Reads  dy, x (blocks, maps, pixels, lanes), statistics (3, maps).
+    """
+    dy, x, statistics = pointers(op, 1, 3, dtype)
+    maps, pixels = sizes(op, 4, 2)
+    n = lanes(dtype)
+    sums = offset(pointer(op[0], types.float64), lo // pointer(op[6], types.int64)[0] * 2 * maps)
+    for m in range(maps):
+        centre, product, total = splat(statistics[m]), 0.0, 0.0
+        for block in blocks(lo, hi, dtype):
+            at, s, t = (block * maps + m) * pixels * n, splat(dtype(0)), splat(dtype(0))
+            for i in range(at, at + pixels * n, n):
+                d = load(dy, i)
+                s, t = fma(d, load(x, i) - centre, s), t + d
+            product += sum_lanes_double(s)
+            total += sum_lanes_double(t)
+        sums[m], sums[maps + m] = product * statistics[2 * maps + m], total
+
+
+@kernel("dparams sums maps grain")
+def batch_norm_backward_add(op, dtype, rows, lo, hi):
+    """Writes dparams (2, maps): the gradients of gain and bias, the sums of what batch_norm_backward_sums wrote."""
+    dparams, sums, maps = pointer(op[0], dtype), pointer(op[1], types.float64), op[2]
+    grain = pointer(op[3], types.int64)[0]
+    for i in range(2 * maps):
+        total = 0.0
+        for task in range((rows + grain - 1) // grain):
+            total += sums[2 * task * maps + i]
+        dparams[i] = dtype(total)
+
+
+@kernel("dx dy x statistics gain dparams maps pixels training")
+def batch_norm_backward(op, dtype, rows, lo, hi):
+    """dx = gain / √(variance + epsilon) · (dy - (Σ dy + x̂ Σ dy x̂) / n), over the n numbers of a map in the batch.
+
+    Where `training` is null or 0, mean and variance are constants: what is subtracted is left out.
+
+    Writes dx (blocks, maps, pixels, lanes), 0 in lanes without a row.
+    Reads  dy, x likewise; statistics (3, maps), gain (maps,), dparams (2, maps): what batch_norm_backward_add wrote.
+    Source: Ioffe & Szegedy 2015, section 3.
+    """
+    dx, dy, x, statistics, gain, dparams = pointers(op, 0, 6, dtype)
+    maps, pixels = sizes(op, 6, 2)
+    n, share = lanes(dtype), dtype(0)
+    if _in_training(op[8]):
+        share = dtype(1.0 / (rows * pixels))
+    for block in blocks(lo, hi, dtype):
+        for m in range(maps):
+            rstd = statistics[2 * maps + m]
+            centre, scale = splat(statistics[m]), splat(rstd * gain[m])
+            slope, shift = splat(dparams[m] * share * rstd), splat(dparams[maps + m] * share)
+            at = (block * maps + m) * pixels * n
+            for i in range(at, at + pixels * n, n):
+                d = load(dy, i) - shift - slope * (load(x, i) - centre)
+                store(dx, i, _only(scale * d, hi - block * n))
+
+
+@kernel("dw source width mode step grain")
+def copy_gradient(op, dtype, rows, lo, hi):
+    """The rows lo .. hi of a gradient that is there already; mode, step and grain are not looked at.
+
+    Writes dw (items, width). Reads source likewise.
+    """
+    dw, source = pointers(op, 0, 2, dtype)
+    for i in range(lo * op[2], hi * op[2]):
+        dw[i] = source[i]
+
+
+@kernel("y mean rstd x gain bias groups size epsilon")
+def layer_norm_forward(op, dtype, rows, lo, hi):
+    """y = gain (x - mean) rstd + bias, where rstd = 1 / √(variance + epsilon), over each group of a row.
+
+    Writes y (blocks, groups, size, lanes); mean, rstd (blocks, groups, lanes).
+    Reads  x (blocks, groups, size, lanes); gain, bias (size,); epsilon: bits of a float64.
+    Source: Ba, Kiros & Hinton 2016, eq. 3 and 4.
+    """
+    y, mean, rstd, x, gain, bias = pointers(op, 0, 6, dtype)
+    groups, size = sizes(op, 6, 2)
+    n, share, epsilon = lanes(dtype), splat(dtype(1) / dtype(op[7])), splat(dtype(number(op, 8)))
+    for block in blocks(lo, hi, dtype):
+        for g in range(block * groups, (block + 1) * groups):
+            at, total, squares = g * size * n, splat(dtype(0)), splat(dtype(0))
+            for i in range(size):
+                total = total + load(x, at + i * n)
+            centre = total * share
+            for i in range(size):
+                d = load(x, at + i * n) - centre
+                squares = fma(d, d, squares)
+            scale = one(squares) / square_root(fma(squares, share, epsilon))
+            for i in range(size):
+                d = (load(x, at + i * n) - centre) * scale
+                store(y, at + i * n, fma(d, splat(gain[i]), splat(bias[i])))
+            store(mean, g * n, centre)
+            store(rstd, g * n, scale)
+
+
+@kernel("dx dy x mean rstd gain groups size")
+def layer_norm_backward(op, dtype, rows, lo, hi):
+    """dx = rstd (g - the mean of g - x̂ · the mean of g x̂) over each group, where g = gain dy, x̂ = (x - mean) rstd.
+
+    Writes dx (blocks, groups, size, lanes). Reads dy, x likewise; mean, rstd (blocks, groups, lanes); gain (size,).
+    """
+    dx, dy, x, mean, rstd, gain = pointers(op, 0, 6, dtype)
+    groups, size = sizes(op, 6, 2)
+    n, share = lanes(dtype), splat(dtype(1) / dtype(op[7]))
+    for block in blocks(lo, hi, dtype):
+        for g in range(block * groups, (block + 1) * groups):
+            centre, scale, at = load(mean, g * n), load(rstd, g * n), g * size * n
+            total, product = splat(dtype(0)), splat(dtype(0))
+            for i in range(size):
+                d = load(dy, at + i * n) * splat(gain[i])
+                total = total + d
+                product = fma(d, (load(x, at + i * n) - centre) * scale, product)
+            total, product = total * share, product * share
+            for i in range(size):
+                d = load(dy, at + i * n) * splat(gain[i]) - total
+                d = d - product * ((load(x, at + i * n) - centre) * scale)
+                store(dx, at + i * n, d * scale)
+
+
+@kernel("dparams dy x mean rstd groups size mode step grain")
+def layer_norm_backward_params(op, dtype, rows, lo, hi):
+    """Σ dy x̂ and Σ dy of each place of a group.
+
+    BY_ROWS   over the rows lo .. hi of the batch, to the place lo // grain[0], `step` apart
+    BY_ITEMS  over the batch; lo .. hi is 0 .. 2
+
+    Writes dparams (2, size): the gradients of gain and bias.
+    Reads  dy, x (blocks, groups, size, lanes); mean, rstd (blocks, groups, lanes).
+    """
+    dparams, dy, x, mean, rstd = pointers(op, 0, 5, dtype)
+    groups, size, mode, step = sizes(op, 5, 4)
+    n = lanes(dtype)
+    if mode == BY_ROWS:
+        dparams = offset(dparams, lo // pointer(op[9], types.int64)[0] * step)
+    else:
+        lo, hi = 0, rows
+    numbers = blocks(lo, hi, dtype)
+    for i in range(size):
+        total, product = splat(dtype(0)), splat(dtype(0))
+        for g in range(numbers.start * groups, numbers.stop * groups):
+            d = load(dy, (g * size + i) * n)
+            total = total + d
+            product = fma(d, (load(x, (g * size + i) * n) - load(mean, g * n)) * load(rstd, g * n), product)
+        dparams[i], dparams[size + i] = sum_lanes(product), sum_lanes(total)

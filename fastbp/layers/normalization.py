@@ -1,0 +1,142 @@
+"""BatchNorm and LayerNorm: values of mean 0 and variance 1, times a gain, plus a bias."""
+
+from __future__ import annotations
+
+import math
+import sys
+from dataclasses import KW_ONLY, dataclass
+
+from ..errors import check_integer, check_number
+from ..initializers import Constant
+from ..kernels import norm as kernels
+from ..plan import Plan, Record, Shape, Tensor
+from .base import Parameter, WeightedLayer
+
+# An element that is normalised, in operations of a matrix product.
+NORM = 10
+
+
+@dataclass(frozen=True, repr=False)
+class BatchNorm(WeightedLayer):
+    """a = gain (x - mean) / √(variance + epsilon) + bias, for each map or feature over the batch.
+
+    In training, mean and variance are those of the batch, and running ones follow them: running = (1 - momentum)
+    running + momentum · the batch's, where the variance is the unbiased one. Everywhere else (predict, evaluate,
+    value_and_grad, input_gradient), and in training too if trainable is False, the running ones are taken.
+
+    Arguments:
+        momentum: 0 to 1.
+        epsilon: greater than 0.
+        trainable, learning_rate: see WeightedLayer.
+
+    Shapes: x and a (rows, maps, …), gain, bias, running_mean, running_variance (maps,); the last two are no parameters.
+    Raises TypeError or ValueError for other arguments. Source: Ioffe & Szegedy 2015.
+    """
+
+    _: KW_ONLY
+    momentum: float = 0.1
+    epsilon: float = 1e-5
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        momentum = check_number("momentum", self.momentum, low=0, high=1)
+        self._store(momentum=momentum, epsilon=check_number("epsilon", self.epsilon, low=0, open_low=True))
+
+    def parameters(self, input_shape: Shape) -> tuple[Parameter, ...]:
+        return _gain_and_bias(input_shape[:1])
+
+    def statistics(self, input_shape: Shape) -> tuple[Parameter, ...]:
+        maps = input_shape[0]
+        return (
+            Parameter("running_mean", (maps,), Constant(0.0), maps, maps),
+            Parameter("running_variance", (maps,), Constant(1.0), maps, maps),
+        )
+
+    def emit(self, plan: Plan, x: Tensor, *weights: Tensor) -> Tensor:
+        x = plan.blocked(x)
+        gain, bias, running, _ = weights
+        maps = x.shape[0]
+        y = plan.tensor(x.shape, blocked=True)
+        statistics, dparams = plan.fixed(3 * maps), plan.fixed(2 * maps)
+        sizes: Record = dict(maps=maps, pixels=x.size // maps)
+        training: Record = dict(training=plan.clock()["training"] if self.trainable else 0)
+        flops = NORM * x.size
+
+        sums = plan.task_sums(2 * maps)
+        grain: Record = dict(grain=plan.grain)
+        plan.forward(kernels.batch_norm_sums, flops, None, sums=sums, x=x.value, **sizes, **grain, **training)
+        of: Record = dict(sums=sums, running=running.value)
+        more: Record = dict(**training, epsilon=self.epsilon)
+        plan.between(kernels.batch_norm_statistics, statistics=statistics, **of, **sizes, **grain, **more)
+        read: Record = dict(statistics=statistics, gain=gain.value)
+        plan.forward(kernels.batch_norm_forward, flops, None, y=y.value, x=x.value, **read, bias=bias.value, **sizes)
+        if self.trainable:
+            of = dict(running=running.value, statistics=statistics, **sizes, momentum=self.momentum)
+            plan.after_step(kernels.batch_norm_update, **of)
+
+        of = dict(dy=y.grad, x=x.value, **read, dparams=dparams, **sizes, **training)
+        plan.backward(kernels.batch_norm_backward, flops, dx=x.grad, **of)
+        backward_sums = plan.task_sums(2 * maps)
+        of = dict(dparams=dparams, sums=backward_sums, maps=maps, **grain)
+        plan.between_backward(kernels.batch_norm_backward_add, **of)
+        of = dict(dy=y.grad, x=x.value, statistics=statistics, **sizes, **grain)
+        plan.backward(kernels.batch_norm_backward_sums, flops, backward_sums, **of)
+        of = dict(source=dparams, width=maps)
+        plan.gradient(kernels.copy_gradient, 1, gain, 2, maps, of, small=0)
+        return y
+
+
+@dataclass(frozen=True, repr=False)
+class LayerNorm(WeightedLayer):
+    """a = gain (x - mean) / √(variance + epsilon) + bias, over the last axes of each row.
+
+    Arguments:
+        axes: how many of the last axes of a row are normalised over together, 1 or more. Of maps (channels, height,
+            width) 3 are all.
+        epsilon: greater than 0.
+        trainable, learning_rate: see WeightedLayer.
+
+    Shapes: x and a (rows, …), gain and bias those of the last axes.
+    Raises TypeError or ValueError for other arguments. Source: Ba, Kiros & Hinton 2016.
+    """
+
+    axes: int = 1
+    _: KW_ONLY
+    epsilon: float = 1e-5
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        epsilon = check_number("epsilon", self.epsilon, low=0, open_low=True)
+        self._store(axes=check_integer("axes", self.axes, low=1), epsilon=epsilon)
+
+    def _implied(self) -> tuple[str, ...]:
+        return ("axes",) if self.axes == 1 else ()
+
+    def output_shape(self, input_shape: Shape) -> Shape:
+        if self.axes > len(input_shape):
+            raise ValueError(f"axes must be at most {len(input_shape)} for input {input_shape}, got {self.axes}")
+        return input_shape
+
+    def parameters(self, input_shape: Shape) -> tuple[Parameter, ...]:
+        return _gain_and_bias(input_shape[-self.axes :])
+
+    def emit(self, plan: Plan, x: Tensor, *weights: Tensor) -> Tensor:
+        x = plan.blocked(x)
+        gain, bias = weights
+        groups, size = x.size // gain.size, gain.size
+        y = plan.tensor(x.shape, blocked=True)
+        mean, rstd = plan.buffer(groups, blocked=True), plan.buffer(groups, blocked=True)
+        sizes: Record = dict(groups=groups, size=size)
+        read: Record = dict(x=x.value, gain=gain.value, bias=bias.value)
+        record: Record = dict(y=y.value, mean=mean, rstd=rstd, **read, **sizes, epsilon=self.epsilon)
+        plan.forward(kernels.layer_norm_forward, NORM * x.size, None, **record)
+        of: Record = dict(dy=y.grad, x=x.value, mean=mean, rstd=rstd)
+        plan.backward(kernels.layer_norm_backward, NORM * x.size, dx=x.grad, **of, gain=gain.value, **sizes)
+        fields = of | sizes
+        plan.gradient(kernels.layer_norm_backward_params, NORM * x.size, gain, 2, size, fields, small=sys.maxsize)
+        return y
+
+
+def _gain_and_bias(shape: Shape) -> tuple[Parameter, ...]:
+    size = math.prod(shape)
+    return Parameter("gain", shape, Constant(1.0), size, size), Parameter("bias", shape, Constant(0.0), size, size)

@@ -1,0 +1,117 @@
+"""Residual: layers with a way around them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from ..kernels import elementwise as kernels
+from ..plan import MOVE, Plan, Record, Shape, Tensor
+from .base import Layer, Parameter, WeightedLayer
+from .conv import Conv1D, Conv2D
+from .dense import Dense
+
+
+@dataclass(frozen=True, repr=False)
+class Residual(WeightedLayer):
+    """a = the layers' output for x, + x; where their shapes differ, + x projected to the shape of the output.
+
+    A projection is a convolution with kernels of 1 and the stride that fits, or a dense layer; without a bias.
+
+    Arguments:
+        layers: one layer or more, the first nearest to the input. They are frozen and get their learning rate together.
+        trainable, learning_rate: see WeightedLayer.
+
+    Parameters are named by the layer: net.layers[i].weights["Conv2D_1.weight"], and "projection.weight".
+    Raises TypeError or ValueError for other arguments. Source: He et al. 2016, eq. 1 and 2.
+    """
+
+    layers: Sequence[Layer]
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if isinstance(self.layers, Layer) or not isinstance(self.layers, Sequence):
+            raise TypeError(f"layers must be a list of layers, got {self.layers!r}")
+        if not self.layers:
+            raise ValueError("layers must hold at least one layer, got none")
+        for place, layer in enumerate(self.layers):
+            if not isinstance(layer, Layer):
+                raise TypeError(f"layers must hold layers such as Dense(10), got {layer!r} at place {place}")
+            if isinstance(layer, WeightedLayer) and (not layer.trainable or layer.learning_rate != 1):
+                raise ValueError(f"trainable and learning_rate must be given to Residual, got {layer!r}")
+        self._store(layers=tuple(self.layers))
+
+    def _named(self, input_shape: Shape) -> Iterator[tuple[str, Layer, Shape]]:
+        """(name, layer, shape of its input) for each layer, and for the projection if there is one."""
+        counts: dict[str, int] = {}
+        shape = input_shape
+        for layer in self.layers:
+            kind = type(layer).__name__
+            counts[kind] = counts.get(kind, 0) + 1
+            yield f"{kind}_{counts[kind]}", layer, shape
+            shape = layer.output_shape(shape)
+        if shape != input_shape:
+            yield "projection", _projection(input_shape, shape), input_shape
+
+    def output_shape(self, input_shape: Shape) -> Shape:
+        shape = input_shape
+        for name, layer, shape_in in self._named(input_shape):
+            try:
+                shape = layer.output_shape(shape_in)
+            except ValueError as error:
+                raise ValueError(f"{name}: {error}") from None
+        return shape
+
+    def parameters(self, input_shape: Shape) -> tuple[Parameter, ...]:
+        return tuple(
+            parameter._replace(name=f"{name}.{parameter.name}")
+            for name, layer, shape in self._named(input_shape)
+            for parameter in layer.parameters(shape)
+        )
+
+    def statistics(self, input_shape: Shape) -> tuple[Parameter, ...]:
+        return tuple(
+            statistic._replace(name=f"{name}.{statistic.name}")
+            for name, layer, shape in self._named(input_shape)
+            for statistic in layer.statistics(shape)
+        )
+
+    def emit(self, plan: Plan, x: Tensor, *weights: Tensor) -> Tensor:
+        named = list(self._named(x.shape))
+        parameters = iter(weights[: len(self.parameters(x.shape))])
+        statistics = iter(weights[len(self.parameters(x.shape)) :])
+
+        def emitted(layer: Layer, shape: Shape, z: Tensor) -> Tensor:
+            own = [next(parameters) for _ in layer.parameters(shape)]
+            return layer.emit(plan, z, *own, *(next(statistics) for _ in layer.statistics(shape)))
+
+        through, around = plan.branch(x), plan.branch(x)
+        layout: Record = dict(features=x.size, blocked=x.blocked)
+        plan.backward(kernels.add, MOVE * x.size, x.grad, x=through.grad, y=around.grad, **layout)
+        for _, layer, shape in named[: len(self.layers)]:
+            through = emitted(layer, shape, through)
+        for _, layer, shape in named[len(self.layers) :]:
+            around = emitted(layer, shape, around)
+        around = plan.blocked(around) if through.blocked else plan.plain(around)
+
+        a = plan.tensor(through.shape, through.blocked)
+        layout = dict(features=a.size, blocked=a.blocked)
+        plan.forward(kernels.add, MOVE * a.size, None, z=a.value, x=through.value, y=around.value, **layout)
+        for branch in (through, around):
+            plan.backward(kernels.copy, MOVE * a.size, branch.grad, x=a.grad, **layout)
+        return a
+
+
+def _projection(input_shape: Shape, output_shape: Shape) -> Layer:
+    """What makes the one shape of the other. Raises ValueError if nothing does."""
+    if len(input_shape) == len(output_shape) == 1:
+        return Dense(output_shape[0], bias=False)
+    strides = [
+        next((s for s in range(1, size + 1) if (size - 1) // s + 1 == steps), 0)
+        for size, steps in zip(input_shape[1:], output_shape[1:], strict=False)
+    ]
+    if len(input_shape) != len(output_shape) or len(input_shape) > 3 or not all(strides):
+        raise ValueError(f"no projection makes an input {input_shape} the shape {output_shape} that comes out")
+    if len(input_shape) == 2:
+        return Conv1D(output_shape[0], 1, strides[0], bias=False)
+    return Conv2D(output_shape[0], 1, (strides[0], strides[1]), bias=False)

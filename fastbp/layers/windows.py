@@ -1,0 +1,91 @@
+"""Windows that move over maps: sizes, steps and borders, as convolutions and pooling take them."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+from ..errors import check_choice, check_integer
+from ..plan import Shape
+
+Size = int | tuple[int, ...]
+PADDINGS = ("valid", "same")
+
+
+class Axis(NamedTuple):
+    """A window along one axis: `before` and `after` are the borders, `size` the axis without them, `steps` outputs."""
+
+    kernel: int
+    stride: int
+    dilation: int
+    size: int
+    before: int
+    after: int
+    steps: int
+
+
+def check_size(name: str, value: Any, dims: int, *, low: int) -> Size:
+    """A number for all axes, or a tuple of one for each. Raises TypeError or ValueError, naming the argument."""
+    if not isinstance(value, (tuple, list)):
+        return check_integer(name, value, low=low)
+    if len(value) != dims:
+        what = "a number" if dims == 1 else f"a number or {dims} of them"
+        raise ValueError(f"{name} must be {what}, got {value!r}")
+    return tuple(check_integer(name, size, low=low) for size in value)
+
+
+def check_padding(value: Any, dims: int) -> str | Size:
+    """ "valid", "same", or a size. Raises TypeError or ValueError."""
+    if isinstance(value, str):
+        check_choice("padding", value, PADDINGS)
+        return value
+    return check_size("padding", value, dims, low=0)
+
+
+def each(value: Size, dims: int) -> tuple[int, ...]:
+    return value if isinstance(value, tuple) else (value,) * dims
+
+
+def check_maps(kind: str, input_shape: Shape, dims: int) -> None:
+    """Raise ValueError if the input has not `dims` axes behind its channels."""
+    if len(input_shape) != dims + 1:
+        want = "(channels, length)" if dims == 1 else "(channels, height, width)"
+        raise ValueError(f"{kind} takes rows of shape {want}, got {input_shape}")
+
+
+def windows(
+    what: str, input_shape: Shape, kernel: Size, stride: Size, dilation: Size, padding: str | Size
+) -> list[Axis]:
+    """The window along each axis of maps (channels, …); `what` names it in errors.
+
+    "same": as many outputs as inputs / stride, rounded up; of an odd border, the larger part is behind.
+    Raises ValueError if the window is larger than the input with its border.
+    """
+    dims = len(input_shape) - 1
+    borders = (0,) * dims if isinstance(padding, str) else each(padding, dims)
+    axes = []
+    sizes = zip(input_shape[1:], each(kernel, dims), each(stride, dims), each(dilation, dims), borders, strict=True)
+    for size, k, s, d, border in sizes:
+        reach = (k - 1) * d + 1
+        before = after = border
+        if padding == "same":
+            missing = max((-(-size // s) - 1) * s + reach - size, 0)
+            before, after = missing // 2, missing - missing // 2
+        axes.append(Axis(k, s, d, size, before, after, (size + before + after - reach) // s + 1))
+    if min(axis.steps for axis in axes) < 1:
+        raise ValueError(f"{what} {each(kernel, dims)} does not fit into input {input_shape}{_border(axes)}")
+    return axes
+
+
+def _border(axes: list[Axis]) -> str:
+    """What the message says of dilation and padding, if there is any."""
+    parts = []
+    if any(axis.dilation > 1 for axis in axes):
+        parts.append(f"dilation {tuple(axis.dilation for axis in axes)}")
+    if any(axis.before or axis.after for axis in axes):
+        parts.append(f"padding {tuple(axis.before for axis in axes)}")
+    return f" with {' and '.join(parts)}" if parts else ""
+
+
+def in_2d(axes: list[Axis]) -> tuple[Axis, Axis]:
+    """The axes of maps of height and width: what has one axis only is one high."""
+    return (Axis(1, 1, 1, 1, 0, 0, 1), axes[0]) if len(axes) == 1 else (axes[0], axes[1])

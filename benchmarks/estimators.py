@@ -7,7 +7,7 @@ contestant has a process of its own, and they take turns: every one fits once wi
 A score is the test accuracy or R², the mean ± standard deviation over the seeds; seconds are the median. A fit of two
 iterations before comes on top: it compiles and loads what is needed.
 
-The folder holds adult.npz and california_housing.npz; without FASTBP_DATA, these two are left out.
+The folder holds adult.npz, california_housing.npz and covertype_100k.npz; without FASTBP_DATA, these are left out.
 """
 
 from __future__ import annotations
@@ -57,6 +57,9 @@ def load(name, folder=None):
         with np.load(Path(folder) / f"{name}.npz", allow_pickle=False) as file:
             if name == "adult":
                 parts = _adult(file)
+            elif name == "covertype_100k":
+                codes = (np.eye(file[key].max() + 1)[file[key]] for key in ("wilderness", "soil"))
+                parts = train_test_split(np.hstack([file["x_num"], *codes]), file["y"], test_size=0.2, random_state=0)
             else:
                 X, y = file["x"].astype(np.float64), file["y"].astype(np.float64)
                 parts = train_test_split(X, y, test_size=0.2, random_state=0)
@@ -152,7 +155,7 @@ def main():
         contestant(*json.loads(sys.argv[2]))
         return
     folder = os.environ.get("FASTBP_DATA")
-    names = [*SHIPPED, *(("adult", "california_housing") if folder else ())]
+    names = [*SHIPPED, *(("adult", "california_housing", "covertype_100k") if folder else ())]
     parser = argparse.ArgumentParser(description="Compare with scikit-learn's estimators; print a table.")
     parser.add_argument("--data", default=",".join(names), help=f"some of {','.join(names)} (default: all)")
     parser.add_argument("--seeds", type=int, default=5)

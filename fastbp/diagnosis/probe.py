@@ -29,6 +29,7 @@ def twin(net: Network, *, dtype: np.dtype | None = None, optimizer: Optimizer | 
         seed=net.seed,
     )
     copy.params = net.params
+    copy._statistics[:] = net._statistics
     return copy
 
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 import importlib.metadata
 import importlib.util
 import json
+import math
 import os
 import platform
 import statistics
@@ -20,7 +21,7 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -29,16 +30,32 @@ from .files import replacing
 CHECKED_STEPS = 16
 
 
+class Maps(NamedTuple):
+    """A convolution, and what follows it: the activation, and then the largest of each window of `pool`.
+
+    same  whether there is a border that keeps the size; norm: whether the batch is normalised before the activation,
+    instead of a bias
+    """
+
+    filters: int
+    kernel: int
+    same: bool = False
+    norm: bool = False
+    pool: int = 1
+
+
 @dataclass(frozen=True)
 class Spec:
-    """A dense network, and how it is trained: float32, Adam.
+    """A network, and how it is trained: float32, Adam.
 
-    sizes       inputs, units of each hidden layer, outputs
+    sizes       of the dense layers: inputs, units of each hidden layer, outputs
     activation  of the hidden layers; the last layer is linear
     loss        "mse" or "cross_entropy"
     batch       rows in a step
     steps       steps in an epoch: so many that Python's part of the epoch does not count, and CHECKED_STEPS or more
     rate        learning rate
+    maps        convolutions before the dense layers, of one axis or two
+    shape       of a row, if there are any: (channels, …)
     """
 
     sizes: tuple[int, ...]
@@ -47,6 +64,12 @@ class Spec:
     batch: int
     steps: int
     rate: float = 1e-3
+    maps: tuple[Maps, ...] = ()
+    shape: tuple[int, ...] = ()
+
+    @property
+    def input_shape(self) -> tuple[int, ...]:
+        return self.shape or self.sizes[:1]
 
     @property
     def rows(self) -> int:
@@ -63,19 +86,41 @@ NETWORKS = {
     "wide": Spec((784, 512, 512, 10), "relu", "cross_entropy", 128, steps=20),
     # Adam's first step moves each of a unit's 2048 weights by the whole rate: 1e-3 is too far.
     "big": Spec((1024, 2048, 2048, 10), "relu", "cross_entropy", 256, steps=16, rate=1e-4),
+    "lenet": Spec(
+        (256, 120, 84, 10),
+        "relu",
+        "cross_entropy",
+        128,
+        steps=20,
+        maps=(Maps(6, 5, pool=2), Maps(16, 5, pool=2)),
+        shape=(1, 28, 28),
+    ),
+    # As for big: a unit of the last layer has 12,544 weights.
+    "conv wide": Spec(
+        (12544, 10),
+        "relu",
+        "cross_entropy",
+        64,
+        steps=16,
+        rate=1e-4,
+        maps=(Maps(32, 3, same=True, norm=True), Maps(64, 3, same=True, norm=True, pool=2)),
+        shape=(1, 28, 28),
+    ),
+    "conv 1d": Spec((3968, 10), "relu", "cross_entropy", 64, steps=20, maps=(Maps(64, 9, pool=4),), shape=(8, 256)),
 }
 
 
 def make_data(spec: Spec, rows: int) -> tuple[np.ndarray, np.ndarray]:
-    """X (rows, inputs), and y: labels (rows,) for cross_entropy, values (rows, outputs) for mse.
+    """X (rows, *input_shape), and y: labels (rows,) for cross_entropy, values (rows, outputs) for mse.
 
     Both are the same each time. y depends on X through a random linear map: there is something to learn.
     """
     rng = np.random.default_rng(0)
-    inputs, outputs = spec.sizes[0], spec.sizes[-1]
+    inputs, outputs = math.prod(spec.input_shape), spec.sizes[-1]
     teacher = rng.standard_normal((inputs, outputs), np.float32) / np.float32(np.sqrt(inputs))
     X = rng.standard_normal((rows, inputs), np.float32)
     y = X @ teacher
+    X = X.reshape(rows, *spec.input_shape)
     return X, y.argmax(axis=1) if spec.loss == "cross_entropy" else np.tanh(y)
 
 
@@ -89,6 +134,17 @@ def make_weights(spec: Spec) -> list[tuple[np.ndarray, np.ndarray]]:
     ]
 
 
+def make_filters(spec: Spec) -> list[tuple[np.ndarray, np.ndarray]]:
+    """(weight (filters, channels, *kernel), bias (filters,)) of each convolution, likewise."""
+    rng, channels, found = np.random.default_rng(2), spec.shape[0] if spec.shape else 0, []
+    for maps in spec.maps:
+        shape = (maps.filters, channels, *(maps.kernel,) * (len(spec.shape) - 1))
+        bound = np.sqrt(6 / ((maps.filters + channels) * math.prod(shape[2:])))
+        found.append(((rng.uniform(-bound, bound, shape)).astype(np.float32), np.zeros(maps.filters, np.float32)))
+        channels = maps.filters
+    return found
+
+
 # --- contestants: each is made from (spec, X, y, weights) and trains `steps` steps, returning the last loss ---
 
 Train = Callable[[int], float]
@@ -99,11 +155,23 @@ def build(spec: Spec) -> Any:
     import fastbp as fb
 
     *hidden, outputs = spec.sizes[1:]
-    layers = [fb.Dense(units, activation=spec.activation) for units in hidden]
+    convolution, pool = (fb.Conv1D, fb.MaxPool1D) if len(spec.shape) == 2 else (fb.Conv2D, fb.MaxPool2D)
+    layers: list[Any] = []
+    for maps in spec.maps:
+        padding = "same" if maps.same else 0
+        layers.append(convolution(maps.filters, maps.kernel, padding=padding, bias=not maps.norm))
+        layers += [fb.BatchNorm()] if maps.norm else []
+        layers.append(fb.Activation(spec.activation))
+        layers += [pool(maps.pool)] if maps.pool > 1 else []
+    layers += [fb.Flatten()] if spec.maps else []
+    layers += [fb.Dense(units, activation=spec.activation) for units in hidden]
     layers.append(fb.Dense(outputs))
-    net = fb.Network(layers, spec.sizes[:1], loss=spec.loss, optimizer=fb.Adam(spec.rate), seed=0)
-    for layer, (weight, bias) in zip(net.layers, make_weights(spec), strict=True):
-        layer.weight[...], layer.bias[...] = weight, bias
+    net = fb.Network(layers, spec.input_shape, loss=spec.loss, optimizer=fb.Adam(spec.rate), seed=0)
+    weighted = [layer for layer in net.layers if "weight" in layer.weights]
+    for layer, (weight, bias) in zip(weighted, [*make_filters(spec), *make_weights(spec)], strict=True):
+        layer.weight[...] = weight
+        if "bias" in layer.weights:
+            layer.bias[...] = bias
     return net
 
 
@@ -134,13 +202,34 @@ def _batches(spec: Spec, steps: int) -> Iterator[slice]:
         yield slice(start, start + spec.batch)
 
 
+def _torch_maps(spec: Spec, activation: Any) -> list[Any]:
+    """The modules before the dense layers."""
+    from torch import nn, no_grad, tensor
+
+    one = len(spec.shape) == 2
+    convolution, norm, pool = (
+        (nn.Conv1d, nn.BatchNorm1d, nn.MaxPool1d) if one else (nn.Conv2d, nn.BatchNorm2d, nn.MaxPool2d)
+    )
+    parts: list[Any] = []
+    for maps, (weight, bias) in zip(spec.maps, make_filters(spec), strict=True):
+        padding = "same" if maps.same else 0
+        layer = convolution(weight.shape[1], maps.filters, maps.kernel, padding=padding, bias=not maps.norm)
+        with no_grad():
+            layer.weight.copy_(tensor(weight))
+            if layer.bias is not None:
+                layer.bias.copy_(tensor(bias))
+        parts += [layer, *([norm(maps.filters)] if maps.norm else []), activation()]
+        parts += [pool(maps.pool)] if maps.pool > 1 else []
+    return [*parts, nn.Flatten()] if parts else []
+
+
 def _torch(threads: int | None, compiled: bool) -> Callable[..., Train]:
     def make(spec: Spec, X: np.ndarray, y: np.ndarray) -> Train:
         import torch
 
         torch.set_num_threads(threads or os.cpu_count() or 1)
         activation = {"relu": torch.nn.ReLU, "tanh": torch.nn.Tanh, "sigmoid": torch.nn.Sigmoid}[spec.activation]
-        parts: list[Any] = []
+        parts = _torch_maps(spec, activation)
         for weight, bias in make_weights(spec):
             layer = torch.nn.Linear(*weight.shape)
             with torch.no_grad():
@@ -179,10 +268,28 @@ def _jax(spec: Spec, X: np.ndarray, y: np.ndarray) -> Train:
 
     activation = {"relu": jax.nn.relu, "tanh": jnp.tanh, "sigmoid": jax.nn.sigmoid}[spec.activation]
     shape = (spec.steps, spec.batch)
-    inputs, targets = jnp.asarray(X.reshape(*shape, -1)), jnp.asarray(y.reshape(*shape, *y.shape[1:]))
+    inputs, targets = jnp.asarray(X.reshape(*shape, *spec.input_shape)), jnp.asarray(y.reshape(*shape, *y.shape[1:]))
+
+    before = len(spec.maps)
+    axes = tuple(range(2, 1 + len(spec.shape)))
+    along = (-1, *(1,) * len(axes))  # of the channels
+
+    def on_maps(weights, x):
+        for maps, (weight, bias, *gain) in zip(spec.maps, weights, strict=True):
+            steps, padding = (1,) * len(axes), "SAME" if maps.same else "VALID"
+            x = jax.lax.conv_general_dilated(x, weight, steps, padding)
+            if maps.norm:
+                mean, variance = x.mean(axis=(0, *axes), keepdims=True), x.var(axis=(0, *axes), keepdims=True)
+                x = (x - mean) / jnp.sqrt(variance + 1e-5) * gain[0].reshape(along)
+            x = activation(x + bias.reshape(along))
+            if maps.pool > 1:
+                window = (1, 1, *(maps.pool,) * len(axes))
+                x = jax.lax.reduce_window(x, -jnp.inf, jax.lax.max, window, window, "VALID")
+        return x.reshape(len(x), -1) if spec.maps else x
 
     def loss_of(weights, x, t):
-        for weight, bias in weights[:-1]:
+        x = on_maps(weights[:before], x)
+        for weight, bias in weights[before:-1]:
             x = activation(x @ weight + bias)
         z = x @ weights[-1][0] + weights[-1][1]
         if spec.loss == "mse":
@@ -200,7 +307,11 @@ def _jax(spec: Spec, X: np.ndarray, y: np.ndarray) -> Train:
         return (weights, means, squares, t), loss
 
     run = jax.jit(lambda state, x, t: jax.lax.scan(step, state, (x, t)))
-    weights = [(jnp.asarray(w), jnp.asarray(b)) for w, b in make_weights(spec)]
+    filters = [
+        (*pair, np.ones_like(pair[1])) if maps.norm else pair
+        for maps, pair in zip(spec.maps, make_filters(spec), strict=True)
+    ]
+    weights = [tuple(jnp.asarray(array) for array in arrays) for arrays in [*filters, *make_weights(spec)]]
     zeros = jax.tree.map(jnp.zeros_like, weights)
     state = [(weights, zeros, zeros, jnp.float32(0))]
 
@@ -341,6 +452,11 @@ def installed(names: list[str] | None = None) -> list[str]:
     return [n for n, (package, _) in CONTESTANTS.items() if (names is None or n in names) and _is_here(package)]
 
 
+def able(names: list[str], network: str) -> list[str]:
+    """Those of the contestants that have such layers."""
+    return [name for name in names if not NETWORKS[network].maps or CONTESTANTS[name][0] != "sklearn"]
+
+
 def _is_here(package: str) -> bool:
     return importlib.util.find_spec(package) is not None
 
@@ -375,21 +491,31 @@ def best_ratio(result: dict[str, Any]) -> tuple[str, float] | None:
 
 def table(results: dict[str, dict[str, Any]]) -> str:
     """The results as a Markdown table: microseconds a step, and the ratio of the best peer to fastbp."""
-    names = list(next(iter(results.values())))
+    names = _names(results)
     lines = [f"| network | {' | '.join(names)} | best peer / fastbp |", f"|---|{'---:|' * (len(names) + 1)}"]
     for network, result in results.items():
-        cells = [f"{result[n]['seconds'] * 1e6:,.1f}" if "seconds" in result[n] else "failed" for n in names]
+        cells = ["" if n not in result else _time(result[n]) for n in names]
         best = best_ratio(result)
         cells.append("" if best is None else f"{best[1]:.1f} ({best[0]})")
         lines.append(f"| {network} | {' | '.join(cells)} |")
     return "\n".join(lines)
 
 
+def _names(results: dict[str, dict[str, Any]]) -> list[str]:
+    """The contestants of any of the networks."""
+    return list(dict.fromkeys(name for result in results.values() for name in result))
+
+
+def _time(entry: dict[str, Any]) -> str:
+    return f"{entry['seconds'] * 1e6:,.1f}" if "seconds" in entry else "failed"
+
+
 def _by_contestant(title: str, results: dict[str, dict[str, Any]], cell: Callable[[dict[str, Any]], str]) -> str:
     """A Markdown table with a row for each network and a column for each contestant."""
-    names = list(next(iter(results.values())))
+    names = _names(results)
     lines = [f"| {title} | {' | '.join(names)} |", f"|---|{'---:|' * len(names)}"]
-    lines += [f"| {network} | {' | '.join(cell(result[n]) for n in names)} |" for network, result in results.items()]
+    for network, result in results.items():
+        lines.append(f"| {network} | {' | '.join(cell(result[n]) if n in result else '' for n in names)} |")
     return "\n".join(lines)
 
 
@@ -408,7 +534,7 @@ def plot(results: dict[str, dict[str, Any]], path: str) -> None:
     """Draw how many times longer than fastbp each peer takes, on a log scale."""
     from matplotlib.figure import Figure
 
-    peers = [name for name in next(iter(results.values())) if name not in OURS]
+    peers = [name for name in _names(results) if name not in OURS]
     figure = Figure(figsize=(1.5 + 1.3 * len(results), 4), layout="constrained")
     axes = figure.add_subplot()
     width = 0.8 / max(len(peers), 1)
@@ -416,7 +542,8 @@ def plot(results: dict[str, dict[str, Any]], path: str) -> None:
         ratios = []
         for result in results.values():
             ours = min(result[n]["seconds"] for n in OURS if "seconds" in result.get(n, {}))
-            ratios.append(result[peer]["seconds"] / ours if "seconds" in result[peer] else float("nan"))
+            entry = result.get(peer, {})
+            ratios.append(entry["seconds"] / ours if "seconds" in entry else float("nan"))
         axes.bar([x + (i - (len(peers) - 1) / 2) * width for x in range(len(results))], ratios, width, label=peer)
     axes.axhline(1, color="black", linewidth=1)
     axes.set_yscale("log")
@@ -452,7 +579,7 @@ def run(networks: list[str], rounds: int, seconds: float, say: Callable[[str], N
     names = installed()
     results = {}
     for network in networks:
-        results[network] = compare(network, names, rounds, seconds)
+        results[network] = compare(network, able(names, network), rounds, seconds)
         ratio = best_ratio(results[network])
         say(f"{network}: " + ("no peer" if ratio is None else f"{ratio[0]} takes {ratio[1]:.1f} times as long"))
     return {"machine": machine(), "rounds": rounds, "results": results}

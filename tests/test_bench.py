@@ -10,12 +10,14 @@ import pytest
 from fastbp import bench, cli
 
 
-@pytest.mark.parametrize("network", ["tiny", "digits"])
+@pytest.mark.parametrize("network", ["tiny", "digits", "lenet", "conv wide", "conv 1d"])
 @pytest.mark.parametrize("name", [name for name in bench.CONTESTANTS if name != "torch.compile"])
 def test_contestants_do_the_same_work(name, network):
     package, make = bench.CONTESTANTS[name]
     if importlib.util.find_spec(package) is None:
         pytest.skip(f"{package} is not installed")
+    if name not in bench.able([name], network):
+        pytest.skip(f"{package} has no convolutions")
     spec = bench.NETWORKS[network]
     X, y = bench.make_data(spec, spec.rows)
     want = bench.CONTESTANTS["fastbp, 1 thread"][1](spec, X, y)(bench.CHECKED_STEPS)

@@ -27,6 +27,13 @@ class Spec(NamedTuple):
     def outputs(self) -> int:
         return int(np.prod(self.output_shape))
 
+    @property
+    def classes(self) -> int:
+        """How many classes a row is of one of: outputs, or two for one output; 0 where rows have no classes."""
+        if not self.loss.accuracy:
+            return 0
+        return self.outputs if "labels" in self.loss.kernels else 2 if self.outputs == 1 else 0
+
 
 def _as_numbers(name: str, value: Any) -> np.ndarray:
     try:
@@ -176,39 +183,38 @@ def convert_weights(weight: np.ndarray, dtype: np.dtype, name: str = "sample_wei
 
 
 class Countable(Protocol):
-    """Rows of data: their kind of y, and how many rows there are of each class."""
-
-    kind: str
+    """Rows of data, of which one can say how many there are of each class."""
 
     def count(self, classes: int) -> np.ndarray: ...
 
 
 def check_class_weight(class_weight: Any, rows: Countable, spec: Spec) -> np.ndarray | None:
-    """The weight of each class (outputs,) in the network's dtype; one that is not named weighs 1. None stays None.
+    """The weight of each class (classes,) in the network's dtype; one that is not named weighs 1. None stays None.
 
     class_weight: a mapping from label to weight, or "balanced": rows / (classes × rows of the class), over the
     classes that there are rows of.
-    Raises TypeError or ValueError for anything else, or if y holds no labels.
+    Raises TypeError or ValueError for anything else, or if rows have no classes.
     """
     if class_weight is None:
         return None
-    if rows.kind != "labels":
-        raise ValueError("class_weight must be None unless y holds integer class labels and the loss is cross_entropy")
-    table = np.ones(spec.outputs)
+    if not isinstance(class_weight, Mapping) and class_weight != "balanced":
+        raise TypeError(
+            f"class_weight must be a mapping from label to weight, 'balanced' or None, got {class_weight!r}"
+        )
+    if not spec.classes:
+        losses = "cross_entropy, or one output with binary_cross_entropy or hinge"
+        raise ValueError(f"class_weight must be None unless each row is of one class: {losses}")
+    table = np.ones(spec.classes)
     if isinstance(class_weight, Mapping):
         for label, weight in class_weight.items():
-            if isinstance(label, bool) or not isinstance(label, (int, np.integer)) or not 0 <= label < spec.outputs:
-                labels = f"labels 0 to {spec.outputs - 1}"
+            if isinstance(label, bool) or not isinstance(label, (int, np.integer)) or not 0 <= label < spec.classes:
+                labels = f"labels 0 to {spec.classes - 1}"
                 raise ValueError(f"class_weight must map {labels} to weights, got the label {label!r}")
             table[label] = check_number(f"class_weight[{label}]", weight, low=0)
             if table[label] > np.finfo(spec.dtype).max:
                 raise ValueError(f"class_weight[{label}] must be a number that {spec.dtype} has, got {weight!r}")
-    elif isinstance(class_weight, str) and class_weight == "balanced":
-        counts = rows.count(spec.outputs)
+    else:
+        counts = rows.count(spec.classes)
         there = counts > 0
         table[there] = counts.sum() / (np.count_nonzero(there) * counts[there])
-    else:
-        raise TypeError(
-            f"class_weight must be a mapping from label to weight, 'balanced' or None, got {class_weight!r}"
-        )
     return table.astype(spec.dtype)

@@ -108,8 +108,13 @@ def _run(address, first, last, rows, threads):
 
 
 @inner
-def run_batches_serial(address, rows, batch_size, first, last):
-    """As run_batches, on the calling thread."""
+def _run_here(address, first, last, rows, threads):
+    _run_serial(pointer(address, types.int64), first, last, rows)
+
+
+@inner
+def _run_batches(run, address, rows, batch_size, first, last, threads):
+    """See run_batches; run: _run or _run_here."""
     program = pointer(address, types.int64)
     inputs, totals = pointer(program[INPUTS], types.int64), pointer(program[TOTALS], types.float64)
     state = flush_subnormals()
@@ -118,13 +123,19 @@ def run_batches_serial(address, rows, batch_size, first, last):
         start = b * batch_size
         inputs[START] = start
         n = min(batch_size, rows - start)
-        _run_serial(program, 0, program[UPDATE], n)
+        run(address, 0, program[UPDATE], n, threads)
         if not math.isfinite(totals[LOSS]):
             break
-        _run_serial(program, program[UPDATE], program[COUNT], n)
+        run(address, program[UPDATE], program[COUNT], n, threads)
         b += 1
     restore_subnormals(state)
     return b
+
+
+@inner
+def run_batches_serial(address, rows, batch_size, first, last):
+    """As run_batches, on the calling thread."""
+    return _run_batches(_run_here, address, rows, batch_size, first, last, 1)
 
 
 @entry_point(types.int64(*[types.int64] * 6))
@@ -136,18 +147,4 @@ def run_batches(address, rows, batch_size, first, last, threads):
     """
     if threads == 1:
         return run_batches_serial(address, rows, batch_size, first, last)
-    program = pointer(address, types.int64)
-    inputs, totals = pointer(program[INPUTS], types.int64), pointer(program[TOTALS], types.float64)
-    state = flush_subnormals()
-    b = first
-    while b < last:
-        start = b * batch_size
-        inputs[START] = start
-        n = min(batch_size, rows - start)
-        _run(address, 0, program[UPDATE], n, threads)
-        if not math.isfinite(totals[LOSS]):
-            break
-        _run(address, program[UPDATE], program[COUNT], n, threads)
-        b += 1
-    restore_subnormals(state)
-    return b
+    return _run_batches(_run, address, rows, batch_size, first, last, threads)

@@ -52,17 +52,20 @@ class Feed:
         self.weigh(class_weight)
 
     def weigh(self, class_weight: np.ndarray | None) -> None:
-        """Multiply the rows' weights by those of their classes (outputs,); None: by 1."""
+        """Multiply the rows' weights by those of their classes (classes,); None: by 1."""
         if class_weight is not None:
             of_class = class_weight[self._labels()]
             self.weight = of_class if self.sample_weight is None else self.sample_weight * of_class
 
     def _labels(self) -> np.ndarray:
-        assert self.y is not None and self.kind == "labels"
-        return self.y[:, 0].astype(np.int64)
+        """The class of each row: its label, the most probable one, or whether its one value is above ½."""
+        assert self.y is not None
+        if self.kind == "probabilities":
+            return self.y.argmax(axis=1)
+        return self.y[:, 0].astype(np.int64) if self.kind == "labels" else (self.y[:, 0] > 0.5).astype(np.int64)
 
     def count(self, classes: int) -> np.ndarray:
-        """The rows of each class; y holds labels."""
+        """The rows of each class."""
         return np.bincount(self._labels(), minlength=classes)
 
     def truth(self) -> tuple[np.ndarray, np.ndarray | None]:
@@ -182,11 +185,11 @@ class Mapped:
             part.feed(part.x)
 
     def weigh(self, class_weight: np.ndarray | None) -> None:
-        """Multiply the rows' weights by those of their classes (outputs,); None: by 1."""
+        """Multiply the rows' weights by those of their classes (classes,); None: by 1."""
         self._class_weight = class_weight
 
     def count(self, classes: int) -> np.ndarray:
-        """The rows of each class; y holds labels."""
+        """The rows of each class."""
         counts = np.zeros(classes, np.int64)
         for part in self._parts(1):
             counts += part.feed(part.x).count(classes)
@@ -262,7 +265,7 @@ class Batches:
         self.kind = "labels" if "labels" in spec.loss.kernels else "values"  # as far as one can know
 
     def weigh(self, class_weight: np.ndarray | None) -> None:
-        """Multiply the rows' weights by those of their classes (outputs,); None: by 1."""
+        """Multiply the rows' weights by those of their classes (classes,); None: by 1."""
         self._class_weight = class_weight
 
     def count(self, classes: int) -> np.ndarray:
@@ -287,8 +290,6 @@ class Batches:
             raise TypeError(f"{name} must be (X, y) or (X, y, sample_weight), got {got}")
         sample_weight = batch[2] if len(batch) == 3 else None
         rows = _check(self._spec, batch[0], batch[1], sample_weight, prefix=f"{name}: ")
-        if self._class_weight is not None and rows.kind != "labels":
-            raise ValueError(f"{name}: y must hold integer class labels with class_weight")
         rows.check_inputs()
         return rows.feed(rows.x, self._class_weight)
 

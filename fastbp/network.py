@@ -397,6 +397,7 @@ class Network:
                 row losses over the number of rows.
             class_weight: factors for the rows of a class, in training and in validation: a mapping from label to
                 weight, or "balanced": rows / (classes × rows of the class), counted in the rows that are trained on.
+                A row of probabilities is of the most probable class; with one output, of class 1 above ½, else of 0.
             metrics: names (see fastbp.metrics) or functions f(y_true, y_pred) or f(y_true, y_pred, sample_weight),
                 of the validation data and what `predict` gives for them, after each epoch; for the history's
                 "val_" + name.
@@ -534,8 +535,6 @@ class Network:
         weights = check_class_weight(class_weight, source, spec)
         source.weigh(weights)
         if validation is not None:
-            if weights is not None and validation.kind != "labels":
-                raise ValueError("validation_data: y must hold integer class labels with class_weight")
             validation.weigh(weights)
         return source, validation
 

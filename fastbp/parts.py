@@ -53,7 +53,7 @@ def _described(value: Any) -> Any:
 def construct(description: Any, classes: dict[str, Any], custom: dict[str, Any], kind: type = object) -> Any:
     """The part that `described` described, an instance of `kind`.
 
-    classes  by their names; custom: the user's own parts, by theirs. Raises ValueError for an unknown one.
+    classes: by their names; custom: the user's own parts, by theirs. Raises ValueError for an unknown one.
     """
     if isinstance(description, list):
         return tuple(construct(part, classes, custom) for part in description)

@@ -100,11 +100,6 @@ FIT = [
         "monitor must be one of 'loss', 'accuracy', got 'val_loss'; the",
     ),
     (dict(callbacks=fb.ReduceOnPlateau("acc")), ValueError, "monitor must be one of 'loss', 'accuracy', got 'acc'$"),
-    (
-        dict(class_weight={0: 1.0}, validation_data=(X, np.ones((10, 3)))),
-        ValueError,
-        "validation_data: y must hold integer class labels with class_weight",
-    ),
 ]
 
 
@@ -188,9 +183,10 @@ def test_targets_of_the_other_losses():
     one = fb.Network([fb.Dense(1)], (4,), loss="binary_cross_entropy", seed=0)
     unchanged(one, lambda: one.fit(X, Y), ValueError, "y must be within 0 to 1 for binary_cross_entropy, got .* 0 to 2")
     unchanged(one, lambda: one.fit(X, np.ones((10, 2))), ValueError, r"y must have shape \(rows, 1\) or \(rows,\)")
-    unchanged(
-        one, lambda: one.fit(X, Y > 0, class_weight="balanced", verbose=False), ValueError, "class_weight must be None"
-    )
+    for net, y in ((one, Y > 0), (fb.Network([fb.Dense(1)], (4,), loss="mse", seed=0), Y)):
+        unchanged(net, lambda: net.fit(X, y, class_weight="balance"), TypeError, "class_weight must be a mapping")  # noqa: B023
+    unchanged(net, lambda: net.fit(X, y, class_weight="balanced"), ValueError, "class_weight must be None unless")
+    unchanged(one, lambda: one.fit(X, Y > 0, class_weight={2: 1}), ValueError, "map labels 0 to 1 to weights, got .* 2")
 
 
 CONSTRUCT = [

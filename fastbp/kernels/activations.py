@@ -24,7 +24,7 @@ from ..simd import (
     sum_lanes,
 )
 from . import maths
-from .elementwise import binary, span, unary
+from .elementwise import binary, product, span, unary
 from .maths import one, zero
 
 _two = constant(2.0, 2.0)
@@ -285,12 +285,7 @@ hard_tanh_forward, hard_tanh_backward = elementwise("hard_tanh", _hard_tanh, _ha
 # --- exponential: y = exp(x), dx = dy y
 
 
-@inner
-def _product(dy, y):
-    return dy * y
-
-
-exponential_forward, exponential_backward = elementwise("exponential", maths.exp, _product)
+exponential_forward, exponential_backward = elementwise("exponential", maths.exp, product)
 
 
 # --- softmax

@@ -6,7 +6,7 @@ from numba import types
 
 from .._jit import inner, kernel
 from ..simd import lanes, number, pointer, pointers
-from .elementwise import binary, span
+from .elementwise import binary, product, span
 from .updates import STEP
 
 _u64 = types.uint64
@@ -60,11 +60,6 @@ def dropout_forward(op, dtype, rows, lo, hi):
                 y[i] = factor * x[i]
 
 
-@inner
-def _product(a, b):
-    return a * b
-
-
 @kernel("dx dy mask features blocked")
 def dropout_backward(op, dtype, rows, lo, hi):
     """dx = mask dy.
@@ -73,4 +68,4 @@ def dropout_backward(op, dtype, rows, lo, hi):
     """
     dx, dy, mask = pointers(op, 0, 3, dtype)
     first, last = span(lo, hi, op[3], op[4], dtype)
-    binary(_product, dx, dy, mask, first, last, dtype)
+    binary(product, dx, dy, mask, first, last, dtype)

@@ -15,6 +15,11 @@ def span(lo, hi, features, blocked, dtype):
 
 
 @inner
+def product(a, b):
+    return a * b
+
+
+@inner
 def unary(f, y, x, lo, hi, dtype):
     """y[i] = f(x[i]) for lo ≤ i < hi; y may be x."""
     n, i = lanes(dtype), lo

@@ -32,7 +32,7 @@ from ..simd import (
 )
 from . import maths
 from .activations import row_exp, row_max
-from .maths import half, one, zero
+from .maths import half, one, sign, zero
 
 
 @inner
@@ -113,12 +113,7 @@ def squared_error_loss(op, dtype, rows, lo, hi):
 @inner
 def _absolute(y, t, c):
     e = y - t
-    return absolute(e), _sign(e), zero(y)
-
-
-@inner
-def _sign(x):
-    return select(x == zero(x), zero(x), copy_sign(one(x), x))
+    return absolute(e), sign(e), zero(y)
 
 
 @kernel("dy y target weight sums outputs grain")

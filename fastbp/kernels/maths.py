@@ -160,6 +160,12 @@ def _exp_near(r):
 
 
 @inner
+def sign(x):
+    """-1, 0 or 1."""
+    return select(x == zero(x), zero(x), copy_sign(one(x), x))
+
+
+@inner
 def exp(x):
     """eˣ = 2ⁿ eʳ for x = n log 2 + r."""
     n, r = _reduce(maximum(minimum(x, _exp_most(x)), _exp_least(x)))

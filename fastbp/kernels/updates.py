@@ -29,7 +29,7 @@ from ..simd import (
     store_first,
     sum_lanes,
 )
-from .maths import one, zero
+from .maths import one, sign, zero
 
 STEP, RATE = 0, 1  # steps done, learning rate
 DECAY = 2  # λ, of all but Rprop
@@ -92,11 +92,6 @@ def _scalar(scalars, i, dtype):
 def _rate(scalars, i, factor, dtype):
     """The rate scalars[i] of the layer whose factor is at the address `factor`."""
     return splat(dtype(scalars[i] * pointer(factor, types.float64)[0]))
-
-
-@inner
-def _sign(x):
-    return select(x == zero(x), zero(x), copy_sign(one(x), x))
 
 
 @kernel("w dw scalars factor width")
@@ -309,7 +304,7 @@ def lion_update(op, dtype, rows, lo, hi):
         n = end - i
         g, mean = load_first(dw, i, n), load_first(m, i, n)
         store_first(m, i, fma(beta2, mean, rest2 * g), n)
-        store_first(w, i, load_first(w, i, n) * kept - rate * _sign(fma(beta1, mean, rest1 * g)), n)
+        store_first(w, i, load_first(w, i, n) * kept - rate * sign(fma(beta1, mean, rest1 * g)), n)
         i += lanes(dtype)
 
 
@@ -330,14 +325,14 @@ def rprop_update(op, dtype, rows, lo, hi):
     while i < end:
         n = end - i
         g = load_first(dw, i, n)
-        agree = _sign(g) * _sign(load_first(previous, i, n))
+        agree = sign(g) * sign(load_first(previous, i, n))
         turned = agree < zero(g)
         size = load_first(step, i, n) * select(agree > zero(g), grow, select(turned, shrink, one(g)))
         size = minimum(maximum(size, least), most)
         g = select(turned, zero(g), g)
         store_first(previous, i, g, n)
         store_first(step, i, size, n)
-        store_first(w, i, load_first(w, i, n) - factor * size * _sign(g), n)
+        store_first(w, i, load_first(w, i, n) - factor * size * sign(g), n)
         i += lanes(dtype)
 
 
@@ -357,7 +352,7 @@ def add_penalty_gradient(op, dtype, rows, lo, hi):
     while i < end:
         n = end - i
         x = load_first(w, i, n)
-        store_first(dw, i, load_first(dw, i, n) + fma(l2, x, l1 * _sign(x)), n)
+        store_first(dw, i, load_first(dw, i, n) + fma(l2, x, l1 * sign(x)), n)
         i += lanes(dtype)
 
 

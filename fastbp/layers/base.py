@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import KW_ONLY, dataclass
 from typing import NamedTuple
 
+from .. import activations, initializers
 from ..activations import ActivationFunction
 from ..errors import check_bool, check_number
 from ..initializers import Initializer
@@ -72,3 +73,41 @@ class WeightedLayer(Layer):
     def __post_init__(self) -> None:
         rate = check_number("learning_rate", self.learning_rate, low=0, open_low=True)
         self._store(trainable=check_bool("trainable", self.trainable), learning_rate=rate)
+
+
+def default_init(activation: ActivationFunction | None) -> Initializer:
+    return initializers.INITIALIZERS["he_uniform" if activation is activations.relu else "glorot_uniform"]
+
+
+@dataclass(frozen=True, repr=False)
+class AffineLayer(WeightedLayer):
+    """A layer of weighted sums, with a bias and an activation, as Dense documents them."""
+
+    _: KW_ONLY
+    bias: bool = True
+    kernel_init: str | Initializer | None = None
+    bias_init: str | Initializer = "zeros"
+    l1: float = 0.0
+    l2: float = 0.0
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        init = default_init(self.ends_with) if self.kernel_init is None else self.kernel_init
+        self._store(
+            activation=self.ends_with,
+            bias=check_bool("bias", self.bias),
+            kernel_init=initializers.get("kernel_init", init),
+            bias_init=initializers.get("bias_init", self.bias_init),
+            l1=check_number("l1", self.l1, low=0),
+            l2=check_number("l2", self.l2, low=0),
+        )
+
+    def _implied(self) -> tuple[str, ...]:
+        names = ["kernel_init"] if self.kernel_init == default_init(self.ends_with) else []
+        names += ["bias_init"] if self.bias_init == initializers.INITIALIZERS["zeros"] else []
+        return (*names, *(["activation"] if self.ends_with is activations.linear else []))
+
+    def _weight_and_bias(self, shape: Shape, outputs: int, fan_in: int, fan_out: int) -> tuple[Parameter, ...]:
+        weight = Parameter("weight", shape, initializers.get("kernel_init", self.kernel_init), fan_in, fan_out)
+        bias = Parameter("bias", (outputs,), initializers.get("bias_init", self.bias_init), fan_in, fan_out)
+        return (weight, bias) if self.bias else (weight,)

@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 import math
-from dataclasses import KW_ONLY, dataclass, replace
+from dataclasses import dataclass, replace
 from typing import ClassVar
 
-from .. import activations, initializers
+from .. import activations
 from ..activations import ActivationFunction
-from ..errors import check_bool, check_integer, check_number
-from ..initializers import Initializer
+from ..errors import check_integer
 from ..kernels import blocks
 from ..kernels import conv as kernels
 from ..plan import Plan, Record, Shape, Tensor
-from .base import Layer, Parameter, WeightedLayer
-from .dense import default_init
+from .base import AffineLayer, Layer, Parameter
 from .windows import Axis, Size, check_maps, check_padding, check_size, each, in_2d, windows
 
 # Gradients of up to so many weights are summed by row tasks: what a task reads is then in its cache.
@@ -22,7 +20,7 @@ SMALL_GRADIENT = 1 << 17
 
 
 @dataclass(frozen=True, repr=False)
-class Convolution(WeightedLayer):
+class Convolution(AffineLayer):
     """What Conv1D and Conv2D have in common."""
 
     filters: int
@@ -32,21 +30,13 @@ class Convolution(WeightedLayer):
     dilation: Size = 1
     groups: int = 1
     activation: str | ActivationFunction | None = None
-    _: KW_ONLY
-    bias: bool = True
-    kernel_init: str | Initializer | None = None
-    bias_init: str | Initializer = "zeros"
-    l1: float = 0.0
-    l2: float = 0.0
 
     dims: ClassVar[int]
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        activation = activations.get(self.activation)
-        if not activation.elementwise:
-            raise ValueError(f"activation must work element by element, got {activation!r}")
-        init = default_init(activation) if self.kernel_init is None else self.kernel_init
+        if not self.ends_with.elementwise:
+            raise ValueError(f"activation must work element by element, got {self.ends_with!r}")
         self._store(
             filters=check_integer("filters", self.filters, low=1),
             kernel_size=check_size("kernel_size", self.kernel_size, self.dims, low=1),
@@ -54,20 +44,9 @@ class Convolution(WeightedLayer):
             padding=check_padding(self.padding, self.dims),
             dilation=check_size("dilation", self.dilation, self.dims, low=1),
             groups=check_integer("groups", self.groups, low=1),
-            activation=activation,
-            bias=check_bool("bias", self.bias),
-            kernel_init=initializers.get("kernel_init", init),
-            bias_init=initializers.get("bias_init", self.bias_init),
-            l1=check_number("l1", self.l1, low=0),
-            l2=check_number("l2", self.l2, low=0),
         )
         if self.filters % self.groups:
             raise ValueError(f"filters must be a multiple of groups, got {self.filters} and {self.groups}")
-
-    def _implied(self) -> tuple[str, ...]:
-        names = ["kernel_init"] if self.kernel_init == default_init(self.ends_with) else []
-        names += ["bias_init"] if self.bias_init == initializers.INITIALIZERS["zeros"] else []
-        return (*names, *(["activation"] if self.ends_with is activations.linear else []))
 
     @property
     def ends_with(self) -> ActivationFunction:
@@ -89,9 +68,7 @@ class Convolution(WeightedLayer):
         kernel = each(self.kernel_size, self.dims)
         shape = (self.filters, input_shape[0] // self.groups, *kernel)
         fans = math.prod(shape[1:]), self.filters // self.groups * math.prod(kernel)
-        weight = Parameter("weight", shape, initializers.get("kernel_init", self.kernel_init), *fans)
-        bias = Parameter("bias", (self.filters,), initializers.get("bias_init", self.bias_init), *fans)
-        return (weight, bias) if self.bias else (weight,)
+        return self._weight_and_bias(shape, self.filters, *fans)
 
     def emit(self, plan: Plan, x: Tensor, *weights: Tensor) -> Tensor:
         weight, channels = weights[0], x.shape[0]

@@ -2,26 +2,21 @@
 
 from __future__ import annotations
 
-from dataclasses import KW_ONLY, dataclass, replace
+from dataclasses import dataclass, replace
 
-from .. import activations, initializers
+from .. import activations
 from ..activations import ActivationFunction
-from ..errors import check_bool, check_integer, check_number
-from ..initializers import Initializer
+from ..errors import check_integer
 from ..kernels import dense as kernels
 from ..plan import Plan, Record, Shape, Tensor, op
-from .base import Layer, Parameter, WeightedLayer
+from .base import AffineLayer, Layer, Parameter
 
 # From so many weights on they are packed for the caches before each step: half of an L2 cache, in float32.
 LARGE_WEIGHTS = 1 << 17
 
 
-def default_init(activation: ActivationFunction) -> Initializer:
-    return initializers.INITIALIZERS["he_uniform" if activation is activations.relu else "glorot_uniform"]
-
-
 @dataclass(frozen=True, repr=False)
-class Dense(WeightedLayer):
+class Dense(AffineLayer):
     """a = f(x @ weight + bias).
 
     Arguments:
@@ -41,31 +36,10 @@ class Dense(WeightedLayer):
 
     units: int
     activation: str | ActivationFunction | None = None
-    _: KW_ONLY
-    bias: bool = True
-    kernel_init: str | Initializer | None = None
-    bias_init: str | Initializer = "zeros"
-    l1: float = 0.0
-    l2: float = 0.0
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        activation = activations.get(self.activation)
-        init = default_init(activation) if self.kernel_init is None else self.kernel_init
-        self._store(
-            units=check_integer("units", self.units, low=1),
-            activation=activation,
-            bias=check_bool("bias", self.bias),
-            kernel_init=initializers.get("kernel_init", init),
-            bias_init=initializers.get("bias_init", self.bias_init),
-            l1=check_number("l1", self.l1, low=0),
-            l2=check_number("l2", self.l2, low=0),
-        )
-
-    def _implied(self) -> tuple[str, ...]:
-        names = ["kernel_init"] if self.kernel_init == default_init(self.ends_with) else []
-        names += ["bias_init"] if self.bias_init == initializers.INITIALIZERS["zeros"] else []
-        return (*names, *(["activation"] if self.ends_with is activations.linear else []))
+        self._store(units=check_integer("units", self.units, low=1))
 
     @property
     def ends_with(self) -> ActivationFunction:
@@ -81,9 +55,7 @@ class Dense(WeightedLayer):
 
     def parameters(self, input_shape: Shape) -> tuple[Parameter, ...]:
         fans = input_shape[0], self.units
-        weight = Parameter("weight", fans, initializers.get("kernel_init", self.kernel_init), *fans)
-        bias = Parameter("bias", (self.units,), initializers.get("bias_init", self.bias_init), *fans)
-        return (weight, bias) if self.bias else (weight,)
+        return self._weight_and_bias(fans, self.units, *fans)
 
     def emit(self, plan: Plan, x: Tensor, *weights: Tensor) -> Tensor:
         x = plan.plain(x)

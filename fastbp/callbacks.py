@@ -9,6 +9,9 @@ A callback is any object with one or more of these methods:
     on_epoch_recorded(net, history, callbacks)  after that, and if the epoch was not cut short; callbacks: all of fit's
     on_train_end(net)               when training has ended, for whatever reason: an exception too
 
+    epochs_at_once(net)             the number of epochs that may run before on_epoch_end is called for each of them:
+                                    short ones run in one compiled call; without this method, 1 if there is on_epoch_end
+
 `net.stop_training = True` in any of them ends training. There is no hook for a batch, as many batches run in one
 compiled call: a call of Python for each would cost more than a batch of a small network does. on_chunk_end may look at
 the network but not train it; the chunks depend on the machine's speed, so what changes training there makes it

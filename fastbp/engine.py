@@ -40,8 +40,11 @@ ROWS_OF_BATCH = -1
 # cores have the weights in their caches. With more, row tasks are of TASK to twice as much.
 FORK, TASK = 2_500_000, 1_500_000
 
-START, ROWS_IN_TASK = 0, 1  # in `inputs`: what the engine tells kernels about the batch
-LOSS = 0  # in `totals`: where kernels tell the engine the loss of the batch
+# In `inputs`: what the engine tells kernels about the batch; and the addresses of the order of the rows (int64) and of
+# what sums of epochs are written to (float64, two for each), or 0. These move on with each epoch that ends.
+START, ROWS_IN_TASK, ORDER, SUMS = range(4)
+# In `totals`: what kernels tell the engine: the loss of the batch, and sums over the epoch.
+LOSS, LOSS_SUM, RIGHT_SUM = range(3)
 
 
 @inner
@@ -113,14 +116,25 @@ def _run_here(address, first, last, rows, threads):
 
 
 @inner
+def _end_epoch(inputs, totals, rows):
+    sums = pointer(inputs[SUMS], types.float64)
+    sums[0], sums[1] = totals[LOSS_SUM], totals[RIGHT_SUM]
+    totals[LOSS_SUM], totals[RIGHT_SUM] = 0.0, 0.0
+    inputs[SUMS] += 16
+    if inputs[ORDER] != 0:
+        inputs[ORDER] += 8 * rows
+
+
+@inner
 def _run_batches(run, address, rows, batch_size, first, last, threads):
     """See run_batches; run: _run or _run_here."""
     program = pointer(address, types.int64)
     inputs, totals = pointer(program[INPUTS], types.int64), pointer(program[TOTALS], types.float64)
+    batches = (rows + batch_size - 1) // batch_size
     state = flush_subnormals()
     b = first
     while b < last:
-        start = b * batch_size
+        start = b % batches * batch_size
         inputs[START] = start
         n = min(batch_size, rows - start)
         run(address, 0, program[UPDATE], n, threads)
@@ -128,6 +142,8 @@ def _run_batches(run, address, rows, batch_size, first, last, threads):
             break
         run(address, program[UPDATE], program[COUNT], n, threads)
         b += 1
+        if inputs[SUMS] != 0 and b % batches == 0:
+            _end_epoch(inputs, totals, rows)
     restore_subnormals(state)
     return b
 
@@ -142,6 +158,7 @@ def run_batches_serial(address, rows, batch_size, first, last):
 def run_batches(address, rows, batch_size, first, last, threads):
     """Run the program at an address on the batches first .. last of `rows` rows; the last of them may be smaller.
 
+    With sums of epochs to write, batches are counted on from one epoch to the next.
     threads: 1 for the serial loops; else the parallel ones, on as many threads as Numba is set to.
     Returns the number of the first batch that was not run: `last`, or less where the loss was not finite.
     """

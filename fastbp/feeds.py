@@ -118,6 +118,14 @@ class Feed:
                 return begin + done
         return last
 
+    def train_epochs(self, workspace: Workspace, batch_size: int, sums: np.ndarray, order: np.ndarray | None) -> int:
+        """Train for whole epochs in one compiled call; x is native. Returns the number of batches that were run.
+
+        sums: (epochs, 2), which are written: the summed loss and the right answers; order: (epochs, rows) int64.
+        """
+        with workspace.bound(self.x, self.y, self.weight, order, sums=sums):
+            return workspace.run("train", self.kind, self.rows, batch_size, 0, len(sums) * -(-self.rows // batch_size))
+
     def _run_chunks(self, workspace: Workspace, program: str, batch_size: int, first: int, last: int) -> int:
         """Run the batches in compiled calls of 0.2 s at most, or one batch, so that Ctrl-C is heard between them."""
         step = max(1, int(_CHUNK_FLOPS / (workspace.plan.flops * batch_size)))

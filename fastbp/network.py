@@ -427,7 +427,7 @@ class Network:
         is as if it had not begun. A second one within two seconds is raised.
         Raises TypeError or ValueError, naming the argument, before anything has changed; DivergedError if the
         loss turns NaN or infinite. After that, as after any exception within an epoch (a bad batch, say, or one of a
-        callback's on_chunk_end), the network is as it was before that epoch.
+        callback's on_chunk_end), the network is as it was before that epoch, or before all that ran in one call.
         """
         epochs = check_integer("epochs", epochs, low=1)
         batch_size = check_integer("batch_size", batch_size, low=1)

@@ -143,10 +143,11 @@ class Backward(NamedTuple):
 
 
 # Offsets into the arena `inputs`, in which a workspace describes the user's arrays to the kernels.
-INPUTS = {"start": engine.START, "order": 2, "out": 3, "x": 4, "y": 8, "weight": 12, "training": 16}
-INPUTS_SIZE = 17
+INPUTS = {"start": engine.START, "order": engine.ORDER, "sums": engine.SUMS, "out": 4, "training": 5}
+INPUTS |= {"x": 6, "y": 10, "weight": 14}
+INPUTS_SIZE = 18
 TOTALS_SIZE = 4  # of `totals`, before the sums of each task
-BATCH_LOSS, LOSS_SUM, RIGHT_SUM = engine.LOSS, 1, 2  # in `totals`
+BATCH_LOSS, LOSS_SUM, RIGHT_SUM = engine.LOSS, engine.LOSS_SUM, engine.RIGHT_SUM  # in `totals`
 
 
 def op(kernel: Kernel, flops: float, **record: Field) -> Op:
@@ -675,13 +676,14 @@ class Workspace:
         self._bound: tuple = ()
 
     @contextlib.contextmanager
-    def bound(self, *arrays: np.ndarray | None) -> Iterator[None]:
+    def bound(self, *arrays: np.ndarray | None, sums: np.ndarray | None = None) -> Iterator[None]:
         """bind(*arrays) inside; then they are let go."""
-        self.bind(*arrays)  # type: ignore[arg-type]
+        self.bind(*arrays, sums=sums)  # type: ignore
         try:
             yield
         finally:
             self._bound = ()
+            self.inputs[INPUTS["sums"]] = 0
 
     def bind(
         self,
@@ -690,11 +692,13 @@ class Workspace:
         weight: np.ndarray | None = None,
         order: np.ndarray | None = None,
         out: np.ndarray | None = None,
+        sums: np.ndarray | None = None,
     ) -> None:
         """Say which arrays the next runs read and write.
 
         x (rows, *input_shape), for which is_native holds; y (rows, width), weight (rows,) of the
-        workspace's dtype; order (n,) int64: which rows, in which order; out (rows, outputs) of its dtype.
+        workspace's dtype; order (n,) int64: which rows, in which order; out (rows, outputs) of its dtype. For
+        several epochs: order (epochs, rows); sums (epochs, 2), where the loss and the right answers of each will be.
         """
         self._describe("x", x)
         if y is not None:
@@ -703,9 +707,9 @@ class Workspace:
         self._describe("weight", self._one if weight is None else weight)
         if weight is None:
             self.inputs[INPUTS["weight"] + data.ROW_STRIDE] = 0
-        self.inputs[INPUTS["order"]] = 0 if order is None else order.ctypes.data
-        self.inputs[INPUTS["out"]] = 0 if out is None else out.ctypes.data
-        self._bound = (x, y, weight, order, out)  # keeps them alive
+        for name, array in (("order", order), ("out", out), ("sums", sums)):
+            self.inputs[INPUTS[name]] = 0 if array is None else array.ctypes.data
+        self._bound = (x, y, weight, order, out, sums)  # keeps them alive
 
     def _describe(self, name: str, array: np.ndarray) -> None:
         vectors = _vectors(array)
@@ -715,7 +719,7 @@ class Workspace:
         self.inputs[at : at + 4] = vectors.ctypes.data, _NATIVE[array.dtype], *strides
 
     def run(self, name: str, target: str, rows: int, batch_size: int, first: int = 0, last: int | None = None) -> int:
-        """Run a program on the batches first .. last of the `rows` rows that are bound.
+        """Run a program on the batches first .. last of the `rows` rows that are bound, counted on through epochs.
 
         Returns the number of the first batch that was not run: `last`, or less if its loss was not finite.
         """

@@ -195,6 +195,13 @@ class _Watch:
         if model._no_improvement_count > model.n_iter_no_change:
             self._stop(net)
 
+    def epochs_at_once(self, net: Network) -> int:
+        """The epochs before training can stop or the learning rate change."""
+        model = self._model
+        if model.solver == "sgd" and model.learning_rate == "invscaling":
+            return 1
+        return model.n_iter_no_change + 1 - model._no_improvement_count
+
     def _is_worse(self, net: Network) -> bool:
         """Whether this epoch is not better than the best by tol; and record the best."""
         model = self._model

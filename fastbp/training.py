@@ -18,7 +18,7 @@ from ._jit import interrupts_later
 from .errors import DivergedError, check_integer
 from .feeds import Feed, Mapped, Source
 from .metrics import Metric, score
-from .plan import BATCH_LOSS, LOSS_SUM, RIGHT_SUM
+from .plan import BATCH_LOSS, LOSS_SUM, RIGHT_SUM, is_native
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -34,6 +34,7 @@ AGAIN_SECONDS = 2.0
 _interrupted = [-AGAIN_SECONDS]
 
 _SUMS = slice(LOSS_SUM, RIGHT_SUM + 1)  # in a workspace's totals
+_ORDERS_AT_ONCE = 1 << 20  # rows in the epochs of a compiled call
 _SHOWN = 10  # epochs in a notebook's table
 
 
@@ -152,13 +153,15 @@ class _Progress:
             self._bar.update(rows)
 
     def end_epoch(self, epoch: int, logs: Mapping[str, float], last: bool) -> None:
+        if not self._verbose:
+            return
         self._logs = dict(logs)
         text = self._text(epoch, logs)
         if self._bar is not None:
             if self._rows is None:
                 self._bar.total = self._bar.n // (epoch + 1 - self._first) * (self._epochs - self._first)
             self._bar.set_postfix_str(text, refresh=last)
-        elif self._verbose and (last or (epoch + 1) % self._every == 0):
+        elif last or (epoch + 1) % self._every == 0:
             seconds = time.perf_counter() - self._begin
             print(f"{text} ({seconds:.1f} s)", file=sys.stderr, flush=True)
 
@@ -212,7 +215,7 @@ def train(net: Network, task: Task) -> History:
             before = None
         first = len(history.epoch)
         with contextlib.closing(_Progress(task.verbose, first, task.epochs, task.source.rows)) as progress:
-            _train_epochs(net, task, history, begin, progress)
+            _Run(net, task, history, begin, progress).train()
     except KeyboardInterrupt:
         again, _interrupted[:] = time.monotonic() - _interrupted[0] < AGAIN_SECONDS, [time.monotonic()]
         if again:
@@ -232,68 +235,142 @@ def train(net: Network, task: Task) -> History:
     return history
 
 
-def _train_epochs(net: Network, task: Task, history: History, begin: float, progress: _Progress) -> None:
-    kept = Snapshot(net)
-    for epoch in range(len(history.epoch), task.epochs):
+@dataclass
+class _Run:
+    """A training under way."""
+
+    net: Network
+    task: Task
+    history: History
+    begin: float  # of the clock, less the seconds of earlier runs
+    progress: _Progress
+
+    def train(self) -> None:
+        """Train until the last epoch, or until something stops it."""
+        net, task, one_by_one = self.net, self.task, 0
+        kept = Snapshot(net)
+        while (epoch := len(self.history.epoch)) < task.epochs and not net.stop_training:
+            kept.take(net)
+            many = self._epochs_at_once() if epoch >= one_by_one else 1
+            try:
+                if many > 1:
+                    if not self._train_together(epoch, many):
+                        kept.put_back(net)
+                        one_by_one = epoch + many  # one of these will say what is wrong
+                    continue
+                logs, whole = self._train_epoch(epoch)
+            except Exception:  # not Ctrl-C, which leaves what was learnt
+                kept.put_back(net)
+                raise
+            if not logs:
+                break
+            if task.validation is not None:
+                found = evaluate(net, task.validation, metrics=task.metrics)
+                logs |= {f"val_{name}": value for name, value in found.items()}
+            self._end_epoch(epoch, logs)
+            if whole:
+                _call(task.callbacks, "on_epoch_recorded", net, self.history, task.callbacks)
         if net.stop_training:
-            break
-        kept.take(net)
+            self.history.stopped = "callback"
+
+    def _end_epoch(self, epoch: int, logs: dict[str, float]) -> None:
+        """Tell the callbacks, the history and the user."""
         try:
-            logs, whole = _train_epoch(net, task, epoch, progress)
-        except Exception:  # not Ctrl-C, which leaves what was learnt
-            kept.put_back(net)
-            raise
-        if not logs:
-            break
-        if task.validation is not None:
-            found = evaluate(net, task.validation, metrics=task.metrics)
-            logs |= {f"val_{name}": value for name, value in found.items()}
-        try:
-            _call(task.callbacks, "on_epoch_end", net, epoch, logs)
+            _call(self.task.callbacks, "on_epoch_end", self.net, epoch, logs)
         finally:
-            history._add(epoch, logs)
-        history.seconds = time.perf_counter() - begin
-        if whole:
-            _call(task.callbacks, "on_epoch_recorded", net, history, task.callbacks)
-        progress.end_epoch(epoch, logs, net.stop_training or epoch == task.epochs - 1)
-    if net.stop_training:
-        history.stopped = "callback"
+            self.history._add(epoch, logs)
+        self.history.seconds = time.perf_counter() - self.begin
+        self.progress.end_epoch(epoch, logs, self.net.stop_training or epoch == self.task.epochs - 1)
 
+    def _chunk(self, batch_size: int | None) -> int:
+        """Batches for the next compiled call."""
+        return self.net._chunk[1] if self.net._chunk[0] == batch_size else 1
 
-def _train_epoch(net: Network, task: Task, epoch: int, progress: _Progress) -> tuple[dict[str, float], bool]:
-    """The epoch's numbers, over the rows that were done before net.stop_training, and whether these were all.
+    def _epochs_at_once(self) -> int:
+        """How many epochs may run in one compiled call: short ones that nothing in Python comes between.
 
-    No numbers if there were no rows.
-    """
-    generator = net._generator(net._SHUFFLE, net.epochs_trained) if task.shuffle else None
-    sums, rows, steps = np.zeros(2), 0, 0
-    chunk = net._chunk[1] if net._chunk[0] == task.batch_size else 1
-    for feed, order in task.source.pieces(task.batch_size, generator):
-        batch_size = task.batch_size or feed.rows
-        done, batches = 0, -(-feed.rows // batch_size)
-        while done < batches and not net.stop_training:
-            last = min(done + chunk, batches)
+        A call of Python costs more than an epoch of a small network, and keeps other threads from Python meanwhile.
+        """
+        feed, batch_size = self.task.source, self.task.batch_size
+        if self.task.validation is not None or not isinstance(feed, Feed) or batch_size is None:
+            return 1
+        if not is_native(feed.x):
+            return 1
+        left = self.task.epochs - len(self.history.epoch)
+        for callback in self.task.callbacks:
+            if hasattr(callback, "epochs_at_once"):
+                left = min(left, callback.epochs_at_once(self.net))
+            elif hasattr(callback, "on_epoch_end") or hasattr(callback, "on_epoch_recorded"):
+                return 1
+        return min(left, self._chunk(batch_size) // -(-feed.rows // batch_size), _ORDERS_AT_ONCE // feed.rows)
+
+    def _train_together(self, epoch: int, many: int) -> bool:
+        """Train for many epochs in one compiled call, with the same bits as one by one.
+
+        False if something became infinite or NaN: the network must be put back. Ctrl-C is heard at the end, so that the
+        history has each epoch that the network has learnt in.
+        """
+        net, feed, batch_size, order = self.net, self.task.source, self.task.batch_size, None
+        assert isinstance(feed, Feed) and batch_size is not None
+        sums, batches = np.empty((many, 2)), many * -(-feed.rows // batch_size)
+        with interrupts_later():
+            if self.task.shuffle:
+                epochs = range(net.epochs_trained, net.epochs_trained + many)
+                order = np.stack([net._generator(net._SHUFFLE, number).permutation(feed.rows) for number in epochs])
             start = time.perf_counter()
-            reached, loss = _train_batches(net, feed, order, batch_size, done, last, sums)
-            seconds = time.perf_counter() - start
-            if reached < last:
-                raise DivergedError(_diverged(f"the loss became {loss}", epoch, steps + reached, net))
-            ran = last - done
-            new = min(last * batch_size, feed.rows) - done * batch_size
-            progress.move(new, epoch, loss)
-            _call(task.callbacks, "on_chunk_end", net)
-            rows, done = rows + new, last
-            chunk = max(1, min(int(ran * CHUNK_SECONDS / max(seconds, 1e-9)), 4 * chunk))
-        steps += done
-        if net.stop_training:
-            break
-    if not rows:
-        return {}, False
-    net._chunk = task.batch_size or 0, chunk
-    if not are_finite(net._arrays().values()):
-        raise DivergedError(_diverged("parameters or optimizer state became infinite or NaN", epoch, steps - 1, net))
-    net.epochs_trained += 1
-    return _means(net, sums, rows), rows == task.source.rows or not net.stop_training
+            with net._lock:
+                workspace = net._workspace(batch_size)
+                workspace.totals[_SUMS] = 0.0
+                done = feed.train_epochs(workspace, batch_size, sums, order)
+            if done < batches or not are_finite(net._arrays().values()):
+                return False
+            net._chunk = batch_size, _next_chunk(batches, time.perf_counter() - start)
+            net.epochs_trained += many
+            self.progress.move(many * feed.rows, epoch + many - 1, float(sums[-1, 0]) / feed.rows)
+            for place, of_epoch in enumerate(sums):
+                self._end_epoch(epoch + place, _means(net, of_epoch, feed.rows))
+        _call(self.task.callbacks, "on_chunk_end", net)
+        return True
+
+    def _train_epoch(self, epoch: int) -> tuple[dict[str, float], bool]:
+        """The epoch's numbers, over the rows that were done before net.stop_training, and whether these were all.
+
+        No numbers if there were no rows.
+        """
+        net, task = self.net, self.task
+        generator = net._generator(net._SHUFFLE, net.epochs_trained) if task.shuffle else None
+        sums, rows, steps = np.zeros(2), 0, 0
+        chunk = self._chunk(task.batch_size)
+        for feed, order in task.source.pieces(task.batch_size, generator):
+            batch_size = task.batch_size or feed.rows
+            done, batches = 0, -(-feed.rows // batch_size)
+            while done < batches and not net.stop_training:
+                last = min(done + chunk, batches)
+                start = time.perf_counter()
+                reached, loss = _train_batches(net, feed, order, batch_size, done, last, sums)
+                if reached < last:
+                    raise DivergedError(_diverged(f"the loss became {loss}", epoch, steps + reached, net))
+                chunk = _next_chunk(last - done, time.perf_counter() - start)
+                new = min(last * batch_size, feed.rows) - done * batch_size
+                self.progress.move(new, epoch, loss)
+                _call(task.callbacks, "on_chunk_end", net)
+                rows, done = rows + new, last
+            steps += done
+            if net.stop_training:
+                break
+        if not rows:
+            return {}, False
+        net._chunk = task.batch_size or 0, chunk
+        if not are_finite(net._arrays().values()):
+            text = "parameters or optimizer state became infinite or NaN"
+            raise DivergedError(_diverged(text, epoch, steps - 1, net))
+        net.epochs_trained += 1
+        return _means(net, sums, rows), rows == task.source.rows or not net.stop_training
+
+
+def _next_chunk(batches: int, seconds: float) -> int:
+    """Batches for the next compiled call, where the last one took so long for so many."""
+    return max(1, min(int(batches * CHUNK_SECONDS / max(seconds, 1e-9)), 4 * batches))
 
 
 def _train_batches(

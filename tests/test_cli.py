@@ -322,14 +322,14 @@ def test_metadata_in_a_model_file_is_ignored_by_load():
 
 @pytest.mark.parametrize("whole_epochs", [0, 2])
 def test_ctrl_c_still_tests_and_saves(whole_epochs, monkeypatch, capsys, tmp_path):
-    train_epoch = fb.training._train_epoch
+    train_epoch = fb.training._Run._train_epoch
 
-    def interrupted(net, feed, epoch, *more):
+    def interrupted(run, epoch):
         if epoch == whole_epochs:
             raise KeyboardInterrupt
-        return train_epoch(net, feed, epoch, *more)
+        return train_epoch(run, epoch)
 
-    monkeypatch.setattr(fb.training, "_train_epoch", interrupted)
+    monkeypatch.setattr(fb.training._Run, "_train_epoch", interrupted)
     assert cli.main(["train", "iris", "--hidden", "8", "--quiet"]) == 130
     out = capsys.readouterr().out
     assert f"{whole_epochs} epochs in" in out and "then interrupted" in out and "test accuracy" in out

@@ -269,20 +269,102 @@ def test_plain_lines_when_stderr_is_no_terminal(digits, capsys):
     assert len(capsys.readouterr().err.strip().split("\n")) == 10
 
 
-def test_divergence_leaves_the_last_good_epoch():
+class Record:
+    """A callback that knows the epochs and the parameters; `at_once`: epochs_at_once."""
+
+    def __init__(self, at_once=1):
+        self.logs, self.params, self.at_once = [], [], at_once
+
+    def epochs_at_once(self, net):
+        return self.at_once
+
+    def on_epoch_end(self, net, epoch, logs):
+        assert epoch == len(self.logs)
+        self.logs.append(dict(logs))
+        self.params.append(net.params.copy())
+
+
+@pytest.fixture
+def together(monkeypatch):
+    """Counts compiled calls; as many epochs as may run in one do so, whatever the machine's speed."""
+    calls = []
+    train_epochs = fb.feeds.Feed.train_epochs
+
+    def counted(self, workspace, batch_size, sums, order):
+        calls.append(len(sums))
+        return train_epochs(self, workspace, batch_size, sums, order)
+
+    monkeypatch.setattr(fb.feeds.Feed, "train_epochs", counted)
+    monkeypatch.setattr(fb.training, "CHUNK_SECONDS", 1e9)
+    return calls
+
+
+@pytest.mark.parametrize("shuffle", [True, False])
+@pytest.mark.parametrize("batch_size", [16, 1000])
+def test_epochs_in_one_compiled_call_give_the_same_bits(digits, together, batch_size, shuffle):
+    net, X, y = digits
+    one_by_one, some = copy.deepcopy(net), copy.deepcopy(net)
+    options = dict(
+        epochs=100, batch_size=batch_size, shuffle=shuffle, verbose=False, sample_weight=np.linspace(0, 2, 200)
+    )
+    record, few = Record(), Record(7)
+    want = one_by_one.fit(X, y, callbacks=[record], **options)
+    assert not together
+    history = net.fit(X, y, **options)
+    assert sum(together) > 50 and max(together) > 16
+    del together[:]
+    some.fit(X, y, callbacks=[few], **options)
+    assert sum(together) > 50 and max(together) == 7
+    assert history.history == want.history and history.epoch == want.epoch and few.logs == record.logs
+    for other in (net, some):
+        assert (other.params == one_by_one.params).all() and (other._state == one_by_one._state).all()
+        assert other.steps_trained == one_by_one.steps_trained and other.epochs_trained == 100
+    again = net.fit(X, y, callbacks=[few := Record(5)], **options)
+    assert again.history["loss"] == [logs["loss"] for logs in few.logs] != want.history["loss"]
+
+
+def test_epochs_that_need_python_run_one_by_one(digits, together):
+    net, X, y = digits
+    net.fit(X, y, epochs=20, validation_split=0.1, verbose=False)
+    net.fit(X.astype(">f8"), y, epochs=20, verbose=False)
+    net.fit(X, y, epochs=20, callbacks=fb.StopAtLoss(1e-9), verbose=False)
+    assert not together
+
+
+def test_callbacks_between_compiled_calls_of_many_epochs(digits, together):
+    net, X, y = digits
+    seen = []
+
+    class Stop:
+        def on_chunk_end(self, net):
+            seen.append(net.epochs_trained)
+            net.stop_training = sum(together) > 20
+
+    history = net.fit(X, y, epochs=1000, callbacks=Stop(), verbose=False)
+    assert history.stopped == "callback" and len(history.epoch) == seen[-1] == net.epochs_trained < 1000
+    before = net.params.copy()
+
+    class Break:
+        def on_chunk_end(self, net):
+            raise OSError("no")
+
+    with pytest.raises(OSError, match="no"):
+        net.fit(X, y, epochs=100, callbacks=Break(), verbose=False)
+    assert (net.params == before).all() and net.epochs_trained == seen[-1]
+
+
+@pytest.mark.parametrize("at_once", [1, 1000])
+def test_divergence_leaves_the_last_good_epoch(at_once, together):
     rng = np.random.default_rng(0)
     X, y = rng.standard_normal((64, 3)), rng.standard_normal((64, 1))
-    net = fb.Network([fb.Dense(1)], (3,), loss="mse", optimizer=fb.SGD(1e10), seed=0)
-    kept = []
-
-    class Keep:
-        def on_epoch_end(self, net, epoch, logs):
-            kept.append(net.params.copy())
-
-    with pytest.raises(fb.DivergedError, match=r"epoch \d+, step \d+; the parameters are those before that epoch"):
-        net.fit(X, y, epochs=100, batch_size=8, callbacks=[Keep()], verbose=False)
-    want = kept[-1] if kept else fb.Network([fb.Dense(1)], (3,), loss="mse", seed=0).params
-    assert np.isfinite(net.params).all() and (net.params == want).all()
+    net = fb.Network([fb.Dense(1)], (3,), loss="mse", optimizer=fb.SGD(2.0), seed=0)
+    kept = Record(at_once)
+    text = r"epoch (\d+), step \d+; the parameters are those before that epoch"
+    with pytest.raises(fb.DivergedError, match=text) as error:
+        net.fit(X, y, epochs=1000, batch_size=8, callbacks=[kept], verbose=False)
+    assert bool(together) == (at_once > 1)
+    assert len(kept.params) == net.epochs_trained > 1 and f"epoch {len(kept.params) + 1}," in str(error.value)
+    assert np.isfinite(net.params).all() and (net.params == kept.params[-1]).all()
 
 
 def test_a_step_that_diverges_is_not_done():

@@ -13,12 +13,12 @@ import pytest
 import fastbp
 from fastbp import _jit
 
-STEP = """
-import time, sys
+# Kernels that take little time to compile, and the engine.
+RUN = """
 import numpy as np
 import fastbp as fb
-net = fb.Network([fb.Dense(3, "tanh"), fb.Dense(1)], (2,), loss="mse", seed=0)
-print(net.train_on_batch(np.ones((4, 2)), np.zeros(4)), fb._jit.cache_folder())
+net = fb.Network([fb.Activation("tanh")], (2,), loss="mse", seed=0)
+print(net.evaluate(np.ones((4, 2)), np.zeros((4, 2)))["loss"], fb._jit.cache_folder())
 """
 TOLD = "fastbp: compiling kernels for this machine"
 
@@ -30,7 +30,7 @@ def copy_package(folder: Path) -> Path:
     return folder / "fastbp"
 
 
-def start(home: Path, code: str = STEP, **environment: str) -> subprocess.Popen:
+def start(home: Path, code: str = RUN, **environment: str) -> subprocess.Popen:
     env = {name: value for name, value in os.environ.items() if not name.startswith(("NUMBA_CACHE", "FASTBP_", "XDG_"))}
     env |= {"PYTHONPATH": str(home), "HOME": str(home / "home"), "PYTHONDONTWRITEBYTECODE": "1", **environment}
     return subprocess.Popen(
@@ -46,26 +46,26 @@ def finish(process: subprocess.Popen) -> tuple[str, Path, bool]:
     return loss, Path(folder), TOLD in err
 
 
-def step(home: Path, **environment: str) -> tuple[str, Path, bool]:
+def run(home: Path, **environment: str) -> tuple[str, Path, bool]:
     return finish(start(home, **environment))
 
 
 def test_second_start_compiles_nothing_and_an_edit_compiles_again(tmp_path):
     package = copy_package(tmp_path)
-    loss, folder, compiled = step(tmp_path)
+    loss, folder, compiled = run(tmp_path)
     assert compiled and folder.is_relative_to(package)
     files = {path: path.stat().st_mtime_ns for path in folder.iterdir()}
-    assert step(tmp_path) == (loss, folder, False)
+    assert run(tmp_path) == (loss, folder, False)
     assert {path: path.stat().st_mtime_ns for path in folder.iterdir()} == files
     # an edit of a file that the kernel uses, not of the kernel's own
     source = package / "simd.py"
     source.write_text(source.read_text() + "\n# edited\n")
-    assert step(tmp_path)[2]
+    assert run(tmp_path)[2]
     kernel = package / "kernels" / "losses.py"
     text = kernel.read_text()
     assert "loss, right, i = 0.0," in text
     kernel.write_text(text.replace("loss, right, i = 0.0,", "loss, right, i = 400.0,"))
-    edited, _, compiled = step(tmp_path)
+    edited, _, compiled = run(tmp_path)
     assert compiled and float(edited) > float(loss) + 20
 
 
@@ -84,30 +84,29 @@ def test_every_source_of_compiled_code_counts():
 def test_a_folder_that_cannot_be_written_falls_back_to_the_users(tmp_path):
     package = copy_package(tmp_path)
     (package / "__pycache__").write_text("a file where the folder would be: root may write into any folder")
-    loss, folder, compiled = step(tmp_path)
+    loss, folder, compiled = run(tmp_path)
     assert compiled and folder.is_relative_to(tmp_path / "home" / ".cache" / "fastbp")
-    assert step(tmp_path) == (loss, folder, False)
+    assert run(tmp_path) == (loss, folder, False)
     elsewhere = {"XDG_CACHE_HOME": str(tmp_path / "xdg")}
-    assert step(tmp_path, **elsewhere)[1].is_relative_to(tmp_path / "xdg")
+    assert run(tmp_path, **elsewhere)[1].is_relative_to(tmp_path / "xdg")
     (tmp_path / "home" / ".cache").rename(tmp_path / "moved")
     (tmp_path / "home" / ".cache").write_text("")
-    code = STEP.replace("fb._jit.cache_folder()", "str(fb._jit.cache_folder())")
+    code = RUN.replace("fb._jit.cache_folder()", "str(fb._jit.cache_folder())")
     assert finish(start(tmp_path, code))[1:] == (Path("None"), True)
 
 
 def test_one_variable_turns_it_off_and_numbas_own_moves_it(tmp_path):
     package = copy_package(tmp_path)
-    for _ in range(2):
-        _, folder, compiled = step(tmp_path, FASTBP_CACHE="0")
-        assert compiled and folder == Path("None") and not list(package.rglob("*.nbi"))
-    moved = step(tmp_path, NUMBA_CACHE_DIR=str(tmp_path / "other"))
+    _, folder, compiled = run(tmp_path, FASTBP_CACHE="0")
+    assert compiled and folder == Path("None") and not list(package.rglob("*.nbi"))
+    moved = run(tmp_path, NUMBA_CACHE_DIR=str(tmp_path / "other"))
     assert moved[1].is_relative_to(tmp_path / "other") and not list(package.rglob("*.nbi"))
 
 
 @pytest.mark.parametrize("processes", [4])
 def test_processes_that_start_at_once_on_an_empty_cache(tmp_path, processes):
     copy_package(tmp_path)
-    codes = [STEP if i % 2 == 0 else STEP.replace("seed=0)", "seed=0, dtype='float64')") for i in range(processes)]
+    codes = [RUN if i % 2 == 0 else RUN.replace("seed=0)", "seed=0, dtype='float64')") for i in range(processes)]
     results = [finish(process) for process in [start(tmp_path, code) for code in codes]]
     assert len({loss for loss, *_ in results[::2]}) == len({loss for loss, *_ in results[1::2]}) == 1
     for code, (loss, folder, _) in zip(codes[:2], results[:2], strict=True):

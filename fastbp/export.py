@@ -15,7 +15,8 @@ from .files import replacing
 from .layers import Activation, Dense, Dropout, Flatten
 
 if TYPE_CHECKING:
-    from .network import BoundLayer, Network
+    from .layers.bound import BoundLayer
+    from .network import Network
 
 _PER_LINE = 8  # numbers
 

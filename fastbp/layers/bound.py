@@ -1,0 +1,82 @@
+"""A layer as it is in a network: with shapes, and with memory of its own."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from ..plan import Plan, Shape, Tensor
+from .base import Layer, WeightedLayer
+
+
+class BoundLayer:
+    """A layer in a network: its description, its shapes, and live views of its parameters and statistics by name.
+
+    layer                      the description
+    name                       such as "Dense_2"
+    input_shape, output_shape  of a row
+    weights                    names and live views: `layer.weight` is `layer.weights["weight"]`
+    statistics                 likewise of what training counts beside them: `layer.running_mean`
+    trainable                  whether training changes its parameters; can be set
+    learning_rate              factor of the optimizer's learning rate, greater than 0; can be set
+    """
+
+    def __init__(self, layer: Layer, name: str, input_shape: Shape):
+        self.layer, self.name = layer, name
+        self.input_shape, self.output_shape = input_shape, layer.output_shape(input_shape)
+        self.weights: dict[str, np.ndarray] = {}
+        self.statistics: dict[str, np.ndarray] = {}
+        self._wanted = layer.parameters(input_shape)
+        self._counted = layer.statistics(input_shape)
+        self._places: list[Tensor] = []
+        self._changed: Callable[[], None] | None = None
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("_") or name in ("weights", "statistics"):
+            raise AttributeError(name)
+        for views in (self.weights, self.statistics):
+            if name in views:
+                return views[name]
+        raise AttributeError(f"{self.name} has no {name!r}; its parameters are {', '.join(self.weights) or 'none'}")
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        views = {**self.__dict__.get("weights", {}), **self.__dict__.get("statistics", {})}
+        if name in views:
+            if value is views[name]:  # layer.weight *= 2 has written into it, and then assigns it
+                return
+            raise AttributeError(f"write into it: net.layers[i].{name}[...] = values")
+        super().__setattr__(name, value)
+
+    @property
+    def trainable(self) -> bool:
+        return getattr(self.layer, "trainable", True)
+
+    @trainable.setter
+    def trainable(self, value: bool) -> None:
+        self._replace(trainable=value)
+
+    @property
+    def learning_rate(self) -> float:
+        return getattr(self.layer, "learning_rate", 1.0)
+
+    @learning_rate.setter
+    def learning_rate(self, value: float) -> None:
+        self._replace(learning_rate=value)
+
+    def _replace(self, **fields: Any) -> None:
+        """Change the description, and tell the network."""
+        if not isinstance(self.layer, WeightedLayer):  # nothing to train
+            WeightedLayer(**fields)  # checks them
+            return
+        self.layer = replace(self.layer, **fields)
+        if self._changed is not None:
+            self._changed()
+
+    def __repr__(self) -> str:
+        return f"<{self.name}: {self.layer!r}, {self.input_shape} -> {self.output_shape}>"
+
+    def emit(self, plan: Plan, x: Tensor) -> Tensor:
+        return self.layer.emit(plan, x, *self._places)

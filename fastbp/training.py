@@ -34,6 +34,7 @@ AGAIN_SECONDS = 2.0
 _interrupted = [-AGAIN_SECONDS]
 
 _SUMS = slice(LOSS_SUM, RIGHT_SUM + 1)  # in a workspace's totals
+_FIRST_FLOPS = 1e7  # of the first compiled call, whose speed is not known: some 1 ms
 _ORDERS_AT_ONCE = 1 << 20  # rows in the epochs of a compiled call
 _SHOWN = 10  # epochs in a notebook's table
 
@@ -284,7 +285,11 @@ class _Run:
 
     def _chunk(self, batch_size: int | None) -> int:
         """Batches for the next compiled call."""
-        return self.net._chunk[1] if self.net._chunk[0] == batch_size else 1
+        if batch_size is None:
+            return 1
+        if self.net._chunk[0] == batch_size:
+            return self.net._chunk[1]
+        return max(1, int(_FIRST_FLOPS / (self.net._plan.flops * batch_size)))
 
     def _epochs_at_once(self) -> int:
         """How many epochs may run in one compiled call: short ones that nothing in Python comes between.
@@ -360,7 +365,8 @@ class _Run:
                 break
         if not rows:
             return {}, False
-        net._chunk = task.batch_size or 0, chunk
+        if task.batch_size is not None:
+            net._chunk = task.batch_size, chunk
         if not are_finite(net._arrays().values()):
             text = "parameters or optimizer state became infinite or NaN"
             raise DivergedError(_diverged(text, epoch, steps - 1, net))

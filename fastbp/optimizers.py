@@ -27,12 +27,15 @@ class Optimizer(Part):
         learning_rate: η, greater than 0, or a schedule.
         clip_value: gradients are cut to ± this, greater than 0.
         clip_norm: then all gradients are scaled so that their common 2-norm is at most this, greater than 0.
+        gradient_noise: then normal noise of variance gradient_noise / (1 + t)^0.55 is added to them, in the step behind
+            t others; 0 for none. Source: Neelakantan et al. 2015, who take 0.01 to 1.
     """
 
     learning_rate: float | Schedule
     _: KW_ONLY
     clip_norm: float | None = None
     clip_value: float | None = None
+    gradient_noise: float = 0.0
 
     def __post_init__(self) -> None:
         """Put checked arguments, as Python's own types, in place of what was given."""
@@ -93,7 +96,7 @@ _CHECKS = {
     "learning_rate": _rate,
     **dict.fromkeys(("clip_norm", "clip_value"), _positive_or_none),
     **dict.fromkeys(("momentum", "beta1", "beta2", "rho"), _fraction),
-    **dict.fromkeys(("weight_decay", "rate_decay", "momentum_decay"), _not_negative),
+    **dict.fromkeys(("weight_decay", "rate_decay", "momentum_decay", "gradient_noise"), _not_negative),
     **dict.fromkeys(("epsilon", "shrink", "grow", "min_step", "max_step"), _positive),
     **dict.fromkeys(("nesterov", "centered"), check_bool),
 }
@@ -110,7 +113,7 @@ class SGD(Optimizer):
         momentum: μ, 0 ≤ μ < 1; 0 is plain gradient descent and keeps no v.
         nesterov: Nesterov's variant; needs a momentum.
         weight_decay: λ, 0 or more.
-        clip_norm, clip_value: see Optimizer.
+        clip_norm, clip_value, gradient_noise: see Optimizer.
 
     Raises TypeError or ValueError for other values.
     Source: Sutskever et al. 2013, in PyTorch's form: η outside v, λ coupled, no dampening.
@@ -150,7 +153,7 @@ class Adam(Optimizer):
         beta1, beta2: β₁, β₂, 0 ≤ β < 1.
         epsilon: ε, greater than 0, outside the root.
         weight_decay: λ, 0 or more, coupled: part of the gradient. AdamW has it decoupled.
-        clip_norm, clip_value: see Optimizer.
+        clip_norm, clip_value, gradient_noise: see Optimizer.
 
     Raises TypeError or ValueError for other values.
     Source: Kingma & Ba 2015, algorithm 1, with ε where PyTorch has it (their section 2, last paragraph, has it
@@ -233,7 +236,7 @@ class RMSprop(Optimizer):
         epsilon: ε, greater than 0.
         centered: √(s - m²) in place of √s, where m ← ρ m + (1 - ρ) g.
         weight_decay: λ, 0 or more.
-        clip_norm, clip_value: see Optimizer.
+        clip_norm, clip_value, gradient_noise: see Optimizer.
 
     Raises TypeError or ValueError for other values.
     Source: Hinton, Neural Networks for Machine Learning (2012), lecture 6e; centered: Graves 2013; PyTorch's form.
@@ -271,7 +274,7 @@ class Adagrad(Optimizer):
         rate_decay: δ, 0 or more.
         epsilon: ε, greater than 0.
         weight_decay: λ, 0 or more.
-        clip_norm, clip_value: see Optimizer.
+        clip_norm, clip_value, gradient_noise: see Optimizer.
 
     Raises TypeError or ValueError for other values.
     Source: Duchi, Hazan & Singer 2011, in PyTorch's form.
@@ -310,7 +313,7 @@ class Adadelta(Optimizer):
         rho: ρ, 0 ≤ ρ < 1.
         epsilon: ε, greater than 0, inside the roots.
         weight_decay: λ, 0 or more.
-        clip_norm, clip_value: see Optimizer.
+        clip_norm, clip_value, gradient_noise: see Optimizer.
 
     Raises TypeError or ValueError for other values.
     Source: Zeiler 2012, algorithm 1, with PyTorch's η.
@@ -344,7 +347,7 @@ class Lion(Optimizer):
         learning_rate: η, greater than 0, or a schedule.
         beta1, beta2: β₁, β₂, 0 ≤ β < 1.
         weight_decay: λ, 0 or more, decoupled.
-        clip_norm, clip_value: see Optimizer.
+        clip_norm, clip_value, gradient_noise: see Optimizer.
 
     Raises TypeError or ValueError for other values.
     Source: Chen et al. 2023, algorithm 2.
@@ -378,7 +381,7 @@ class Rprop(Optimizer):
         learning_rate: the first size of the steps, greater than 0.
         shrink, grow: factors of the sizes, 0 < shrink < 1 < grow.
         min_step, max_step: bounds of the sizes, 0 < min_step ≤ max_step.
-        clip_norm, clip_value: see Optimizer.
+        clip_norm, clip_value, gradient_noise: see Optimizer.
 
     Raises TypeError or ValueError for other values.
     Source: Riedmiller & Braun 1993; the variant without weight backtracking (Rprop-) of PyTorch.

@@ -29,7 +29,7 @@ ALIGNMENT = 16  # elements: a row buffer begins at a multiple of 64 bytes
 # weights of the largest layer; those that don't fit into the L2 cache need more.
 LEAST_ROWS = {0: 16, 1 << 17: 32, 1 << 20: 64}
 # Ops that are no matrix product, in operations of one, for an element.
-LOAD, MOVE, ELEMENTWISE, LOSS = 10, 10, 40, 60
+LOAD, MOVE, ELEMENTWISE, LOSS, NOISE = 10, 10, 40, 60, 4000
 # Gradients of up to so many parameters are summed by row tasks, while their inputs are in the cache; those of
 # more are cut by rows of the weights, and so need no private sums.
 SMALL_GRADIENT = 8192
@@ -238,6 +238,7 @@ class Plan:
             b: self._sums_of(penalty.items, self._update_grain(b)) for b, penalty in self._penalties.items()
         }
         self._ratio, self._square_sums = self._more_sums(1), {}
+        self._noise_keys = [self.key() for _ in self._blocks] if optimizer.gradient_noise else []
         if optimizer.clip_norm is not None:
             blocks = enumerate(self._blocks)
             self._square_sums = {b: self._sums_of(block.items, self._weights_grain(b)) for b, block in blocks}
@@ -493,7 +494,7 @@ class Plan:
             place, size = Buffer("grads", block.at), block.items * block.width
             before[b].append(op(updates.clip_values, 2 * size, dw=place, width=block.width, most=most_value))
         if most_norm is None or not blocks:
-            return [self._serial(*begin), *(self._weights(b, *before[b], self._update(b)) for b in blocks)]
+            return [self._serial(*begin), *(self._weights(b, *before[b], *self._update(b)) for b in blocks)]
 
         groups: list[Group] = []
         scales: list[Group] = []
@@ -503,8 +504,8 @@ class Plan:
             squares = op(updates.square_sums, 2 * size, sums=sums, dw=place, width=block.width, grain=grain)
             groups.append(self._weights(b, *before[b], squares))
             scale = op(updates.scale_gradient, 2 * size, dw=place, ratio=self._ratio, width=block.width)
-            update = self._update(b)
-            scales.append(Group((scale, update), block.items, grain, scale.flops + update.flops, 0))
+            ops = scale, *self._update(b)
+            scales.append(Group(ops, block.items, grain, sum(o.flops for o in ops), 0))
         first, count = _together(self._square_sums)
         clip = op(updates.clip_ratio, count, ratio=self._ratio, sums=first, count=count, most=most_norm)
         return [*groups, self._serial(clip, *begin), *scales]
@@ -615,8 +616,8 @@ class Plan:
     def _serial(self, *ops: Op) -> Group:
         return Group(ops, 1, 1, 1, 0)
 
-    def _update(self, number: int) -> Op:
-        """The optimizer's op for a block."""
+    def _update(self, number: int) -> Iterator[Op]:
+        """The optimizer's ops for a block, whose gradient is clipped."""
         block = self._blocks[number]
         kernel, size = self._optimizer.update, block.items * block.width
         places: dict[str, Field] = dict(w=Buffer("params", block.at), dw=Buffer("grads", block.at), width=block.width)
@@ -624,7 +625,10 @@ class Plan:
             places[name] = Buffer("state", i * self._num_params + block.at)
         places["scalars"] = Buffer("scalars", 0)
         places["factor"] = Buffer("scalars", factors_at(self._optimizer) + block.layer)
-        return op(kernel, ELEMENTWISE * size, **{name: places.get(name, 0) for name in kernel.fields})
+        if self._noise_keys:
+            noise: Record = dict(key=self._noise_keys[number], level=self._optimizer.gradient_noise)
+            yield op(updates.add_noise, NOISE * size, **{n: places[n] for n in ("dw", "scalars", "width")}, **noise)
+        yield op(kernel, ELEMENTWISE * size, **{name: places.get(name, 0) for name in kernel.fields})
 
     def arena_size(self, arena: str, capacity: int) -> int:
         """Elements of the arena `work` or `totals` for batches of `capacity` rows."""

@@ -23,7 +23,7 @@ for dtype in ("float32", "float64"):
     for activation, units, optimizer in (
         ("tanh", 400, fb.Adam(1e-3)),
         ("relu", 61, fb.SGD(0.1, momentum=0.9)),
-        ("gelu", 410, fb.Nadam(fb.CosineDecay(1e-3, 20), clip_norm=1.0, clip_value=0.1)),
+        ("gelu", 410, fb.Nadam(fb.CosineDecay(1e-3, 20), clip_norm=1.0, clip_value=0.1, gradient_noise=1e-6)),
     ):
         layers = [fb.Dense(units, activation), fb.Dense(units, "sigmoid"), fb.Dense(10)]
         if activation == "gelu":

@@ -216,6 +216,7 @@ CONSTRUCT = [
     (lambda: fb.Dropout(1), ValueError, "rate must be at least 0 and less than 1, got 1"),
     (lambda: fb.Dropout("half"), TypeError, "rate must be a number, got 'half'"),
     (lambda: fb.SGD(0.1, clip_norm=0), ValueError, "clip_norm must be a finite number greater than 0, got 0"),
+    (lambda: fb.SGD(0.1, gradient_noise=-1), ValueError, "gradient_noise must be a finite number at least 0, got -1"),
     (lambda: fb.Adam(clip_value=-1), ValueError, "clip_value must be a finite number greater than 0, got -1"),
     (lambda: fb.Adam(lambda t: 0.1), TypeError, "learning_rate must be a number or a schedule such as"),
     (lambda: fb.AdamW(weight_decay=-1), ValueError, "weight_decay must be .*, got -1"),

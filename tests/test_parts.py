@@ -7,6 +7,7 @@ import re
 
 import numpy as np
 import pytest
+import scipy.stats
 from cases import batch, network
 from numba import njit
 from support import run_python
@@ -149,6 +150,25 @@ def test_targets_mean_the_same_in_jit_and_to_metrics(loss, y):
         return 1.0
 
     assert net.evaluate(X, y, metrics=[seen])["seen"] == 1.0
+
+
+@pytest.mark.parametrize("clip", [None, 1e-6])
+def test_gradient_noise_is_normal_and_becomes_less(clip):
+    """It is added to clipped gradients: of the paper's variance, and other numbers in each place, step and seed."""
+    noises = []
+    for seed in (0, 1):
+        optimizer = fb.SGD(1.0, gradient_noise=0.25, clip_norm=clip)
+        layers = [fb.Dense(100, bias=False, kernel_init=0.0), fb.Dense(50, kernel_init=0.0, trainable=False)]
+        net = fb.Network(layers, (50,), loss="mse", optimizer=optimizer, seed=seed)
+        for step in range(3):
+            before = net.params.copy()
+            net.train_on_batch(np.ones((4, 50)), np.zeros((4, 50)))
+            noise = (before - net.params)[:5000]
+            assert noise.std() == pytest.approx(0.5 / (1 + step) ** 0.275, rel=0.05) and abs(noise.mean()) < 0.03
+            assert scipy.stats.kstest(noise / noise.std(), "norm").pvalue > 1e-3
+            noises.append(noise)
+        assert net.value_and_grad(np.ones((4, 50)), np.zeros((4, 50)))[1].max() == 0
+    assert np.abs(np.corrcoef(noises) - np.eye(6)).max() < 0.06
 
 
 def test_clipping_by_norm_of_gradients_whose_squares_overflow():

@@ -28,8 +28,8 @@ class LayerExplanation:
     x           what goes in
     z, a        a = f(z): what goes into f and what comes out of the layer
     delta       δ = ∂E/∂z; None for layers before the first that learns
-    gradients   ∂E/∂w by the parameter's name, as the optimizer gets it: with penalties, and clipped; none if the layer
-                doesn't learn
+    gradients   ∂E/∂w by the parameter's name, as the optimizer takes it: with penalties, clipped, with noise; none if
+                the layer doesn't learn
     before, after  its parameters before and after the step, by name
     """
 

@@ -74,7 +74,8 @@ class Story:
         self._loss, self._rate = loss, rate
         self._functions = [layer.layer.ends_with or activations.linear for layer in net.layers]
         optimizer, link, last = net.optimizer, net.loss.link, self._functions[-1]
-        self._clipped = optimizer.clip_norm is not None or optimizer.clip_value is not None
+        clipped = optimizer.clip_norm is not None or optimizer.clip_value is not None
+        self._altered = clipped or optimizer.gradient_noise > 0
         self._penalised = any(_has_penalty(layer.layer) for layer in net.layers)
         self._descent = optimizer == SGD(optimizer.learning_rate)
         self._through_link = link is not None and last in (activations.linear, link)  # that is all between z and output
@@ -185,7 +186,7 @@ class Story:
         if layer.delta is None:
             return iter(())
         lines = [(f"δ = ∂E/∂z{self._chain(number)}", layer.delta)]
-        as_is = isinstance(described, Dense) and not self._clipped and not _has_penalty(described)
+        as_is = isinstance(described, Dense) and not self._altered and not _has_penalty(described)
         products = {"weight": " = xᵀ δ", "bias": " = δ"} if as_is else {}
         for name, gradient in layer.gradients.items():
             lines.append((f"∂E/∂{SYMBOLS.get(name, name)}{products.get(name, '')}", gradient))

@@ -4,22 +4,13 @@ from __future__ import annotations
 
 from numba import types
 
-from .._jit import inner, kernel
+from .._jit import kernel
 from ..simd import lanes, number, pointer, pointers
 from .elementwise import binary, product, span
+from .random import random_bits
 from .updates import STEP
 
 _u64 = types.uint64
-_GOLDEN, _FIRST, _SECOND = 0x9E3779B97F4A7C15, 0xBF58476D1CE4E5B9, 0x94D049BB133111EB
-
-
-@inner
-def random_bits(counter):
-    """64 random bits: SplitMix64's function of a counter that steps by 1. Source: Steele, Lea & Flood 2014, fig. 15."""
-    z = _u64(counter) * _u64(_GOLDEN)
-    z = (z ^ (z >> _u64(30))) * _u64(_FIRST)
-    z = (z ^ (z >> _u64(27))) * _u64(_SECOND)
-    return z ^ (z >> _u64(31))
 
 
 @kernel("y mask x features pixels blocked rate key training step")

@@ -133,7 +133,7 @@ def test_network_without_hidden_layers(capsys):
 
 def test_features_and_target_are_standardised_by_the_rows_trained_on():
     rows = [[i, 0.1, 10 * i + 3.5] for i in range(50)]
-    table = tables.read(write_csv("t.csv", ["a", "same", "b"], rows))
+    table = tables.read_to_train(write_csv("t.csv", ["a", "same", "b"], rows))
     preparation, parts = tables.prepare(table, tables.REGRESSION, 0.2, 0, np.float64)
     X, y = parts.train
     np.testing.assert_allclose(X[:, 0].mean(), 0, atol=1e-12)
@@ -232,7 +232,7 @@ def test_target_by_name_and_other_separators(capsys):
 
 def test_byte_order_mark_blank_lines_and_crlf(tmp_path):
     (tmp_path / "t.csv").write_bytes(b"\xef\xbb\xbfa,b\r\n\r\n1, x\r\n2,y \r\n\r\n3,x\r\n")
-    table = tables.read("t.csv")
+    table = tables.read_to_train("t.csv")
     assert table.features == ["a"] and table.target == "b"
     assert table.columns["a"].tolist() == [1, 2, 3] and table.y.tolist() == ["x", "y", "x"]
 
@@ -344,7 +344,7 @@ def test_ctrl_c_elsewhere(monkeypatch, capsys):
     def interrupted(*args, **more):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(tables, "read", interrupted)
+    monkeypatch.setattr(tables, "read_to_train", interrupted)
     assert cli.main(["train"]) == 130
     assert capsys.readouterr().err == "fastbp: interrupted\n"
 
@@ -446,7 +446,7 @@ HOLE = np.where(X8 == 5, np.nan, X8)
         (dict(X=X8, y=Y8[:5]), "", ["'y' must have as many rows as 'X', which has 8, got 5"]),
         (dict(X=X8, y=X8), "", ["'y' must hold one number or text a row", "(8, 2)"]),
         (dict(X=X8.astype(str), y=Y8), "", ["'X' must hold rows of numbers"]),
-        (dict(X=X8[:0], y=Y8[:0]), "", ["'X' must hold at least one number"]),
+        (dict(X=X8[:0], y=Y8[:0]), "", ["'X' must hold rows of numbers", "(0, 2)"]),
         (dict(X=HOLE, y=Y8), "", ["t.npz, row 3, array 'X', feature 2: the value is missing (--impute"]),
         (dict(X=X8, y=HOLE[:, 1]), "", ["t.npz, row 3, array 'y': the value is missing\n"]),
         (dict(X=X8, y=np.array(["a", "b"] * 4)), "--task regression", ["t.npz, row 1, array 'y': 'a' is not a number"]),

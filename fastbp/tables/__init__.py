@@ -1,7 +1,8 @@
 """Tables of data: read from files into named columns, and prepared for a network."""
 
+from .choice import read_to_predict, read_to_train
 from .preparation import Parts, Preparation, guess_task, prepare
-from .reading import BUNDLED, read, read_to_predict, stem
+from .reading import BUNDLED, stem
 from .table import CLASSIFICATION, REGRESSION, Table, TableError, places_in
 
 __all__ = [
@@ -15,7 +16,7 @@ __all__ = [
     "guess_task",
     "places_in",
     "prepare",
-    "read",
     "read_to_predict",
+    "read_to_train",
     "stem",
 ]

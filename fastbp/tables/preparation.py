@@ -63,7 +63,8 @@ class Preparation:
         moments = np.array([self.mean, self.deviation, self.mean if self.fill is None else self.fill], float)
         kinds: list[list[str] | None] = [None] * len(self.mean) if self.categories is None else self.categories
         texts = [names for names in kinds if names is not None]
-        names = [*(self.features or []), *(self.classes or []), *itertools.chain(*texts)]
+        names = [self.target, *(self.features or []), *(self.classes or []), *itertools.chain(*texts)]
+        places = [*self.dropped, *([] if self.position is None else [self.position])]
         return (
             kinds.count(None) == len(self.mean)
             and len(self.mean) + sum(map(len, texts)) == input_shape[0]
@@ -71,7 +72,7 @@ class Preparation:
             and len(kinds if self.features is None else self.features) == len(kinds)
             and output_shape == (1 if self.classes is None else len(self.classes),)
             and all(isinstance(name, str) for name in names)
-            and all(isinstance(place, int) for place in self.dropped)
+            and all(isinstance(p, int) and 1 <= p <= len(kinds) + 1 + len(self.dropped) for p in places)
             and bool(np.isfinite([*moments.ravel(), self.target_mean, self.target_deviation]).all())
         )
 
@@ -109,13 +110,14 @@ class Preparation:
 
     def unknown(self, table: Table) -> str | None:
         """A line on the texts that are no category of their column: they are taken for none. None if there are none."""
-        where = [
-            table.error(name, row, shown(table.columns[name][row]))
-            for name, categories in self._texts(table).items()
-            for row in np.flatnonzero((places_in(categories, table.columns[name]) < 0) & (table.columns[name] != ""))
-        ]
-        cells = f"{len(where):,} cell{'s' if len(where) > 1 else ''}"
-        return f"{cells} with unknown categories, which count as none; the first: {where[0]}" if where else None
+        texts = {name: (table.columns[name], categories) for name, categories in self._texts(table).items()}
+        rows = {name: np.flatnonzero((places_in(known, c) < 0) & (c != "")) for name, (c, known) in texts.items()}
+        count = sum(map(len, rows.values()))
+        if count == 0:
+            return None
+        name = next(name for name in rows if len(rows[name]))
+        first = table.error(name, rows[name][0], shown(table.columns[name][rows[name][0]]))
+        return f"{count:,} cell{'s' * (count > 1)} with unknown categories, which count as none; the first: {first}"
 
     def targets(self, table: Table, dtype: Any) -> np.ndarray:
         """What the network learns: the number of each row's class, or the standardised target."""
@@ -190,9 +192,10 @@ def prepare(
     numbers too large to be scaled.
     """
     assert table.target is not None
-    for name in table.columns:
-        advice = "" if name == table.target else None if impute else " (--impute fills in what is missing)"
-        table.check(name, advice)
+    for part in (table, table.test or table):
+        for name in part.columns:
+            advice = "" if name == part.target else None if impute else " (--impute fills in what is missing)"
+            part.check(name, advice)
     classes = _classes(table) if task == CLASSIFICATION else None
     for name in table.features:
         _check_categories(table, name)
@@ -263,7 +266,7 @@ def _learn(table: Table, task: str, classes: list[str] | None, impute: bool, cha
     return Preparation(
         task,
         table.target,
-        table.names.index(table.target) + 1 if max(column.ndim for column in columns) == 1 else None,
+        table.position,
         table.features if table.named else None,
         mean.tolist(),
         deviation.tolist(),
@@ -272,7 +275,7 @@ def _learn(table: Table, task: str, classes: list[str] | None, impute: bool, cha
         float(target_deviation[0]),
         categories if len(names) < len(columns) else None,
         None if fill is None else fill.tolist(),
-        [place for place, name in enumerate(table.names, 1) if name not in table.columns],
+        table.dropped,
     )
 
 

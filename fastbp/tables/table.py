@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
+import shlex
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -61,30 +62,37 @@ def places_in(names: Sequence[str], texts: np.ndarray) -> np.ndarray:
     return np.array(found, np.int64)[inverse]
 
 
+def as_texts(values: np.ndarray) -> np.ndarray:
+    """Numbers as their names, in an array of dtype object."""
+    distinct, inverse = np.unique(values, return_inverse=True)
+    return np.array([label(value) for value in distinct.tolist()], object)[inverse]
+
+
 @dataclass(frozen=True)
 class Table:
     """Columns of one length, one of which may be the target.
 
     source     what it was read from, for errors
-    names      of all columns that are there
-    columns    those that were read, by name: numbers (rows,) float64, NaN where one is missing, or texts (rows,) of
-               dtype object, "" where one is missing; an array of an NPZ file is one column (rows, ...), any real dtype
-    target     the name of the column that is to be predicted; None if there is none
+    columns    by name: numbers (rows,) float64, NaN where one is missing, or texts (rows,) of dtype object, "" where
+               one is missing; an array of an NPZ file is one column (rows, ...) of any real dtype; a column that is
+               neither numbers nor text is the name of its type
     numbering  (rows,), the number of each row for errors
-    unit       what is numbered: "row", "line"
     named      whether the names came with the data; else columns go by position
-    guessed    whether it was guessed which columns hold numbers
+    guessed    whether it is a CSV file, in which columns of numbers are guessed, and rows are lines
+    target     the name of the column that is to be predicted; None if there is none
+    position   of the target among a file's columns, from 1; None if it is no table
+    dropped    positions of the columns that were left out
     test       a test set, where the data comes with one
     """
 
     source: str
-    names: list[str]
-    columns: dict[str, np.ndarray]
-    target: str | None
+    columns: dict[str, Any]
     numbering: np.ndarray
-    unit: str = "row"
     named: bool = True
     guessed: bool = False
+    target: str | None = None
+    position: int | None = None
+    dropped: list[int] = field(default_factory=list)
     test: Table | None = None
 
     def __len__(self) -> int:
@@ -98,6 +106,26 @@ class Table:
     def y(self) -> np.ndarray | None:
         return None if self.target is None else self.columns[self.target]
 
+    def find(self, column: str, option: str) -> str:
+        """The name of the column with that name, or that number from 1."""
+        names = list(self.columns)
+        if column in names:
+            return column
+        if column.isdecimal() and 1 <= int(column) <= len(names):
+            return names[int(column) - 1]
+        raise TableError(f"{self.source} has no column {column!r} for {option}; it has {listed(names)}")
+
+    def select(self, features: Sequence[str], target: str | None) -> Table:
+        """The table of those columns. Raises TableError if one is neither numbers nor text."""
+        columns = {name: self.columns[name] for name in (*features, target) if name is not None}
+        for name, column in columns.items():
+            if isinstance(column, str):
+                advice = f"make it either, or leave it out with --drop {shlex.quote(name)}"
+                raise TableError(
+                    f"{self.source}: the column {name!r} of {column} is neither numbers nor text: {advice}"
+                )
+        return replace(self, columns=columns, target=target)
+
     def take(self, rows: np.ndarray) -> Table:
         """The table of those rows."""
         columns = {name: column[rows] for name, column in self.columns.items()}
@@ -105,9 +133,10 @@ class Table:
 
     def error(self, name: str, row: Any, problem: str, element: Any = None) -> TableError:
         """What is wrong with a cell; element: the place in the row's array, where the column is one of arrays."""
+        unit = "line" if self.guessed else "row"
         kind = "column" if self.named or self.guessed else "array"
         inside = "" if element is None else f", feature {element + 1}"
-        return TableError(f"{self.source}, {self.unit} {self.numbering[row]}, {kind} {name!r}{inside}: {problem}")
+        return TableError(f"{self.source}, {unit} {self.numbering[row]}, {kind} {name!r}{inside}: {problem}")
 
     def numbers(self, name: str) -> np.ndarray:
         """The column as numbers, flags being 0 and 1. Raises TableError at the first text that is none."""
@@ -133,8 +162,7 @@ class Table:
             return column
         if column.ndim > 1:
             raise TableError(f"{self.source}: {name!r} holds arrays of numbers, which can't be text")
-        distinct, inverse = np.unique(column, return_inverse=True)
-        return np.array([label(value) for value in distinct.tolist()], object)[inverse]
+        return as_texts(column)
 
     def check(self, name: str, advice: str | None) -> None:
         """Raise TableError if a value of the column is infinite or, unless advice is None, missing.

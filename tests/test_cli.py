@@ -1,8 +1,6 @@
 """The command line: round trips from raw files to predictions, and one clear line for each thing that can be wrong."""
 
-import csv
 import gzip
-import io
 import os
 import re
 import subprocess
@@ -10,6 +8,7 @@ import sys
 
 import numpy as np
 import pytest
+from commands import line_of_error, read_predictions, write_csv
 
 import fastbp as fb
 from fastbp import cli, files, tables
@@ -24,16 +23,6 @@ def _in_a_folder_of_its_own(tmp_path, monkeypatch):
     fb.set_num_threads(None)
 
 
-def write_csv(path, header, rows, delimiter=","):
-    opened = gzip.open if str(path).endswith(".gz") else open
-    with opened(path, "wt", encoding="utf-8", newline="") as file:
-        writer = csv.writer(file, delimiter=delimiter)
-        if header:
-            writer.writerow(header)
-        writer.writerows(rows)
-    return str(path)
-
-
 def colours(rows=240, seed=0):
     """Rows of two features, a constant column and a text class that the features decide."""
     rng = np.random.default_rng(seed)
@@ -45,23 +34,10 @@ def colours(rows=240, seed=0):
 COLOURS = ["size", "weight", "always 7", "colour"]
 
 
-def line_of_error(capsys, status, argv):
-    """The one line that the command writes to stderr."""
-    assert cli.main(argv) == status
-    out, err = capsys.readouterr()
-    assert out == ""
-    assert err.startswith("fastbp: error: ") and err.endswith("\n") and err.count("\n") == 1
-    return err
-
-
 def accuracy_in(text):
     found = re.search(r"test accuracy +(\d\.\d+)", text)
     assert found, text
     return float(found[1])
-
-
-def read_predictions(text):
-    return list(csv.DictReader(io.StringIO(text)))
 
 
 # --- train --------------------------------------------------------------------------------------------
@@ -667,7 +643,7 @@ def test_output_that_the_terminal_cannot_show(colour_model):
 def test_help_imports_no_heavy_library():
     code = (
         "import sys; from fastbp import cli; cli.main(['--help']);"
-        " sys.exit(bool({'sklearn', 'matplotlib', 'tqdm', 'pandas'} & set(sys.modules)))"
+        " sys.exit(bool({'sklearn', 'matplotlib', 'tqdm', 'pandas', 'pyarrow'} & set(sys.modules)))"
     )
     assert subprocess.run([sys.executable, "-c", code], capture_output=True).returncode == 0
 

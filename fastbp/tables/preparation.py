@@ -265,17 +265,17 @@ def _learn(table: Table, task: str, classes: list[str] | None, impute: bool, cha
             raise TableError(f"the target {table.target!r} holds numbers too large to be standardised")
     return Preparation(
         task,
-        table.target,
-        table.position,
-        table.features if table.named else None,
-        mean.tolist(),
-        deviation.tolist(),
-        classes,
-        float(target_mean[0]),
-        float(target_deviation[0]),
-        categories if len(names) < len(columns) else None,
-        None if fill is None else fill.tolist(),
-        table.dropped,
+        target=table.target,
+        position=table.position,
+        features=table.features if table.named else None,
+        mean=mean.tolist(),
+        deviation=deviation.tolist(),
+        classes=classes,
+        target_mean=float(target_mean[0]),
+        target_deviation=float(target_deviation[0]),
+        categories=categories if len(names) < len(columns) else None,
+        fill=None if fill is None else fill.tolist(),
+        dropped=table.dropped,
     )
 
 

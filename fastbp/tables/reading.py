@@ -18,7 +18,7 @@ from typing import Any
 
 import numpy as np
 
-from .table import MISSING, Table, TableError, as_texts, listed, number
+from .table import MISSING, Table, TableError, listed, number
 
 BUNDLED = ("breast_cancer", "diabetes", "digits", "iris", "wine")
 INPUT_NAMES, TARGET_NAMES = ("X", "x", "data"), ("y", "target")
@@ -179,16 +179,14 @@ def _is_column(kind: Any) -> bool:
 
 
 def _from_arrow(column: Any) -> np.ndarray:
-    """Flags and numbers as numbers; texts, and whatever is declared as categories, as texts."""
+    """Flags and numbers as numbers, texts as texts, categories as what they are."""
     from pyarrow import float64, types
 
-    categories = types.is_dictionary(column.type)
-    if categories:
+    if types.is_dictionary(column.type):
         column = column.cast(column.type.value_type)
     if types.is_string(column.type) or types.is_large_string(column.type):
         return np.array([(text or "").strip() for text in column.to_pylist()], object)
-    numbers = column.cast(float64(), safe=False).to_numpy()
-    return as_texts(numbers) if categories else numbers
+    return column.cast(float64(), safe=False).to_numpy()
 
 
 # --- NPZ ----------------------------------------------------------------------------------------------

@@ -62,12 +62,6 @@ def places_in(names: Sequence[str], texts: np.ndarray) -> np.ndarray:
     return np.array(found, np.int64)[inverse]
 
 
-def as_texts(values: np.ndarray) -> np.ndarray:
-    """Numbers as their names, in an array of dtype object."""
-    distinct, inverse = np.unique(values, return_inverse=True)
-    return np.array([label(value) for value in distinct.tolist()], object)[inverse]
-
-
 @dataclass(frozen=True)
 class Table:
     """Columns of one length, one of which may be the target.
@@ -162,7 +156,8 @@ class Table:
             return column
         if column.ndim > 1:
             raise TableError(f"{self.source}: {name!r} holds arrays of numbers, which can't be text")
-        return as_texts(column)
+        distinct, inverse = np.unique(column, return_inverse=True)
+        return np.array([label(value) for value in distinct.tolist()], object)[inverse]
 
     def check(self, name: str, advice: str | None) -> None:
         """Raise TableError if a value of the column is infinite or, unless advice is None, missing.

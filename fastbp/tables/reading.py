@@ -132,17 +132,18 @@ def _csv(path: str, header: bool) -> Table:
         try:
             values.extend([float(cell) for cell in cells])
         except ValueError:
-            values.extend([number(cell) for cell in cells])
-            texts |= {place: [] for place, cell in enumerate(cells) if place not in texts and _is_text(cell)}
+            numbers = [math.nan if place in texts else number(cell) for place, cell in enumerate(cells)]
+            values.extend(numbers)
+            texts |= {i: [] for i, n in enumerate(numbers) if math.isnan(n) and i not in texts and _is_text(cells[i])}
         lines.append(line)
     once: dict[str, str] = {}  # equal cells share one object
     for _, cells in itertools.islice(_rows(path, data), named, None) if texts else ():
         for place, column in texts.items():
             column.append(once.setdefault(cells[place], cells[place]))
-    columns: list[Any] = list(np.frombuffer(values).reshape(-1, len(names)).T)
+    columns: list[Any] = list(np.asarray(values).reshape(-1, len(names)).T)
     for place, column in texts.items():
         columns[place] = np.array(column, object)
-    return Table(path, dict(zip(names, columns, strict=True)), np.array(lines), named, guessed=True)
+    return Table(path, dict(zip(names, columns, strict=True)), np.asarray(lines), named, guessed=True)
 
 
 # --- Parquet ------------------------------------------------------------------------------------------

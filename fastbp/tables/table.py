@@ -146,8 +146,8 @@ class Table:
     def wrong_numbers(self, name: str) -> np.ndarray:
         """The rows where a column of texts holds one that is neither a number nor missing."""
         texts = self.columns[name].tolist()
-        bad = [math.isnan(number(_plain(text))) and text.lower() not in MISSING for text in texts]
-        return np.flatnonzero(bad)
+        bad = {text: math.isnan(number(_plain(text))) and text.lower() not in MISSING for text in set(texts)}
+        return np.flatnonzero([bad[text] for text in texts])
 
     def texts(self, name: str) -> np.ndarray:
         """The column as texts. Raises TableError for a column of arrays."""

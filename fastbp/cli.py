@@ -408,20 +408,23 @@ def _predict(args: argparse.Namespace) -> int:
     preparation = _preparation(args.model, net)
     header = not args.no_header
     table = tables.read_to_predict(args.data, preparation, math.prod(net.input_shape), header=header)
-    if preparation is not None and (unknown := preparation.unknown(table)):
+    if (unknown := preparation.unknown(table)) is not None:
         print(f"fastbp: {unknown}", file=sys.stderr)
-    columns, score = _columns(net, preparation, _outputs(net, preparation, table), table)
+    X = preparation.inputs(table, net.dtype)
+    columns, score = _columns(preparation, net.predict(X.reshape(-1, *net.input_shape)), table)
     _write_csv(output, columns)
     if score is not None:
         print(f"fastbp: {score}", file=sys.stderr)
     return 0
 
 
-def _preparation(model: str, net: Network) -> Preparation | None:
-    """What `fastbp train` keeps in a model file; None for a file that was saved from Python."""
+def _preparation(model: str, net: Network) -> Preparation:
+    """What `fastbp train` keeps in a model file; for a file that was saved from Python, one that changes nothing."""
     extra = files.read(model)[0].get("extra")
     if not isinstance(extra, dict) or "preparation" not in extra:
-        return None
+        count, outputs = math.prod(net.input_shape), net.output_shape[0]
+        classes = [str(label) for label in range(outputs)] if net.loss.name == "cross_entropy" else None
+        return Preparation("", "", None, None, [0.0] * count, [1.0] * count, classes)
     with contextlib.suppress(TypeError, ValueError):
         preparation = Preparation(**extra["preparation"])
         if preparation.valid_for(net.input_shape, net.output_shape):
@@ -429,18 +432,10 @@ def _preparation(model: str, net: Network) -> Preparation | None:
     raise FileFormatError(f"{model} is not a valid model: what fastbp train kept beside the network is damaged")
 
 
-def _outputs(net: Network, preparation: Preparation | None, table: Table) -> np.ndarray:
-    plain = Preparation("", "", None, None, [0.0] * math.prod(net.input_shape), [1.0] * math.prod(net.input_shape))
-    return net.predict((preparation or plain).inputs(table, net.dtype).reshape(-1, *net.input_shape))
-
-
 def _columns(
-    net: Network, preparation: Preparation | None, outputs: np.ndarray, table: Table
+    preparation: Preparation, outputs: np.ndarray, table: Table
 ) -> tuple[dict[str, Sequence[str]], str | None]:
     """The columns to write, by name, and the score if there is a target."""
-    if preparation is None:
-        classes = [str(label) for label in range(outputs.shape[1])] if net.loss.name == "cross_entropy" else None
-        preparation = Preparation("", "", None, None, [], [], classes)
     if preparation.classes is not None:
         best = outputs.argmax(axis=1)
         names = [preparation.classes[place] for place in best]

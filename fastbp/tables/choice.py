@@ -69,19 +69,19 @@ def _check_type(table: Table, name: str) -> None:
         raise table.error(name, wrong[0], f"{shown(column[wrong[0]])} is not a number ({hint})")
 
 
-def read_to_predict(source: str, preparation: Preparation | None, inputs: int, *, header: bool = True) -> Table:
+def read_to_predict(source: str, preparation: Preparation, inputs: int, *, header: bool = True) -> Table:
     """A table to predict: the features in the model's order, by the names that they were trained with or by position.
 
     Arguments:
         source, header: as in `read`.
-        preparation: the model's; None if it has none.
+        preparation: the model's.
         inputs: how many numbers the model takes.
 
     The target, where it is there, may be missing or unknown in any row.
     Raises TableError, OSError as `read` does.
     """
-    table = read(source, preparation.target if preparation else None, header=header, predicting=True)
-    categories = preparation.categories if preparation else None
+    table = read(source, preparation.target, header=header, predicting=True)
+    categories = preparation.categories
     count = len(categories) if categories else inputs
     if table.named or table.guessed:
         table = table.select(*_choose(table, preparation, count))
@@ -95,20 +95,20 @@ def read_to_predict(source: str, preparation: Preparation | None, inputs: int, *
     return table
 
 
-def _choose(table: Table, preparation: Preparation | None, count: int) -> tuple[list[str], str | None]:
+def _choose(table: Table, preparation: Preparation, count: int) -> tuple[list[str], str | None]:
     """The features, in the model's order, and the target."""
     names, width = list(table.columns), len(table.columns)
-    if preparation is not None and preparation.features is not None and table.named:
+    if preparation.features is not None and table.named:
         missing = [repr(name) for name in preparation.features if name not in names]
         if missing:
             raise TableError(f"{table.source} lacks the model's column {listed(missing)}; it has {listed(names)}")
         return preparation.features, preparation.target if preparation.target in names else None
     if width == count:
         return names, None
-    dropped = preparation.dropped if preparation else []
-    if preparation is None or width != count + 1 + len(dropped):
-        left_out = " and what was left out" if dropped else ""
-        also = f", or {count + 1 + len(dropped)} with the target{left_out}" if preparation else ""
+    whole = count + 1 + len(preparation.dropped)
+    if not preparation.target or width != whole:
+        left_out = " and what was left out" if preparation.dropped else ""
+        also = f", or {whole} with the target{left_out}" if preparation.target else ""
         raise TableError(f"{table.source} must have the model's {count} columns{also}, got {width}")
     target = names[-1 if preparation.position is None else preparation.position - 1]
-    return [name for place, name in enumerate(names, 1) if name != target and place not in dropped], target
+    return [name for place, name in enumerate(names, 1) if name != target and place not in preparation.dropped], target

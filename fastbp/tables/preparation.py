@@ -226,10 +226,9 @@ def _check_categories(table: Table, name: str) -> None:
         return
     distinct = np.unique(column)
     if len(distinct) > MOST_CATEGORIES or len(distinct) == len(column):
-        raise TableError(
-            f"{table.source}: the column {name!r} holds {len(distinct):,} different texts in {len(column):,} rows"
-            f" ({shown(distinct[-1])}, …), as identifiers and sentences do: --drop {shlex.quote(name)} leaves it out"
-        )
+        texts = f"{len(distinct):,} different texts in {len(column):,} rows ({shown(distinct[-1])}, …)"
+        advice = f"as identifiers, dates and sentences do: --drop {shlex.quote(name)} leaves it out"
+        raise TableError(f"{table.source}: the column {name!r} holds {texts}, {advice}")
 
 
 def _split(rows: int, test_size: float, seed: int, with_test: bool) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

@@ -12,30 +12,41 @@ import os
 import platform
 import sys
 import tempfile
-from collections.abc import Iterable, Sequence
-from dataclasses import asdict
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any, NoReturn
 
 import numpy as np
 
-from . import __version__, _jit, activations, bench, files, network, plots, tables
+from . import __version__, _jit, activations, bench, files, network, plots, presets, tables
 from .errors import DivergedError, FileFormatError
 from .layers import Dense, Dropout, Layer
 from .network import Network
 from .optimizers import OPTIMIZERS, SGD, Optimizer
-from .tables import CLASSIFICATION, REGRESSION, Parts, Preparation, Table
+from .schedules import CosineDecay
+from .tables import CLASSIFICATION, REGRESSION, Parts, Preparation, Table, TableError
 from .training import History
 
 FAILED, WRONG_USE, INTERRUPTED = 1, 2, 130
 HIDDEN, EPOCHS, BATCH_SIZE = (128,), 60, 32
 RATES, MOMENTUM = {"adam": 3e-3, "sgd": 2e-2}, 0.9  # for the others, their own default
+LENET_EPOCHS, LENET_BATCH_SIZE, LENET_RATES = 10, 128, {**RATES, "adam": 2e-3}  # falling to 0 on a cosine
 MOST_UNITS = 1_000_000
-INSTALLED = ("numba", "llvmlite", "numpy", "tbb", "scikit-learn", "matplotlib", "torch")
+INSTALLED = ("numba", "llvmlite", "numpy", "tbb", "scikit-learn", "matplotlib", "pyarrow", "torch")
 
 
 class CommandError(ValueError):
     """The command can't be done as it was given; the message is one line."""
+
+
+@contextlib.contextmanager
+def _blaming(option: str) -> Iterator[None]:
+    """A ValueError within is that option's fault."""
+    try:
+        yield
+    except ValueError as error:
+        raise CommandError(f"{option}: {error}") from None
 
 
 # --- arguments ----------------------------------------------------------------------------------------
@@ -117,10 +128,18 @@ def _add_train(commands: Any) -> None:
     train = commands.add_parser("train", help="train on a table", description=about, allow_abbrev=False)
     train.set_defaults(run=_train)
     names = ", ".join(tables.BUNDLED)
-    train.add_argument("data", metavar="DATA", nargs="?", default="digits", help=f"a CSV or NPZ file, or {names}")
+    train.add_argument(
+        "data", metavar="DATA", nargs="?", default="digits", help=f"a CSV, NPZ or Parquet file, or {names}"
+    )
     data = train.add_argument_group("data")
     data.add_argument("--target", metavar="COLUMN", help="name or number of what to predict (default: last column)")
     data.add_argument("--task", choices=(CLASSIFICATION, REGRESSION), help="default: guessed from the target")
+    data.add_argument("--drop", metavar="COLUMN", action="append", default=[], help="leave it out (may be repeated)")
+    about = "take its numbers for names of categories (may be repeated)"
+    data.add_argument("--text", metavar="COLUMN", action="append", default=[], help=about)
+    about = "take missing numbers for their column's median, missing texts for a category"
+    data.add_argument("--impute", action="store_true", help=about)
+    _add_no_header(data)
     data.add_argument("--test-size", metavar="SHARE", type=_share, default=0.2, help="of the rows (default: 0.2)")
     learning = train.add_argument_group("network and training")
     _add_learning(learning)
@@ -134,18 +153,27 @@ def _add_train(commands: Any) -> None:
     results.add_argument("--quiet", action="store_true", help="show no progress, only results")
 
 
+def _add_no_header(group: Any) -> None:
+    about = "the first line of a CSV file is data, though it holds text"
+    group.add_argument("--no-header", action="store_true", help=about)
+
+
 def _add_learning(group: Any) -> None:
     add = group.add_argument
     hidden = ",".join(map(str, HIDDEN))
-    add("--hidden", metavar="UNITS", type=_widths, default=HIDDEN, help=f"such as 64,64, or none (default: {hidden})")
+    network = group.add_mutually_exclusive_group()
+    about = f"such as 64,64, or none (default: {hidden})"
+    network.add_argument("--hidden", metavar="UNITS", type=_widths, default=HIDDEN, help=about)
+    network.add_argument("--preset", choices=("lenet",), help="a network for an NPZ file of images: LeNet-5")
     add("--activation", choices=tuple(activations.ACTIVATIONS), default="relu", help="default: relu")
-    add("--epochs", metavar="N", type=_count, default=EPOCHS, help=f"default: {EPOCHS}")
-    add("--batch-size", metavar="ROWS", type=_count, default=BATCH_SIZE, help=f"default: {BATCH_SIZE}")
+    add("--epochs", metavar="N", type=_count, help=f"default: {EPOCHS}, for lenet {LENET_EPOCHS}")
+    add("--batch-size", metavar="ROWS", type=_count, help=f"default: {BATCH_SIZE}, for lenet {LENET_BATCH_SIZE}")
     add("--dropout", metavar="SHARE", type=_fraction, default=0.0, help="after each hidden layer (default: 0)")
     add("--l2", metavar="FACTOR", type=_fraction, default=0.0, help="of the sum of squared weights (default: 0)")
     add("--optimizer", choices=tuple(map(str.lower, OPTIMIZERS)), default="adam", help="default: adam")
     rates = ", ".join(f"{rate:g} for {name}" for name, rate in RATES.items())
-    add("--learning-rate", metavar="RATE", type=_rate, help=f"default: {rates}, the optimizer's own for the others")
+    about = f"default: {rates}, the optimizer's own for the others; for lenet with adam {LENET_RATES['adam']:g}"
+    add("--learning-rate", metavar="RATE", type=_rate, help=about)
     add("--momentum", metavar="M", type=_fraction, help=f"for sgd (default: {MOMENTUM:g})")
     add("--seed", metavar="N", type=_seed, default=0, help="decides all that is random (default: 0)")
     add("--dtype", choices=("float32", "float64"), default="float32", help="default: float32")
@@ -157,7 +185,8 @@ def _add_predict(commands: Any) -> None:
     predict = commands.add_parser("predict", help="predict with a saved model", description=about, allow_abbrev=False)
     predict.set_defaults(run=_predict)
     predict.add_argument("model", metavar="MODEL", help="a file that fastbp train or Network.save wrote")
-    predict.add_argument("data", metavar="DATA", help="a CSV or NPZ file, with or without the target")
+    predict.add_argument("data", metavar="DATA", help="a CSV, NPZ or Parquet file, with or without the target")
+    _add_no_header(predict)
     predict.add_argument("--output", metavar="FILE", help="where the predictions go (default: shown)")
 
 
@@ -225,22 +254,32 @@ def _counted(number: int, thing: str) -> str:
 
 
 def _train(args: argparse.Namespace) -> int:
+    if args.preset and not args.data.endswith(".npz"):
+        raise CommandError(f"--preset {args.preset} needs an NPZ file with an array of images, got {args.data}")
+    epochs, batch_size = (LENET_EPOCHS, LENET_BATCH_SIZE) if args.preset else (EPOCHS, BATCH_SIZE)
+    args.epochs, args.batch_size = args.epochs or epochs, args.batch_size or batch_size
     optimizer = _optimizer(args)
     _set_threads(args.threads)
     model, picture = _places(args)
-    table = tables.read(args.data, args.target, args.task)
+    table = tables.read_to_train(
+        args.data, args.target, args.task, drop=args.drop, text=args.text, header=not args.no_header
+    )
     assert table.y is not None
     task = args.task or tables.guess_task(table.y)
-    if task == REGRESSION and table.y.dtype.kind == "U":
-        raise CommandError("--task regression needs a target of numbers, got text")
-    preparation, parts = tables.prepare(table, task, args.test_size, args.seed, args.dtype)
-    net = _network(args, preparation, optimizer)
+    image = _image(args, table)
+    channels = image and image[0]
+    preparation, parts = tables.prepare(
+        table, task, args.test_size, args.seed, args.dtype, impute=args.impute, channels=channels
+    )
+    if image is not None:
+        parts = Parts(*((X.reshape(-1, *image), y) for X, y in parts))
+    net = _network(args, preparation, parts, optimizer)
     _describe(args, table, preparation, parts, net)
     history = _fit(net, args, parts)
-    epochs, seconds = _counted(len(history.epoch), "epoch"), history.seconds
+    trained, seconds = _counted(len(history.epoch), "epoch"), history.seconds
     interrupted = history.stopped == "interrupted"
     score = _test_score(net, preparation, *parts.test)
-    _say("trained", f"{epochs} in {seconds:.2f} s{', then interrupted' if interrupted else ''}")
+    _say("trained", f"{trained} in {seconds:.2f} s{', then interrupted' if interrupted else ''}")
     _say(*score)
     if not history.epoch:
         return INTERRUPTED  # nothing was learnt: a model that was there stays
@@ -253,8 +292,17 @@ def _train(args: argparse.Namespace) -> int:
     return INTERRUPTED if interrupted else 0
 
 
+def _image(args: argparse.Namespace, table: Table) -> tuple[int, int, int] | None:
+    """The shape of the images, as a --preset takes them."""
+    if args.preset is None:
+        return None
+    with _blaming("--preset"):
+        return presets.image_shape(table.columns[table.features[0]].shape[1:])
+
+
 def _optimizer(args: argparse.Namespace) -> Optimizer:
-    rate = RATES.get(args.optimizer) if args.learning_rate is None else args.learning_rate
+    rates = LENET_RATES if args.preset else RATES
+    rate = rates.get(args.optimizer) if args.learning_rate is None else args.learning_rate
     given: dict[str, Any] = {} if rate is None else {"learning_rate": rate}
     if args.optimizer == "sgd":
         return SGD(**given, momentum=MOMENTUM if args.momentum is None else args.momentum)
@@ -270,15 +318,16 @@ def _set_threads(threads: int | None) -> None:
         raise CommandError(f"--threads {str(error).removeprefix('n ')}") from None
 
 
-def _network(args: argparse.Namespace, preparation: Preparation, optimizer: Optimizer) -> Network:
+def _network(args: argparse.Namespace, preparation: Preparation, parts: Parts, optimizer: Optimizer) -> Network:
+    X, _ = parts.train
+    rate = optimizer.learning_rate
+    if args.preset is not None and isinstance(rate, float) and args.optimizer != "rprop":  # which takes no schedule
+        steps = args.epochs * math.ceil(len(X) / args.batch_size)
+        optimizer = replace(optimizer, learning_rate=CosineDecay(rate, steps))
     outputs = len(preparation.classes) if preparation.classes else 1
-    layers: list[Layer] = []
-    for units in args.hidden:
-        layers.append(Dense(units, activation=args.activation, l2=args.l2))
-        layers += [Dropout(args.dropout)] if args.dropout else []
     return Network(
-        [*layers, Dense(outputs, l2=args.l2)],
-        (len(preparation.mean),),
+        _layers(args, X.shape[1:], outputs),
+        X.shape[1:],
         loss="cross_entropy" if preparation.classes else "mse",
         optimizer=optimizer,
         dtype=args.dtype,
@@ -286,14 +335,28 @@ def _network(args: argparse.Namespace, preparation: Preparation, optimizer: Opti
     )
 
 
+def _layers(args: argparse.Namespace, input_shape: tuple[int, ...], outputs: int) -> list[Layer]:
+    if args.preset is not None:
+        with _blaming("--preset"):
+            return presets.lenet(input_shape, outputs, args.activation, args.dropout, args.l2)
+    layers: list[Layer] = []
+    for units in args.hidden:
+        layers.append(Dense(units, activation=args.activation, l2=args.l2))
+        layers += [Dropout(args.dropout)] if args.dropout else []
+    return [*layers, Dense(outputs, l2=args.l2)]
+
+
 def _describe(args: argparse.Namespace, table: Table, preparation: Preparation, parts: Parts, net: Network) -> None:
     rows = sum(len(part[0]) for part in parts)
     kind = f"{len(preparation.classes):,} classes" if preparation.classes else REGRESSION
-    features = _counted(table.X.shape[1], "feature")
+    texts = [names for names in preparation.categories or () if names is not None]
+    count = len(preparation.categories or ()) or math.prod(net.input_shape)
+    features = _counted(count, "feature") + (f" ({len(texts):,} of text)" if texts else "")
     _say("data", f"{args.data}: {_counted(rows, 'row')}, {features}, {kind}, target {table.target!r}")
     sizes = [f"{len(part[0]):,}" for part in parts]
     _say("rows", f"{sizes[0]} to train on, {sizes[1]} for validation, {sizes[2]} for the test")
-    shape = [f"{table.X.shape[1]}", *(f"{units} {args.activation}" for units in args.hidden), f"{net.output_shape[0]}"]
+    hidden = ["LeNet-5"] if args.preset else [f"{units} {args.activation}" for units in args.hidden]
+    shape = ["×".join(map(str, net.input_shape)), *hidden, f"{net.output_shape[0]}"]
     _say("network", f"{' -> '.join(shape)}, {net.num_params:,} parameters, {net.dtype}")
 
 
@@ -343,58 +406,45 @@ def _predict(args: argparse.Namespace) -> int:
         _check_place("--output", output, [args.model, args.data])
     net = network.load(args.model)
     preparation = _preparation(args.model, net)
-    table = tables.read_to_predict(args.data, preparation, math.prod(net.input_shape))
-    outputs = _outputs(net, preparation, table.X)
-    columns, score = _columns(net, preparation, outputs, table.y)
+    header = not args.no_header
+    table = tables.read_to_predict(args.data, preparation, math.prod(net.input_shape), header=header)
+    if (unknown := preparation.unknown(table)) is not None:
+        print(f"fastbp: {unknown}", file=sys.stderr)
+    X = preparation.inputs(table, net.dtype)
+    columns, score = _columns(preparation, net.predict(X.reshape(-1, *net.input_shape)), table)
     _write_csv(output, columns)
     if score is not None:
         print(f"fastbp: {score}", file=sys.stderr)
     return 0
 
 
-def _preparation(model: str, net: Network) -> Preparation | None:
-    """What `fastbp train` keeps in a model file; None for a file that was saved from Python."""
+def _preparation(model: str, net: Network) -> Preparation:
+    """What `fastbp train` keeps in a model file; for a file that was saved from Python, one that changes nothing."""
     extra = files.read(model)[0].get("extra")
     if not isinstance(extra, dict) or "preparation" not in extra:
-        return None
-    try:
+        count, outputs = math.prod(net.input_shape), net.output_shape[0]
+        classes = [str(label) for label in range(outputs)] if net.loss.name == "cross_entropy" else None
+        return Preparation("", "", None, None, [0.0] * count, [1.0] * count, classes)
+    with contextlib.suppress(TypeError, ValueError):
         preparation = Preparation(**extra["preparation"])
-        moments = np.array([preparation.mean, preparation.deviation], float)
-        outputs = 1 if preparation.classes is None else len(preparation.classes)
-        whole = moments.shape == (2, *net.input_shape) and (outputs,) == net.output_shape
-    except (TypeError, ValueError):
-        whole = False
-    if not whole:
-        raise FileFormatError(f"{model} is not a valid model: what fastbp train kept beside the network is damaged")
-    return preparation
-
-
-def _outputs(net: Network, preparation: Preparation | None, X: np.ndarray) -> np.ndarray:
-    if preparation is not None:
-        return net.predict(preparation.inputs(X, net.dtype))
-    try:
-        return net.predict(X.reshape(len(X), *net.input_shape))
-    except ValueError as error:
-        raise CommandError(str(error)) from None
+        if preparation.valid_for(net.input_shape, net.output_shape):
+            return preparation
+    raise FileFormatError(f"{model} is not a valid model: what fastbp train kept beside the network is damaged")
 
 
 def _columns(
-    net: Network, preparation: Preparation | None, outputs: np.ndarray, y: np.ndarray | None
+    preparation: Preparation, outputs: np.ndarray, table: Table
 ) -> tuple[dict[str, Sequence[str]], str | None]:
     """The columns to write, by name, and the score if there is a target."""
-    if preparation is None:
-        classes = [str(label) for label in range(outputs.shape[1])] if net.loss.name == "cross_entropy" else None
-        preparation = Preparation("", "", None, None, [], [], classes)
     if preparation.classes is not None:
         best = outputs.argmax(axis=1)
-        names = np.array(preparation.classes)[best]
+        names = [preparation.classes[place] for place in best]
         sure = [f"{probability:.6g}" for probability in outputs.max(axis=1)]
-        columns = {"prediction": names.tolist(), "probability": sure}
-        return columns, None if y is None else _score_labels(preparation.labels(y), names)
+        return {"prediction": names, "probability": sure}, _score_labels(table, preparation.classes, best)
     flat = outputs.reshape(len(outputs), -1)
     if flat.shape[1] == 1:
         predicted = preparation.unscaled(flat)
-        return {"prediction": _texts(predicted)}, None if y is None else _score_numbers(y, predicted)
+        return {"prediction": _texts(predicted)}, _score_numbers(table, predicted)
     return {f"prediction_{number}": _texts(column) for number, column in enumerate(flat.T, 1)}, None
 
 
@@ -402,18 +452,26 @@ def _texts(values: np.ndarray) -> list[str]:
     return [f"{value:.10g}" for value in values]
 
 
-def _score_labels(labels: np.ndarray, predicted: np.ndarray) -> str | None:
+def _score_labels(table: Table, classes: list[str], best: np.ndarray) -> str | None:
+    if table.target is None:
+        return None
+    labels = table.texts(table.target)
     missing = labels == ""
     if missing.any():
-        return None if missing.all() else f"no accuracy: the target of row {int(np.argmax(missing)) + 1} is empty"
-    return f"accuracy {_accuracy(labels == predicted)}"
+        return None if missing.all() else f"no accuracy: the target of row {int(np.argmax(missing)) + 1} is missing"
+    return f"accuracy {_accuracy(tables.places_in(classes, labels) == best)}"
 
 
-def _score_numbers(y: np.ndarray, predicted: np.ndarray) -> str | None:
-    values = np.array([_real(text) for text in y.tolist()])
+def _score_numbers(table: Table, predicted: np.ndarray) -> str | None:
+    if table.target is None:
+        return None
+    try:
+        values = table.numbers(table.target)
+    except TableError as error:
+        return f"no R²: {error}"
     missing = ~np.isfinite(values)
     if missing.any():
-        return None if missing.all() else f"no R²: the target of row {int(np.argmax(missing)) + 1} is not a number"
+        return None if missing.all() else f"no R²: the target of row {int(np.argmax(missing)) + 1} is missing"
     return f"R² {_fit_of(values, predicted)}"
 
 
@@ -477,7 +535,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         return FAILED
     except DivergedError as error:
         return _fail(error, FAILED)
-    except (CommandError, bench.BenchError, tables.TableError, FileFormatError) as error:
+    except (CommandError, bench.BenchError, TableError, FileFormatError) as error:
         return _fail(error)
     except OSError as error:
         return _fail(f"{error.filename}: {error.strerror}" if error.filename else error)

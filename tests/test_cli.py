@@ -1,8 +1,6 @@
 """The command line: round trips from raw files to predictions, and one clear line for each thing that can be wrong."""
 
-import csv
 import gzip
-import io
 import os
 import re
 import subprocess
@@ -10,6 +8,7 @@ import sys
 
 import numpy as np
 import pytest
+from commands import line_of_error, read_predictions, write_csv
 
 import fastbp as fb
 from fastbp import cli, files, tables
@@ -24,16 +23,6 @@ def _in_a_folder_of_its_own(tmp_path, monkeypatch):
     fb.set_num_threads(None)
 
 
-def write_csv(path, header, rows, delimiter=","):
-    opened = gzip.open if str(path).endswith(".gz") else open
-    with opened(path, "wt", encoding="utf-8", newline="") as file:
-        writer = csv.writer(file, delimiter=delimiter)
-        if header:
-            writer.writerow(header)
-        writer.writerows(rows)
-    return str(path)
-
-
 def colours(rows=240, seed=0):
     """Rows of two features, a constant column and a text class that the features decide."""
     rng = np.random.default_rng(seed)
@@ -45,23 +34,10 @@ def colours(rows=240, seed=0):
 COLOURS = ["size", "weight", "always 7", "colour"]
 
 
-def line_of_error(capsys, status, argv):
-    """The one line that the command writes to stderr."""
-    assert cli.main(argv) == status
-    out, err = capsys.readouterr()
-    assert out == ""
-    assert err.startswith("fastbp: error: ") and err.endswith("\n") and err.count("\n") == 1
-    return err
-
-
 def accuracy_in(text):
     found = re.search(r"test accuracy +(\d\.\d+)", text)
     assert found, text
     return float(found[1])
-
-
-def read_predictions(text):
-    return list(csv.DictReader(io.StringIO(text)))
 
 
 # --- train --------------------------------------------------------------------------------------------
@@ -133,7 +109,7 @@ def test_network_without_hidden_layers(capsys):
 
 def test_features_and_target_are_standardised_by_the_rows_trained_on():
     rows = [[i, 0.1, 10 * i + 3.5] for i in range(50)]
-    table = tables.read(write_csv("t.csv", ["a", "same", "b"], rows))
+    table = tables.read_to_train(write_csv("t.csv", ["a", "same", "b"], rows))
     preparation, parts = tables.prepare(table, tables.REGRESSION, 0.2, 0, np.float64)
     X, y = parts.train
     np.testing.assert_allclose(X[:, 0].mean(), 0, atol=1e-12)
@@ -147,7 +123,7 @@ def test_features_and_target_are_standardised_by_the_rows_trained_on():
 @pytest.mark.parametrize(
     ("y", "task"),
     [
-        (np.array(["a", "b"] * 10), "classification"),
+        (np.array(["a", "b"] * 10, object), "classification"),
         (np.arange(20.0) % 3, "classification"),
         (np.arange(20.0) % 3 + 0.5, "regression"),
         (np.arange(20.0) // 2, "regression"),
@@ -232,9 +208,9 @@ def test_target_by_name_and_other_separators(capsys):
 
 def test_byte_order_mark_blank_lines_and_crlf(tmp_path):
     (tmp_path / "t.csv").write_bytes(b"\xef\xbb\xbfa,b\r\n\r\n1, x\r\n2,y \r\n\r\n3,x\r\n")
-    table = tables.read("t.csv")
+    table = tables.read_to_train("t.csv")
     assert table.features == ["a"] and table.target == "b"
-    assert table.X.tolist() == [[1], [2], [3]] and table.y.tolist() == ["x", "y", "x"]
+    assert table.columns["a"].tolist() == [1, 2, 3] and table.y.tolist() == ["x", "y", "x"]
 
 
 def test_a_class_may_be_written_otherwise_in_the_file_to_predict(capsys):
@@ -247,7 +223,7 @@ def test_a_class_may_be_written_otherwise_in_the_file_to_predict(capsys):
 
 
 @pytest.mark.parametrize(
-    ("cells", "note"), [(["", ""], ""), (["red", ""], "no accuracy: the target of row 2 is empty")]
+    ("cells", "note"), [(["", ""], ""), (["red", ""], "no accuracy: the target of row 2 is missing")]
 )
 def test_the_target_to_predict_may_be_empty(cells, note, capsys):
     assert cli.main(["train", write_csv("t.csv", COLOURS, colours()), *FAST]) == 0
@@ -341,10 +317,10 @@ def test_ctrl_c_still_tests_and_saves(whole_epochs, monkeypatch, capsys, tmp_pat
 
 
 def test_ctrl_c_elsewhere(monkeypatch, capsys):
-    def interrupted(*args):
+    def interrupted(*args, **more):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(tables, "read", interrupted)
+    monkeypatch.setattr(tables, "read_to_train", interrupted)
     assert cli.main(["train"]) == 130
     assert capsys.readouterr().err == "fastbp: interrupted\n"
 
@@ -367,29 +343,29 @@ GOOD = "a,b,y\n" + "1,2,x\n3,4,z\n" * 10
     [
         ("", "", ["t.csv is empty"]),
         ("\n\n", "", ["t.csv is empty"]),
-        ("a,b,y\n", "", ["t.csv", "header", "no rows"]),
+        ("a,b,y\n", "", ["t.csv has no rows"]),
         ("a,b,y\n1,2,x\n1,2\n", "", ["t.csv, line 3", "expected 3 cells, found 2"]),
         ("a,b,y\n1,2,x\n\n1,2,x,4\n", "", ["line 4", "expected 3 cells, found 4"]),
         ("a,b,y\n1,2,x\n1,two,x\n", "", ["line 3", "column 'b'", "'two' is not a number"]),
         ("1,2,3\n1,oops,3\n", "", ["line 2", "column '2'", "'oops' is not a number"]),
-        ("a,b,y\n1,,x\n", "", ["line 2", "column 'b'", "the cell is empty"]),
-        ("a,b,y\n1,2,x\nnan,2,x\n", "", ["line 3", "column 'a'", "'nan' is not a finite number"]),
-        ("a,b,y\n1,-inf,x\n", "", ["line 2", "column 'b'", "'-inf' is not a finite number"]),
-        ("a,b,y\n1,2,x\n1,2,\n", "", ["line 3", "column 'y'", "the cell is empty"]),
-        ("a,b,y\n1,2,3\n1,2,NaN\n", "", ["line 3", "column 'y'", "'NaN' is not a finite number"]),
-        ("a,b,y\n1,2,3\n1,2,inf\n", "", ["line 3", "column 'y'", "'inf' is not a finite number"]),
+        ("a,b,y\n1,,x\n", "", ["line 2", "column 'b'", "the value is missing (--impute"]),
+        ("a,b,y\n1,2,x\nnan,2,x\n", "", ["line 3", "column 'a'", "the value is missing (--impute"]),
+        ("a,b,y\n1,-inf,x\n", "", ["line 2", "column 'b'", "-inf is not a finite number"]),
+        ("a,b,y\n1,2,x\n1,2,\n", "", ["line 3", "column 'y'", "the value is missing\n"]),
+        ("a,b,y\n1,2,3\n1,2,NaN\n", "", ["line 3", "column 'y'", "the value is missing\n"]),
+        ("a,b,y\n1,2,3\n1,2,inf\n", "", ["line 3", "column 'y'", "inf is not a finite number"]),
         ("a,b,y\n1,2,3\n1,2,4\n1,2,5o\n", "", ["line 4", "column 'y'", "'5o' is not a number", "classification"]),
         (GOOD, "--task regression", ["line 2", "column 'y'", "'x' is not a number"]),
         (GOOD, "--target price", ["no column 'price'", "a, b, y"]),
         (GOOD, "--target 4", ["no column '4'", "a, b, y"]),
         (GOOD, "--target 0", ["no column '0'", "a, b, y"]),
-        ("a,b,a\n1,2,3\n", "", ["line 1", "two columns", "'a'"]),
+        ("a,b,a\n1,2,3\n", "", ["t.csv: two columns", "'a'"]),
         ("y\n1\n2\n", "", ["one column 'y'", "features"]),
         ("a,b,y\n1,2,x\n1,2,z\n1,2,x\n", "", ["too few rows", "of 3"]),
         (GOOD, "--test-size 0.99", ["too few rows", "of 20"]),
         ("a,b,y\n" + "1,2,x\n" * 9, "", ["'y'", "at least 2 classes", "only x"]),
         ("a,y\n" + "".join(f"1,n{i}\n" for i in range(9)), "", ["'y'", "each of the 9 rows", "--target"]),
-        ("a,y\n" + "".join(f"{i}e200,{i}.5\n" for i in range(9)), "", ["feature 'a'", "too large"]),
+        ("a,y\n" + "".join(f"{i}e200,{i}.5\n" for i in range(9)), "", ["column 'a'", "too large"]),
         ("a,y\n" + "".join(f"{i},{i}.5e200\n" for i in range(9)), "", ["target 'y'", "too large"]),
         ('a,b,y\n1,2,"x\n1,2,y\n', "", ["t.csv, line 3", "unexpected end"]),
         ("a,b,y\n1,2," + "x" * 200_000 + "\n", "", ["line 2", "field larger than"]),
@@ -446,10 +422,10 @@ HOLE = np.where(X8 == 5, np.nan, X8)
         (dict(X=X8, y=Y8[:5]), "", ["'y' must have as many rows as 'X', which has 8, got 5"]),
         (dict(X=X8, y=X8), "", ["'y' must hold one number or text a row", "(8, 2)"]),
         (dict(X=X8.astype(str), y=Y8), "", ["'X' must hold rows of numbers"]),
-        (dict(X=X8[:0], y=Y8[:0]), "", ["'X' must hold at least one number"]),
-        (dict(X=HOLE, y=Y8), "", ["'X', row 3, feature 2: nan"]),
-        (dict(X=X8, y=HOLE[:, 1]), "", ["'y', row 3: nan"]),
-        (dict(X=X8, y=np.array(["a", "b"] * 4)), "--task regression", ["'y' must hold numbers"]),
+        (dict(X=X8[:0], y=Y8[:0]), "", ["'X' must hold rows of numbers", "(0, 2)"]),
+        (dict(X=HOLE, y=Y8), "", ["t.npz, row 3, array 'X', feature 2: the value is missing (--impute"]),
+        (dict(X=X8, y=HOLE[:, 1]), "", ["t.npz, row 3, array 'y': the value is missing\n"]),
+        (dict(X=X8, y=np.array(["a", "b"] * 4)), "--task regression", ["t.npz, row 1, array 'y': 'a' is not a number"]),
         (dict(X=X8, y=np.array([{}] * 8)), "", ["t.npz is not an NPZ file that can be read"]),
         (dict(X=X8[:3], y=Y8[:3]), "", ["too few rows"]),
         (dict(x_train=X8, y_train=Y8, x_test=X8[:, :1], y_test=Y8), "", ["x_test and y_test must have the features"]),
@@ -469,7 +445,11 @@ def test_named_data_needs_scikit_learn(capsys, monkeypatch):
 
 
 @pytest.mark.parametrize(
-    ("options", "phrases"), [("--target x", ["'target'", "'x'"]), ("--task regression", ["target of numbers"])]
+    ("options", "phrases"),
+    [
+        ("--target x", ["iris has no column 'x' for --target"]),
+        ("--task regression", ["column 'target': 'setosa' is not a number"]),
+    ],
 )
 def test_wrong_target_of_a_bundled_data_set(options, phrases, capsys):
     line = line_of_error(capsys, 2, ["train", "iris", *options.split()])
@@ -577,7 +557,7 @@ def colour_model(tmp_path_factory):
         ("a,b,c,d\n1,2,3,4\n", ["'size', 'weight', 'always 7'"]),
         ("1,2\n3,4\n", ["the model's 3 columns, or 4 with the target, got 2"]),
         ("size,weight,always 7\n1,2,x\n", ["line 2", "column 'always 7'", "'x' is not a number"]),
-        ("size,weight,always 7\n1,2,1e300\n", ["feature 'always 7'", "1e+300", "too large"]),
+        ("size,weight,always 7\n1,2,1e300\n", ["column 'always 7'", "1e+300", "too large"]),
         ("size,weight,always 7\n", ["no rows"]),
         ("", ["is empty"]),
     ],
@@ -663,7 +643,7 @@ def test_output_that_the_terminal_cannot_show(colour_model):
 def test_help_imports_no_heavy_library():
     code = (
         "import sys; from fastbp import cli; cli.main(['--help']);"
-        " sys.exit(bool({'sklearn', 'matplotlib', 'tqdm', 'pandas'} & set(sys.modules)))"
+        " sys.exit(bool({'sklearn', 'matplotlib', 'tqdm', 'pandas', 'pyarrow'} & set(sys.modules)))"
     )
     assert subprocess.run([sys.executable, "-c", code], capture_output=True).returncode == 0
 

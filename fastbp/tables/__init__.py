@@ -1,0 +1,22 @@
+"""Tables of data: read from files into named columns, and prepared for a network."""
+
+from .choice import read_to_predict, read_to_train
+from .preparation import Parts, Preparation, guess_task, prepare
+from .reading import BUNDLED, stem
+from .table import CLASSIFICATION, REGRESSION, Table, TableError, places_in
+
+__all__ = [
+    "BUNDLED",
+    "CLASSIFICATION",
+    "REGRESSION",
+    "Parts",
+    "Preparation",
+    "Table",
+    "TableError",
+    "guess_task",
+    "places_in",
+    "prepare",
+    "read_to_predict",
+    "read_to_train",
+    "stem",
+]

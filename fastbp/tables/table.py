@@ -1,0 +1,179 @@
+"""A table: columns of numbers or texts, and errors that say where in it something is wrong."""
+
+from __future__ import annotations
+
+import math
+import shlex
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import numpy as np
+
+CLASSIFICATION, REGRESSION = "classification", "regression"
+MISSING = ("", "?", "na", "n/a", "nan", "null")  # how texts say that a number is missing
+_LISTED = 12
+_SHOWN = 40  # characters of a cell
+_FLAGS = {"true": "1", "false": "0"}
+
+
+class TableError(ValueError):
+    """The data can't be used; the message is one line that says where and why."""
+
+
+def listed(names: Sequence[str]) -> str:
+    """Names for an error, cut off where there are many."""
+    more = f", … ({len(names)} in all)" if len(names) > _LISTED else ""
+    return ", ".join(names[:_LISTED]) + more
+
+
+def shown(cell: str) -> str:
+    """A cell for an error, cut off where it is long."""
+    return repr(cell if len(cell) <= _SHOWN else cell[:_SHOWN] + "…")
+
+
+def number(text: str) -> float:
+    """The number that a text is; NaN if it is none."""
+    try:
+        return float(text)
+    except ValueError:
+        return math.nan
+
+
+def label(value: float) -> str:
+    """A number as a name: "3" for 3.0, "" for NaN."""
+    if math.isfinite(value) and value == int(value):
+        return str(int(value))
+    return "" if math.isnan(value) else repr(float(value))
+
+
+def _plain(text: str) -> str:
+    """One way to write what files write as "1", "1.0" or "True"."""
+    text = _FLAGS.get(text.lower(), text)
+    return label(number(text)) or text
+
+
+def places_in(names: Sequence[str], texts: np.ndarray) -> np.ndarray:
+    """Where each text stands in `names`, -1 if nowhere, however numbers and flags are written."""
+    places = {_plain(name): place for place, name in enumerate(names)}
+    places |= {name: place for place, name in enumerate(names)}
+    distinct, inverse = np.unique(texts, return_inverse=True)
+    found = [places.get(text, places.get(_plain(text), -1)) for text in distinct.tolist()]
+    return np.array(found, np.int64)[inverse]
+
+
+@dataclass(frozen=True)
+class Table:
+    """Columns of one length, one of which may be the target.
+
+    source     what it was read from, for errors
+    columns    by name: numbers (rows,) float64, NaN where one is missing, or texts (rows,) of dtype object, "" where
+               one is missing; an array of an NPZ file is one column (rows, ...) of any real dtype; a column that is
+               neither numbers nor text is the name of its type
+    numbering  (rows,), the number of each row for errors
+    named      whether the names came with the data; else columns go by position
+    guessed    whether it is a CSV file, in which columns of numbers are guessed, and rows are lines
+    target     the name of the column that is to be predicted; None if there is none
+    position   of the target among a file's columns, from 1; None if it is no table
+    dropped    positions of the columns that were left out
+    test       a test set, where the data comes with one
+    """
+
+    source: str
+    columns: dict[str, Any]
+    numbering: np.ndarray
+    named: bool = True
+    guessed: bool = False
+    target: str | None = None
+    position: int | None = None
+    dropped: list[int] = field(default_factory=list)
+    test: Table | None = None
+
+    def __len__(self) -> int:
+        return len(self.numbering)
+
+    @property
+    def features(self) -> list[str]:
+        return [name for name in self.columns if name != self.target]
+
+    @property
+    def y(self) -> np.ndarray | None:
+        return None if self.target is None else self.columns[self.target]
+
+    def find(self, column: str, option: str) -> str:
+        """The name of the column with that name, or that number from 1."""
+        names = list(self.columns)
+        if column in names:
+            return column
+        if column.isdecimal() and 1 <= int(column) <= len(names):
+            return names[int(column) - 1]
+        raise TableError(f"{self.source} has no column {column!r} for {option}; it has {listed(names)}")
+
+    def select(self, features: Sequence[str], target: str | None) -> Table:
+        """The table of those columns. Raises TableError if one is neither numbers nor text."""
+        columns = {name: self.columns[name] for name in (*features, target) if name is not None}
+        for name, column in columns.items():
+            if isinstance(column, str):
+                advice = f"make it either, or leave it out with --drop {shlex.quote(name)}"
+                raise TableError(
+                    f"{self.source}: the column {name!r} of {column} is neither numbers nor text: {advice}"
+                )
+        return replace(self, columns=columns, target=target)
+
+    def take(self, rows: np.ndarray) -> Table:
+        """The table of those rows."""
+        columns = {name: column[rows] for name, column in self.columns.items()}
+        return replace(self, columns=columns, numbering=self.numbering[rows], test=None)
+
+    def error(self, name: str, row: Any, problem: str, element: Any = None) -> TableError:
+        """What is wrong with a cell; element: the place in the row's array, where the column is one of arrays."""
+        unit = "line" if self.guessed else "row"
+        kind = "column" if self.named or self.guessed else "array"
+        inside = "" if element is None else f", feature {element + 1}"
+        return TableError(f"{self.source}, {unit} {self.numbering[row]}, {kind} {name!r}{inside}: {problem}")
+
+    def numbers(self, name: str) -> np.ndarray:
+        """The column as numbers, flags being 0 and 1. Raises TableError at the first text that is none."""
+        column = self.columns[name]
+        if column.dtype != object:
+            return column
+        values = np.array([number(_plain(text)) for text in column.tolist()])
+        wrong = self.wrong_numbers(name)
+        if len(wrong):
+            raise self.error(name, wrong[0], f"{shown(column[wrong[0]])} is not a number")
+        return values
+
+    def wrong_numbers(self, name: str) -> np.ndarray:
+        """The rows where a column of texts holds one that is neither a number nor missing."""
+        texts = self.columns[name].tolist()
+        bad = {text: math.isnan(number(_plain(text))) and text.lower() not in MISSING for text in set(texts)}
+        return np.flatnonzero([bad[text] for text in texts])
+
+    def texts(self, name: str) -> np.ndarray:
+        """The column as texts. Raises TableError for a column of arrays."""
+        column = self.columns[name]
+        if column.dtype == object:
+            return column
+        if column.ndim > 1:
+            raise TableError(f"{self.source}: {name!r} holds arrays of numbers, which can't be text")
+        distinct, inverse = np.unique(column, return_inverse=True)
+        return np.array([label(value) for value in distinct.tolist()], object)[inverse]
+
+    def check(self, name: str, advice: str | None) -> None:
+        """Raise TableError if a value of the column is infinite or, unless advice is None, missing.
+
+        advice: what the error says on that.
+        """
+        column = self.columns[name].reshape(len(self), -1)
+        if column.dtype == object:
+            bad = (column == "") & (advice is not None)
+        elif column.dtype.kind == "f":
+            bad = np.isinf(column) if advice is None else ~np.isfinite(column)
+        else:
+            return
+        if bad.any():
+            row, element = np.unravel_index(np.argmax(bad), bad.shape)
+            value = column[row, element]
+            missing = value == "" or value != value
+            problem = f"the value is missing{advice}" if missing else f"{value} is not a finite number"
+            raise self.error(name, row, problem, element if self.columns[name].ndim > 1 else None)

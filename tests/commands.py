@@ -1,0 +1,31 @@
+"""What tests of the command line share: files to give it, and what it answers."""
+
+import csv
+import gzip
+import io
+
+from fastbp import cli
+
+
+def write_csv(path, header, rows, delimiter=","):
+    opened = gzip.open if str(path).endswith(".gz") else open
+    with opened(path, "wt", encoding="utf-8", newline="") as file:
+        writer = csv.writer(file, delimiter=delimiter)
+        if header:
+            writer.writerow(header)
+        writer.writerows(rows)
+    return str(path)
+
+
+def line_of_error(capsys, status, argv):
+    """The one line that the command writes to stderr."""
+    capsys.readouterr()
+    assert cli.main(argv) == status
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert err.startswith("fastbp: error: ") and err.endswith("\n") and err.count("\n") == 1
+    return err
+
+
+def read_predictions(text):
+    return list(csv.DictReader(io.StringIO(text)))

@@ -94,6 +94,15 @@ class Op(NamedTuple):
     flops: int
     once: bool = False
 
+    def field(self, name: str) -> Field | None:
+        """What the record holds by that name; None if there is no such field."""
+        return dict(zip(self.kernel.fields, self.record, strict=True)).get(name)
+
+    def with_relu(self) -> Op:
+        """The same with 1 in its field `relu`."""
+        fields = zip(self.kernel.fields, self.record, strict=True)
+        return self._replace(record=tuple(1 if name == "relu" else value for name, value in fields))
+
 
 class Group(NamedTuple):
     """Ops that a task runs one after the other on the same items; see engine.py."""
@@ -204,7 +213,8 @@ class Plan:
         self._backward: list[Backward] = []  # in the order of the forward pass
         self._prepare: list[Group] = []
         self._after_step: list[Op] = []
-        self._relus: dict[Buffer, Backward] = {}
+        self._relus: dict[tuple[Buffer, Buffer], Backward] = {}
+        self._shared: set[Buffer] = set()
         self._blocks: list[Block] = []
         self._packs: set[Op] = set()
         self._few: dict[Op, Op] = {}
@@ -265,6 +275,12 @@ class Plan:
             self._round = BLOCKS
         return Tensor(self.buffer(size, blocked), self.buffer(size, blocked), shape)
 
+    def tensor_over(self, x: Tensor) -> Tensor:
+        """Room for a value like x; its gradient lies where x's will, if that is written from it element by element."""
+        if self.keep or x.grad in self._inputs:
+            return self.tensor(x.shape, x.blocked)
+        return x._replace(value=self.buffer(x.size, x.blocked))
+
     def blocked(self, x: Tensor) -> Tensor:
         """x with its rows in blocks."""
         return x if x.blocked else self.moved(x, x.shape, True, blocks.block_rows, blocks.unblock_rows, x.size)
@@ -317,15 +333,35 @@ class Plan:
         """Add the backward pass of y = max(x, 0), in place; the layer that takes y in may take this over."""
         sizes: Record = dict(features=y.size, blocked=y.blocked)
         relu = op(relu_backward, 4 * y.size, dx=y.grad, dy=y.grad, y=y.value, **sizes)
-        self._relus[y.grad] = self._add_backward(relu)
+        self._relus[y.value, y.grad] = self._add_backward(relu)
 
     def take_relu(self, x: Tensor) -> Buffer | int:
         """For a layer that writes x.grad: x.value if it shall apply the ReLU's derivative there, else 0."""
-        relu = self._relus.pop(x.grad, None)
+        relu = self._relus.pop((x.value, x.grad), None)
         if relu is None:
             return 0
         self._backward.remove(relu)
         return x.value
+
+    def join_relu(self, x: Tensor) -> bool:
+        """Make x = max(x, 0) a part of the op that writes x, if that has a field `relu` and all want it; else False.
+
+        The backward pass goes into the ops that read x's gradient, if they have that field too.
+        """
+        writer = self._forward[-1] if self._forward else None
+        if self.keep or writer is None or writer.record[0] != x.value or x.value in self._shared:
+            return False
+        if writer.field("relu") != 0:
+            return False
+        self._forward[-1] = writer.with_relu()
+        if writer in self._few:
+            self._few[self._forward[-1]] = self._few.pop(writer).with_relu()
+        readers = [i for i, b in enumerate(self._backward) if b.op.field("dy") == x.grad and b.op.field("relu") == 0]
+        for i in readers:
+            self._backward[i] = self._backward[i]._replace(op=self._backward[i].op.with_relu())
+        if not readers:
+            self.give_relu(x)
+        return True
 
     def prepare(self, kernel: Kernel, flops: float, items: int, **record: Field) -> None:
         """Add an op that a step runs before its backward pass, on `items` of its own: weights in another layout."""
@@ -368,6 +404,7 @@ class Plan:
 
     def branch(self, x: Tensor) -> Tensor:
         """x with a gradient of its own, which the layer adds to others to make x's."""
+        self._shared.add(x.value)
         added = Tensor(x.value, self.buffer(x.size, x.blocked), x.shape)
         if x.grad in self._inputs:
             self._inputs.add(added.grad)

@@ -213,11 +213,14 @@ def _normalised(x, statistics):
     return (x - statistics[0][:, None]) * statistics[2][:, None]
 
 
-def batch_norm_forward(x, statistics, gain, bias):
-    return gain[:, None] * _normalised(x, statistics) + bias[:, None]
+def batch_norm_forward(x, statistics, gain, bias, relu):
+    y = gain[:, None] * _normalised(x, statistics) + bias[:, None]
+    return np.maximum(y, 0) if relu else y
 
 
-def batch_norm_backward_sums(dy, x, statistics):
+def batch_norm_backward_sums(dy, x, statistics, gain, bias, relu):
+    if relu:
+        dy = dy * (batch_norm_forward(x, statistics, gain, bias, relu) > 0)
     return np.array([(dy * _normalised(x, statistics)).sum(axis=(0, 2)), dy.sum(axis=(0, 2))])
 
 
@@ -225,8 +228,10 @@ def batch_norm_backward_add(sums):
     return sums.sum(axis=0)
 
 
-def batch_norm_backward(dy, x, statistics, gain, dparams, training):
+def batch_norm_backward(dy, x, statistics, gain, bias, dparams, training, relu):
     count = x[:, 0].size
+    if relu:
+        dy = dy * (batch_norm_forward(x, statistics, gain, bias, relu) > 0)
     if training:
         dy = dy - (dparams[1][:, None] + _normalised(x, statistics) * dparams[0][:, None]) / count
     return (gain * statistics[2])[:, None] * dy

@@ -442,21 +442,31 @@ def check_batch_norm_update(kernel, rng, dtype, rows, n):
 def check_batch_norm_forward(kernel, rng, dtype, rows, n):
     x, _, gain, bias, running, sizes, _, _ = norm_case(rng, dtype, rows, n)
     statistics = naive.batch_norm_statistics(None, wide(running), 1e-5).astype(dtype)
-    y = Guarded(None, dtype, in_blocks(x, dtype).shape)
-    record = dict(y=y, x=in_blocks(x, dtype), statistics=statistics, gain=gain, bias=bias, **sizes)
-    run_kernel(kernel, dtype, rows, block_pieces(rng, dtype, rows), **record)
-    want = naive.batch_norm_forward(wide(x), wide(statistics), wide(gain), wide(bias))
-    close(in_rows(y.array, rows), want, dtype, (np.abs(x).max() + 3) * statistics[2].max() * 4 + 4, 8)
+    for relu in (0, 1):
+        y = Guarded(None, dtype, in_blocks(x, dtype).shape)
+        record = dict(y=y, x=in_blocks(x, dtype), statistics=statistics, gain=gain, bias=bias, **sizes, relu=relu)
+        run_kernel(kernel, dtype, rows, block_pieces(rng, dtype, rows), **record)
+        want = naive.batch_norm_forward(wide(x), wide(statistics), wide(gain), wide(bias), relu)
+        close(in_rows(y.array, rows), want, dtype, (np.abs(x).max() + 3) * statistics[2].max() * 4 + 4, 8)
+
+
+def away_from_the_kink(dy, x, statistics, gain, bias):
+    """dy, and 0 where rounding decides on which side of 0 the output is."""
+    y = naive.batch_norm_forward(wide(x), wide(statistics), wide(gain), wide(bias), 0)
+    return np.where(np.abs(y) < 1e-4, 0, dy).astype(dy.dtype)
 
 
 def check_batch_norm_backward_sums(kernel, rng, dtype, rows, n):
-    x, dy, _, _, running, sizes, grain, tasks = norm_case(rng, dtype, rows, n)
+    x, dy, gain, bias, running, sizes, grain, tasks = norm_case(rng, dtype, rows, n)
     statistics = naive.batch_norm_statistics(None, wide(running), 1e-5).astype(dtype)
-    sums = Guarded(None, np.float64, (len(tasks), 2, len(running[0])))
-    given = dict(dy=in_blocks(dy, dtype), x=in_blocks(x, dtype, 7.0), statistics=statistics, **sizes, grain=grain)
-    run_kernel(kernel, dtype, rows, tasks, sums=sums, **given)
-    want = [naive.batch_norm_backward_sums(wide(dy[lo:hi]), wide(x[lo:hi]), wide(statistics)) for lo, hi in tasks]
-    close(sums.array, np.array(want), dtype, rows * n * 40 * (1 + statistics[2].max()), n)
+    dy, read = away_from_the_kink(dy, x, statistics, gain, bias), dict(statistics=statistics, gain=gain, bias=bias)
+    for relu in (0, 1):
+        sums = Guarded(None, np.float64, (len(tasks), 2, len(running[0])))
+        given = dict(dy=in_blocks(dy, dtype), x=in_blocks(x, dtype, 7.0), **read, **sizes, grain=grain, relu=relu)
+        run_kernel(kernel, dtype, rows, tasks, sums=sums, **given)
+        of = [wide(read[name]) for name in read]
+        want = [naive.batch_norm_backward_sums(wide(dy[lo:hi]), wide(x[lo:hi]), *of, relu) for lo, hi in tasks]
+        close(sums.array, np.array(want), dtype, rows * n * 40 * (1 + statistics[2].max()), n)
 
 
 def check_batch_norm_backward_add(kernel, rng, dtype, rows, n):
@@ -467,15 +477,16 @@ def check_batch_norm_backward_add(kernel, rng, dtype, rows, n):
 
 
 def check_batch_norm_backward(kernel, rng, dtype, rows, n):
-    x, dy, gain, _, running, sizes, _, _ = norm_case(rng, dtype, rows, n)
+    x, dy, gain, bias, running, sizes, _, _ = norm_case(rng, dtype, rows, n)
     statistics = naive.batch_norm_statistics(None, wide(running), 1e-5).astype(dtype)
-    dparams = naive.batch_norm_backward_sums(wide(dy), wide(x), wide(statistics)).astype(dtype)
-    for training in (1, 0):
+    dy, of = away_from_the_kink(dy, x, statistics, gain, bias), (wide(statistics), wide(gain), wide(bias))
+    for training, relu in itertools.product((1, 0), (0, 1)):
+        dparams = naive.batch_norm_backward_sums(wide(dy), wide(x), *of, relu).astype(dtype)
         dx = Guarded(None, dtype, in_blocks(x, dtype).shape)
-        read = dict(dy=in_blocks(dy, dtype), x=in_blocks(x, dtype, 7.0), statistics=statistics, gain=gain)
-        more = dict(dparams=dparams, **sizes, training=np.array([training]))
+        read = dict(dy=in_blocks(dy, dtype), x=in_blocks(x, dtype, 7.0), statistics=statistics, gain=gain, bias=bias)
+        more = dict(dparams=dparams, **sizes, training=np.array([training]), relu=relu)
         run_kernel(kernel, dtype, rows, block_pieces(rng, dtype, rows), dx=dx, **read, **more)
-        want = naive.batch_norm_backward(wide(dy), wide(x), wide(statistics), wide(gain), wide(dparams), training)
+        want = naive.batch_norm_backward(wide(dy), wide(x), *of, wide(dparams), training, relu)
         size = np.abs(x).max() * (1 + statistics[2].max()) ** 3 * (1 + np.abs(dparams).max()) * 10
         close(in_rows(dx.array, rows), want, dtype, np.full(want.shape, size), 8)
         assert (dx.array[-1][..., rows % lanes(dtype) or lanes(dtype) :] == 0).all()

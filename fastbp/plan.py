@@ -190,6 +190,7 @@ class Plan:
     loss        a loss: it says which kernel it runs
     optimizer   an optimizer: it says which kernels it runs
     seed        of the random numbers in it
+    augmentations  what changes the inputs of a training step: each is asked to `emit(plan)`
     keep        whether every value is kept for those who look at it: what goes into an activation beside what
                 comes out, and likewise for gradients. It costs memory, and fusions.
 
@@ -207,8 +208,10 @@ class Plan:
         seed: int = 0,
         *,
         keep: bool = False,
+        augmentations: Sequence[Any] = (),
     ):
         self._size = {"work": [0, 0], "totals": [TOTALS_SIZE, 2]}
+        self._augment: list[Op] = []
         self._forward: list[Op] = []
         self._backward: list[Backward] = []  # in the order of the forward pass
         self._prepare: list[Group] = []
@@ -233,6 +236,8 @@ class Plan:
             tensor = layer.emit(self, tensor)
             self.outputs.append(tensor)
         self.output = self.plain(tensor)
+        for augmentation in augmentations:
+            augmentation.emit(self)
         self._frozen = {number for number, layer in enumerate(layers) if not layer.trainable}
         self._target = self.buffer(self.output.size)
         self._weight = self.buffer(1)
@@ -424,6 +429,11 @@ class Plan:
         """Fields of an op that has to know of time: where it finds whether this is training, and the steps done."""
         return {"training": Buffer("inputs", INPUTS["training"]), "step": Buffer("scalars", updates.STEP)}
 
+    def augment(self, kernel: Kernel, flops: float, **record: Field) -> None:
+        """Add an op that changes the inputs in place before a training step, by random numbers of its own."""
+        clock = {"key": self.key(), "step": self.clock()["step"]}
+        self._augment.append(op(kernel, flops, x=self.x.value, **record, **clock))
+
     # --- programs ---
 
     def program(self, name: str, target: str, few: bool) -> tuple[list[Group], int]:
@@ -437,7 +447,7 @@ class Plan:
         target  which kind of target the loss gets: a key of the loss's `kernels`
         few     whether batches have so few rows that it doesn't pay to prepare weights for them
         """
-        rows = [self._load("x", self.x.value, self.x.size)]
+        rows = [self._load("x", self.x.value, self.x.size), *(self._augment if name == "train" else ())]
         rows += [self._few.get(o, o) for o in self._forward] if few else self._forward
         if name in ("forward", "predict"):
             value = self.output.value

@@ -737,6 +737,35 @@ def check_dropout_backward(kernel, rng, dtype, rows, n):
     close(dx.array, naive.dropout_backward(wide(dy), wide(mask)), dtype, dy * mask, 2)
 
 
+def check_shift_maps(kernel, rng, dtype, rows, n):
+    for height, width in ((1, n), (n, 3), (5, 6)):
+        x, step, key = normal(rng, dtype, rows, 2, height, width), float(rows), int(rng.integers(-(2**63), 2**63 - 1))
+        most = int(rng.integers(0, height)), int(rng.integers(0, width))
+        got = Guarded(x)
+        sizes = dict(maps=2, height=height, width=width, most_down=most[0], most_right=most[1])
+        record = dict(x=got, **sizes, fill=bits(0.25), key=key, step=np.array([step]))
+        run_kernel(kernel, dtype, rows, pieces(rng, rows), **record)
+        assert (got.array == naive.shift_maps(x, *most, 0.25, key % 2**64, int(step))).all()
+
+
+def check_flip_maps(kernel, rng, dtype, rows, n):
+    for p in (0.0, 0.4, 1.0):
+        x, step, key = normal(rng, dtype, rows, 3, n), float(rows), int(rng.integers(-(2**63), 2**63 - 1))
+        got = Guarded(x)
+        record = dict(x=got, lines=3, width=n, p=bits(p), key=key, step=np.array([step]))
+        run_kernel(kernel, dtype, rows, pieces(rng, rows), **record)
+        assert (got.array == naive.flip_maps(x, p, key % 2**64, int(step))).all()
+
+
+def check_add_noise(kernel, rng, dtype, rows, n):
+    x, step, key = normal(rng, dtype, rows, n), float(rows), int(rng.integers(-(2**63), 2**63 - 1))
+    got = Guarded(x)
+    record = dict(x=got, features=n, deviation=bits(3.0), key=key, step=np.array([step]))
+    run_kernel(kernel, dtype, rows, pieces(rng, rows), **record)
+    want = naive.add_noise(wide(x), 3.0, key % 2**64, int(step))
+    np.testing.assert_allclose(got.array, want, rtol=0, atol=3e-6)
+
+
 SCHEDULES = {
     "step_decay_schedule": (0.5, 0.3, 7.0),
     "exponential_decay_schedule": (0.5, 0.3, 7.0),
@@ -814,6 +843,9 @@ CHECKS = {
     "scale_gradient": check_scale_gradient,
     "dropout_forward": check_dropout_forward,
     "dropout_backward": check_dropout_backward,
+    "shift_maps": check_shift_maps,
+    "flip_maps": check_flip_maps,
+    "add_noise": check_add_noise,
     **dict.fromkeys(SCHEDULES, check_schedule),
 }
 

@@ -1,8 +1,10 @@
-"""The networks that are benchmarked: the dense ones of `fastbp bench`, which the reference can check."""
+"""The networks that are benchmarked: those of `fastbp bench`, dense ones and convolutional ones."""
 
 from fastbp.bench import NETWORKS as ALL_NETWORKS
 from fastbp.bench import Spec, build, make_data
 
 NETWORKS = {name: spec for name, spec in ALL_NETWORKS.items() if not spec.maps}
 
-__all__ = ["NETWORKS", "Spec", "build", "make_data"]
+CONVOLUTIONS = {name: spec for name, spec in ALL_NETWORKS.items() if spec.maps}
+
+__all__ = ["CONVOLUTIONS", "NETWORKS", "Spec", "build", "make_data"]

@@ -9,7 +9,7 @@ import numpy as np
 import fastbp as fb
 
 from . import reference
-from .networks import NETWORKS, build, make_data
+from .networks import CONVOLUTIONS, NETWORKS, build, make_data
 
 
 class Training:
@@ -37,6 +37,36 @@ class Training:
         first = self.net.train_on_batch(self.X[: spec.batch], self.y[: spec.batch])
         second = self.net.train_on_batch(self.X[: spec.batch], self.y[: spec.batch])
         assert second < first, f"the loss went from {first} to {second}"
+
+    def time_epoch(self, network):
+        self.net.fit(self.X, self.y, batch_size=self.batch, shuffle=False, verbose=False)
+
+    def peakmem_epoch(self, network):
+        self.net.fit(self.X, self.y, batch_size=self.batch, shuffle=False, verbose=False)
+
+
+class Convolutions:
+    """Likewise for convolutional networks: 16 to 20 steps."""
+
+    params = tuple(CONVOLUTIONS)
+    param_names = ("network",)
+
+    def setup_cache(self):
+        for spec in CONVOLUTIONS.values():
+            net = build(spec)
+            X, y = make_data(spec, spec.batch)
+            reference.check_maps(spec, net, X[:20], y[:20])
+            net.train_on_batch(X, y)
+
+    setup_cache.timeout = 600
+
+    def setup(self, network):
+        spec = CONVOLUTIONS[network]
+        self.batch = spec.batch
+        self.X, self.y = make_data(spec, spec.rows)
+        self.net = build(spec)
+        for _ in range(2):
+            self.net.train_on_batch(self.X[: spec.batch], self.y[: spec.batch])
 
     def time_epoch(self, network):
         self.net.fit(self.X, self.y, batch_size=self.batch, shuffle=False, verbose=False)

@@ -4,6 +4,7 @@ from typing import TYPE_CHECKING, Any
 
 from . import activations, initializers, jit, losses, metrics, optimizers, schedules
 from ._jit import get_num_threads, set_num_threads
+from .augmentation import Flip, Noise, Shift
 from .callbacks import Checkpoint, CSVLogger, EarlyStopping, ReduceOnPlateau, StopAtLoss, TimeBudget
 from .capi import get_include
 from .custom import CustomActivation, CustomLoss
@@ -79,6 +80,7 @@ __all__ = [
     "ExponentialDecay",
     "FileFormatError",
     "Flatten",
+    "Flip",
     "GlobalAvgPool1D",
     "GlobalAvgPool2D",
     "GradientCheck",
@@ -92,12 +94,14 @@ __all__ = [
     "MaxPool2D",
     "Nadam",
     "Network",
+    "Noise",
     "OneCycle",
     "PiecewiseConstant",
     "RMSprop",
     "ReduceOnPlateau",
     "Residual",
     "Rprop",
+    "Shift",
     "StepDecay",
     "StopAtLoss",
     "TimeBudget",

@@ -38,6 +38,7 @@ from dataclasses import dataclass, field
 from typing import IO, TYPE_CHECKING, Any
 
 from . import checkpoints, files
+from .augmentation import Flip, Noise, Shift
 from .errors import check_bool, check_choice, check_integer, check_number, check_path
 from .training import History, Snapshot
 
@@ -80,7 +81,7 @@ def _check_monitors(callbacks: Sequence[Any], logged: list[str]) -> None:
             _check_monitor(callback.monitor, logged)
         if type(callback) is ReduceOnPlateau:
             logged.append("learning_rate")
-        elif type(callback) not in (EarlyStopping, StopAtLoss, TimeBudget, CSVLogger, Checkpoint):
+        elif type(callback) not in (EarlyStopping, StopAtLoss, TimeBudget, CSVLogger, Checkpoint, Shift, Flip, Noise):
             return  # a user's own may add anything to the logs
 
 

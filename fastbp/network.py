@@ -14,6 +14,7 @@ import numpy as np
 
 from . import checkpoints, export, feeds, files, losses, optimizers, reports, training
 from ._jit import DTYPES, interrupts_later
+from .augmentation import Augmentation
 from .callbacks import check_callbacks
 from .capi import CPointers, make_pointers
 from .checkpoints import Resumed
@@ -111,6 +112,7 @@ class Network:
         self.num_params = sum(math.prod(p.shape) for layer in self.layers for p in layer._wanted)
         self.epochs_trained = 0
         self.stop_training = False
+        self._augmentations: tuple[Augmentation, ...] = ()  # of the fit that runs
         self._space: Workspace | None = None
         self._lock = threading.RLock()
         self._chunk = (0, 1)  # batches in a compiled call of fit, for a size of batch
@@ -180,13 +182,19 @@ class Network:
 
     def _new_plan(self, *, keep: bool = False) -> Plan:
         parts = self._emitters(), self.input_shape, self.loss, self.optimizer, self.num_params, self.seed
-        return Plan(*parts, keep=keep)
+        return Plan(*parts, keep=keep, augmentations=() if keep else self._augmentations)
 
     def _replan(self) -> None:
         """Make the programs anew, after a layer's settings have changed."""
         with self._lock:
             self._plan, self._space = self._new_plan(), None
             self._scalars[factors_at(self.optimizer) :] = [layer.learning_rate for layer in self.layers]
+
+    def _augment(self, augmentations: tuple[Augmentation, ...]) -> None:
+        """Let these change the inputs of training steps from now on."""
+        with self._lock:
+            self._augmentations = augmentations
+            self._replan()
 
     def _emitters(self) -> list[BoundLayer]:
         """The layers as they run: the loss takes over a last activation that is its own inverse link."""
@@ -372,6 +380,9 @@ class Network:
                 f"metrics must be () without validation_data or validation_split, got {', '.join(functions)}"
             )
         callbacks = check_callbacks(callbacks, self._logged(functions, validates))
+        for callback in callbacks:
+            if isinstance(callback, Augmentation):
+                callback.check(self.input_shape)
         source, validation = self._sources(X, y, epochs, sample_weight, class_weight, validation_data, split)
         if functions and validation is not None:
             check_suited(functions, validation.truth()[0], (validation.rows, *self.output_shape))

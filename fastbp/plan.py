@@ -94,6 +94,15 @@ class Op(NamedTuple):
     flops: int
     once: bool = False
 
+    def field(self, name: str) -> Field | None:
+        """What the record holds by that name; None if there is no such field."""
+        return dict(zip(self.kernel.fields, self.record, strict=True)).get(name)
+
+    def with_relu(self) -> Op:
+        """The same with 1 in its field `relu`."""
+        fields = zip(self.kernel.fields, self.record, strict=True)
+        return self._replace(record=tuple(1 if name == "relu" else value for name, value in fields))
+
 
 class Group(NamedTuple):
     """Ops that a task runs one after the other on the same items; see engine.py."""
@@ -182,6 +191,7 @@ class Plan:
     loss        a loss: it says which kernel it runs
     optimizer   an optimizer: it says which kernels it runs
     seed        of the random numbers in it
+    augmentations  what changes the inputs of a training step: each is asked to `emit(plan)`
     keep        whether every value is kept for those who look at it: what goes into an activation beside what
                 comes out, and likewise for gradients. It costs memory, and fusions.
 
@@ -199,13 +209,16 @@ class Plan:
         seed: int = 0,
         *,
         keep: bool = False,
+        augmentations: Sequence[Any] = (),
     ):
         self._size = {"work": [0, 0], "totals": [TOTALS_SIZE, 2]}
+        self._augment: list[Op] = []
         self._forward: list[Op] = []
         self._backward: list[Backward] = []  # in the order of the forward pass
         self._prepare: list[Group] = []
         self._after_step: list[Op] = []
-        self._relus: dict[Buffer, Backward] = {}
+        self._relus: dict[tuple[Buffer, Buffer], Backward] = {}
+        self._shared: set[Buffer] = set()
         self._blocks: list[Block] = []
         self._packs: set[Op] = set()
         self._few: dict[Op, Op] = {}
@@ -224,6 +237,8 @@ class Plan:
             tensor = layer.emit(self, tensor)
             self.outputs.append(tensor)
         self.output = self.plain(tensor)
+        for augmentation in augmentations:
+            augmentation.emit(self)
         self._frozen = {number for number, layer in enumerate(layers) if not layer.trainable}
         self._target = self.buffer(self.output.size)
         self._weight = self.buffer(1)
@@ -266,6 +281,12 @@ class Plan:
         if blocked:
             self._round = BLOCKS
         return Tensor(self.buffer(size, blocked), self.buffer(size, blocked), shape)
+
+    def tensor_over(self, x: Tensor) -> Tensor:
+        """Room for a value like x; its gradient lies where x's will, if that is written from it element by element."""
+        if self.keep or x.grad in self._inputs:
+            return self.tensor(x.shape, x.blocked)
+        return x._replace(value=self.buffer(x.size, x.blocked))
 
     def blocked(self, x: Tensor) -> Tensor:
         """x with its rows in blocks."""
@@ -319,15 +340,35 @@ class Plan:
         """Add the backward pass of y = max(x, 0), in place; the layer that takes y in may take this over."""
         sizes: Record = dict(features=y.size, blocked=y.blocked)
         relu = op(relu_backward, 4 * y.size, dx=y.grad, dy=y.grad, y=y.value, **sizes)
-        self._relus[y.grad] = self._add_backward(relu)
+        self._relus[y.value, y.grad] = self._add_backward(relu)
 
     def take_relu(self, x: Tensor) -> Buffer | int:
         """For a layer that writes x.grad: x.value if it shall apply the ReLU's derivative there, else 0."""
-        relu = self._relus.pop(x.grad, None)
+        relu = self._relus.pop((x.value, x.grad), None)
         if relu is None:
             return 0
         self._backward.remove(relu)
         return x.value
+
+    def join_relu(self, x: Tensor) -> bool:
+        """Make x = max(x, 0) a part of the op that writes x, if that has a field `relu` and all want it; else False.
+
+        The backward pass goes into the ops that read x's gradient, if they have that field too.
+        """
+        writer = self._forward[-1] if self._forward else None
+        if self.keep or writer is None or writer.record[0] != x.value or x.value in self._shared:
+            return False
+        if writer.field("relu") != 0:
+            return False
+        self._forward[-1] = writer.with_relu()
+        if writer in self._few:
+            self._few[self._forward[-1]] = self._few.pop(writer).with_relu()
+        readers = [i for i, b in enumerate(self._backward) if b.op.field("dy") == x.grad and b.op.field("relu") == 0]
+        for i in readers:
+            self._backward[i] = self._backward[i]._replace(op=self._backward[i].op.with_relu())
+        if not readers:
+            self.give_relu(x)
+        return True
 
     def prepare(self, kernel: Kernel, flops: float, items: int, **record: Field) -> None:
         """Add an op that a step runs before its backward pass, on `items` of its own: weights in another layout."""
@@ -370,6 +411,7 @@ class Plan:
 
     def branch(self, x: Tensor) -> Tensor:
         """x with a gradient of its own, which the layer adds to others to make x's."""
+        self._shared.add(x.value)
         added = Tensor(x.value, self.buffer(x.size, x.blocked), x.shape)
         if x.grad in self._inputs:
             self._inputs.add(added.grad)
@@ -389,6 +431,11 @@ class Plan:
         """Fields of an op that has to know of time: where it finds whether this is training, and the steps done."""
         return {"training": Buffer("inputs", INPUTS["training"]), "step": Buffer("scalars", updates.STEP)}
 
+    def augment(self, kernel: Kernel, flops: float, **record: Field) -> None:
+        """Add an op that changes the inputs in place before a training step, by random numbers of its own."""
+        clock = {"key": self.key(), "step": self.clock()["step"]}
+        self._augment.append(op(kernel, flops, x=self.x.value, **record, **clock))
+
     # --- programs ---
 
     def program(self, name: str, target: str, few: bool) -> tuple[list[Group], int]:
@@ -402,7 +449,7 @@ class Plan:
         target  which kind of target the loss gets: a key of the loss's `kernels`
         few     whether batches have so few rows that it doesn't pay to prepare weights for them
         """
-        rows = [self._load("x", self.x.value, self.x.size)]
+        rows = [self._load("x", self.x.value, self.x.size), *(self._augment if name == "train" else ())]
         rows += [self._few.get(o, o) for o in self._forward] if few else self._forward
         if name in ("forward", "predict"):
             value = self.output.value

@@ -806,6 +806,7 @@ def stack(typingctx, dtype, n):
 
     def codegen(context, builder, signature, args):
         room = cgutils.alloca_once(builder, context.get_value_type(dtype.dtype), size=n.literal_value)
+        room.align = 64
         return builder.bitcast(room, context.get_value_type(result))
 
     return result(dtype, n), codegen

@@ -2,6 +2,7 @@
 
 import itertools
 import math
+from statistics import NormalDist
 
 import numpy as np
 
@@ -213,11 +214,14 @@ def _normalised(x, statistics):
     return (x - statistics[0][:, None]) * statistics[2][:, None]
 
 
-def batch_norm_forward(x, statistics, gain, bias):
-    return gain[:, None] * _normalised(x, statistics) + bias[:, None]
+def batch_norm_forward(x, statistics, gain, bias, relu):
+    y = gain[:, None] * _normalised(x, statistics) + bias[:, None]
+    return np.maximum(y, 0) if relu else y
 
 
-def batch_norm_backward_sums(dy, x, statistics):
+def batch_norm_backward_sums(dy, x, statistics, gain, bias, relu):
+    if relu:
+        dy = dy * (batch_norm_forward(x, statistics, gain, bias, relu) > 0)
     return np.array([(dy * _normalised(x, statistics)).sum(axis=(0, 2)), dy.sum(axis=(0, 2))])
 
 
@@ -225,8 +229,10 @@ def batch_norm_backward_add(sums):
     return sums.sum(axis=0)
 
 
-def batch_norm_backward(dy, x, statistics, gain, dparams, training):
+def batch_norm_backward(dy, x, statistics, gain, bias, dparams, training, relu):
     count = x[:, 0].size
+    if relu:
+        dy = dy * (batch_norm_forward(x, statistics, gain, bias, relu) > 0)
     if training:
         dy = dy - (dparams[1][:, None] + _normalised(x, statistics) * dparams[0][:, None]) / count
     return (gain * statistics[2])[:, None] * dy
@@ -614,6 +620,36 @@ def dropout_forward(x, rate, key, step, pixels):
 
 def dropout_backward(dy, mask):
     return mask * dy
+
+
+# Augmentation of x (rows, maps, height, width): key: an int of 64 bits.
+
+
+def _bits_of(row, key, step):
+    return random_bits(random_bits(key ^ random_bits(step)) + row & MASK)
+
+
+def shift_maps(x, most_down, most_right, fill, key, step):
+    y = np.full(x.shape, fill, x.dtype)
+    _, _, height, width = x.shape
+    for r in range(len(x)):
+        bits = _bits_of(r, key, step)
+        down = ((bits >> 32) * (2 * most_down + 1) >> 32) - most_down
+        right = ((bits & 0xFFFFFFFF) * (2 * most_right + 1) >> 32) - most_right
+        for h in range(max(down, 0), min(height + down, height)):
+            for w in range(max(right, 0), min(width + right, width)):
+                y[r, :, h, w] = x[r, :, h - down, w - right]
+    return y
+
+
+def flip_maps(x, p, key, step):
+    return np.array([row[..., ::-1] if (_bits_of(r, key, step) >> 11) / 2**53 < p else row for r, row in enumerate(x)])
+
+
+def add_noise(x, deviation, key, step):
+    uniform = [((_bits_of(i, key, step) >> 40) + 0.5) / 2**24 for i in range(x.size)]
+    noise = [NormalDist().inv_cdf(u) for u in uniform]
+    return x + deviation * np.reshape(noise, x.shape)
 
 
 # Schedules: the rate before the step that follows t steps, from the constants by their names.

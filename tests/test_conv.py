@@ -123,6 +123,36 @@ def test_the_same_bits_on_any_number_of_threads():
     assert (found[0] == found[1]).all()
 
 
+@pytest.mark.parametrize(
+    ("layers", "separate"),
+    [
+        ([fb.Conv2D(4, 3), fb.Activation("relu"), fb.MaxPool2D(2), fb.Flatten()], 0),
+        ([fb.Conv2D(4, 3), fb.BatchNorm(), fb.Activation("relu"), fb.MaxPool2D(2), fb.Flatten()], 0),
+        ([fb.Conv2D(4, 3, activation="relu"), fb.BatchNorm(), fb.MaxPool2D(2), fb.Flatten()], 0),
+        ([fb.BatchNorm(), fb.Activation("relu"), fb.Conv2D(4, 3), fb.BatchNorm(), fb.Dropout(0.1), fb.Flatten()], 0),
+        ([fb.Flatten(), fb.Dense(9), fb.Activation("relu"), fb.Dense(5), fb.Activation("tanh")], 0),
+        ([fb.Conv2D(4, 3), fb.Residual([fb.Activation("relu"), fb.Conv2D(4, 3, padding="same")]), fb.Flatten()], 1),
+        ([fb.Residual([fb.BatchNorm(), fb.Activation("relu"), fb.Conv2D(2, 1)]), fb.Flatten()], 0),
+        ([fb.Activation("relu"), fb.Flatten()], 1),
+        ([fb.AvgPool2D(2), fb.Activation("relu"), fb.Flatten()], 1),
+    ],
+)
+def test_a_relu_becomes_a_part_of_what_comes_before_it(layers, separate):
+    """The same bits as from a plan that keeps every value, and no ReLU by itself where the op before can apply it."""
+    rng = np.random.default_rng(10)
+    net = fb.Network([*layers, fb.Dense(3)], (2, 8, 9), loss="cross_entropy", seed=0)
+    kept = fb.Network([*layers, fb.Dense(3)], (2, 8, 9), loss="cross_entropy", seed=0)
+    kept._plan = kept._new_plan(keep=True)
+    forward = [o.kernel.name for group in net._plan.program("forward", "", False)[0] for o in group.ops]
+    assert forward.count("relu_forward") == separate
+    X, y = rng.standard_normal((40, 2, 8, 9)), rng.integers(0, 3, 40)
+    for n in (net, kept):
+        n.fit(X, y, epochs=2, verbose=False)
+    assert (net.params == kept.params).all()
+    assert (net.input_gradient(X, y) == kept.input_gradient(X, y)).all()
+    assert (net.forward(X) == kept.forward(X)).all()
+
+
 def test_a_row_does_not_depend_on_the_batch():
     rng = np.random.default_rng(4)
     net, X = lenet(), rng.standard_normal((50, 1, 28, 28), np.float32)

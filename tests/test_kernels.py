@@ -442,21 +442,31 @@ def check_batch_norm_update(kernel, rng, dtype, rows, n):
 def check_batch_norm_forward(kernel, rng, dtype, rows, n):
     x, _, gain, bias, running, sizes, _, _ = norm_case(rng, dtype, rows, n)
     statistics = naive.batch_norm_statistics(None, wide(running), 1e-5).astype(dtype)
-    y = Guarded(None, dtype, in_blocks(x, dtype).shape)
-    record = dict(y=y, x=in_blocks(x, dtype), statistics=statistics, gain=gain, bias=bias, **sizes)
-    run_kernel(kernel, dtype, rows, block_pieces(rng, dtype, rows), **record)
-    want = naive.batch_norm_forward(wide(x), wide(statistics), wide(gain), wide(bias))
-    close(in_rows(y.array, rows), want, dtype, (np.abs(x).max() + 3) * statistics[2].max() * 4 + 4, 8)
+    for relu in (0, 1):
+        y = Guarded(None, dtype, in_blocks(x, dtype).shape)
+        record = dict(y=y, x=in_blocks(x, dtype), statistics=statistics, gain=gain, bias=bias, **sizes, relu=relu)
+        run_kernel(kernel, dtype, rows, block_pieces(rng, dtype, rows), **record)
+        want = naive.batch_norm_forward(wide(x), wide(statistics), wide(gain), wide(bias), relu)
+        close(in_rows(y.array, rows), want, dtype, (np.abs(x).max() + 3) * statistics[2].max() * 4 + 4, 8)
+
+
+def away_from_the_kink(dy, x, statistics, gain, bias):
+    """dy, and 0 where rounding decides on which side of 0 the output is."""
+    y = naive.batch_norm_forward(wide(x), wide(statistics), wide(gain), wide(bias), 0)
+    return np.where(np.abs(y) < 1e-4, 0, dy).astype(dy.dtype)
 
 
 def check_batch_norm_backward_sums(kernel, rng, dtype, rows, n):
-    x, dy, _, _, running, sizes, grain, tasks = norm_case(rng, dtype, rows, n)
+    x, dy, gain, bias, running, sizes, grain, tasks = norm_case(rng, dtype, rows, n)
     statistics = naive.batch_norm_statistics(None, wide(running), 1e-5).astype(dtype)
-    sums = Guarded(None, np.float64, (len(tasks), 2, len(running[0])))
-    given = dict(dy=in_blocks(dy, dtype), x=in_blocks(x, dtype, 7.0), statistics=statistics, **sizes, grain=grain)
-    run_kernel(kernel, dtype, rows, tasks, sums=sums, **given)
-    want = [naive.batch_norm_backward_sums(wide(dy[lo:hi]), wide(x[lo:hi]), wide(statistics)) for lo, hi in tasks]
-    close(sums.array, np.array(want), dtype, rows * n * 40 * (1 + statistics[2].max()), n)
+    dy, read = away_from_the_kink(dy, x, statistics, gain, bias), dict(statistics=statistics, gain=gain, bias=bias)
+    for relu in (0, 1):
+        sums = Guarded(None, np.float64, (len(tasks), 2, len(running[0])))
+        given = dict(dy=in_blocks(dy, dtype), x=in_blocks(x, dtype, 7.0), **read, **sizes, grain=grain, relu=relu)
+        run_kernel(kernel, dtype, rows, tasks, sums=sums, **given)
+        of = [wide(read[name]) for name in read]
+        want = [naive.batch_norm_backward_sums(wide(dy[lo:hi]), wide(x[lo:hi]), *of, relu) for lo, hi in tasks]
+        close(sums.array, np.array(want), dtype, rows * n * 40 * (1 + statistics[2].max()), n)
 
 
 def check_batch_norm_backward_add(kernel, rng, dtype, rows, n):
@@ -467,15 +477,16 @@ def check_batch_norm_backward_add(kernel, rng, dtype, rows, n):
 
 
 def check_batch_norm_backward(kernel, rng, dtype, rows, n):
-    x, dy, gain, _, running, sizes, _, _ = norm_case(rng, dtype, rows, n)
+    x, dy, gain, bias, running, sizes, _, _ = norm_case(rng, dtype, rows, n)
     statistics = naive.batch_norm_statistics(None, wide(running), 1e-5).astype(dtype)
-    dparams = naive.batch_norm_backward_sums(wide(dy), wide(x), wide(statistics)).astype(dtype)
-    for training in (1, 0):
+    dy, of = away_from_the_kink(dy, x, statistics, gain, bias), (wide(statistics), wide(gain), wide(bias))
+    for training, relu in itertools.product((1, 0), (0, 1)):
+        dparams = naive.batch_norm_backward_sums(wide(dy), wide(x), *of, relu).astype(dtype)
         dx = Guarded(None, dtype, in_blocks(x, dtype).shape)
-        read = dict(dy=in_blocks(dy, dtype), x=in_blocks(x, dtype, 7.0), statistics=statistics, gain=gain)
-        more = dict(dparams=dparams, **sizes, training=np.array([training]))
+        read = dict(dy=in_blocks(dy, dtype), x=in_blocks(x, dtype, 7.0), statistics=statistics, gain=gain, bias=bias)
+        more = dict(dparams=dparams, **sizes, training=np.array([training]), relu=relu)
         run_kernel(kernel, dtype, rows, block_pieces(rng, dtype, rows), dx=dx, **read, **more)
-        want = naive.batch_norm_backward(wide(dy), wide(x), wide(statistics), wide(gain), wide(dparams), training)
+        want = naive.batch_norm_backward(wide(dy), wide(x), *of, wide(dparams), training, relu)
         size = np.abs(x).max() * (1 + statistics[2].max()) ** 3 * (1 + np.abs(dparams).max()) * 10
         close(in_rows(dx.array, rows), want, dtype, np.full(want.shape, size), 8)
         assert (dx.array[-1][..., rows % lanes(dtype) or lanes(dtype) :] == 0).all()
@@ -733,6 +744,35 @@ def check_dropout_backward(kernel, rng, dtype, rows, n):
     close(dx.array, naive.dropout_backward(wide(dy), wide(mask)), dtype, dy * mask, 2)
 
 
+def check_shift_maps(kernel, rng, dtype, rows, n):
+    for height, width in ((1, n), (n, 3), (5, 6)):
+        x, step, key = normal(rng, dtype, rows, 2, height, width), float(rows), int(rng.integers(-(2**63), 2**63 - 1))
+        most = int(rng.integers(0, height)), int(rng.integers(0, width))
+        got = Guarded(x)
+        sizes = dict(maps=2, height=height, width=width, most_down=most[0], most_right=most[1])
+        record = dict(x=got, **sizes, fill=bits(0.25), key=key, step=np.array([step]))
+        run_kernel(kernel, dtype, rows, pieces(rng, rows), **record)
+        assert (got.array == naive.shift_maps(x, *most, 0.25, key % 2**64, int(step))).all()
+
+
+def check_flip_maps(kernel, rng, dtype, rows, n):
+    for p in (0.0, 0.4, 1.0):
+        x, step, key = normal(rng, dtype, rows, 3, n), float(rows), int(rng.integers(-(2**63), 2**63 - 1))
+        got = Guarded(x)
+        record = dict(x=got, lines=3, width=n, p=bits(p), key=key, step=np.array([step]))
+        run_kernel(kernel, dtype, rows, pieces(rng, rows), **record)
+        assert (got.array == naive.flip_maps(x, p, key % 2**64, int(step))).all()
+
+
+def check_add_noise(kernel, rng, dtype, rows, n):
+    x, step, key = normal(rng, dtype, rows, n), float(rows), int(rng.integers(-(2**63), 2**63 - 1))
+    got = Guarded(x)
+    record = dict(x=got, features=n, deviation=bits(3.0), key=key, step=np.array([step]))
+    run_kernel(kernel, dtype, rows, pieces(rng, rows), **record)
+    want = naive.add_noise(wide(x), 3.0, key % 2**64, int(step))
+    np.testing.assert_allclose(got.array, want, rtol=0, atol=3e-6)
+
+
 SCHEDULES = {
     "step_decay_schedule": (0.5, 0.3, 7.0),
     "exponential_decay_schedule": (0.5, 0.3, 7.0),
@@ -811,6 +851,9 @@ CHECKS = {
     "add_noise": check_add_noise,
     "dropout_forward": check_dropout_forward,
     "dropout_backward": check_dropout_backward,
+    "shift_maps": check_shift_maps,
+    "flip_maps": check_flip_maps,
+    "add_noise": check_add_noise,
     **dict.fromkeys(SCHEDULES, check_schedule),
 }
 

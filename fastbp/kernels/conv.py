@@ -233,10 +233,10 @@ def _four_taps(k, shape):
     return _tap(k, *shape), _tap(k + 1, *shape), _tap(k + 2, *shape), _tap(k + 3, *shape)
 
 
-# Pixels of a map that are gone over at once, so that those of a tile's filters stay in the L1 cache, and tiles of taps
-# whose sums lie beside them meanwhile: as many numbers as SUMS.
-PIXELS, TILES = 64, 16
-SUMS = TILES * 24 * 16
+# Pixels of a map that are gone over at once, so many that it costs little to load and store a tile's sums; and the
+# filters and taps that are done with them before the next: what they read, and their sums, stay in the L2 cache.
+PIXELS, FILTERS, TAPS = 256, 24, 64
+SUMS = FILTERS * TAPS * 16
 
 
 @inner
@@ -246,45 +246,74 @@ def _part(length, most):
     return (length + parts - 1) // parts
 
 
+@inner
+def _sums_of(sums, f, k, empty, n):
+    """Where the sums of a tile of filters, from f on, and taps, from k on, lie."""
+    return offset(sums, (f * TAPS + k * rows_of(empty)) * n)
+
+
 def _correlating(width, taps_at, following):
-    """The @njit function that writes the weights of a tile's filters, `width` taps at a time."""
+    """The @njit function that writes the weights of up to FILTERS filters, `width` taps at a time."""
 
     @inner
-    def correlate(extra, dtype, empty, f):
+    def clear(extra, dtype, empty, f):
+        sums, tiles, n = extra
+        for i in range(tiles):
+            tile_store_at(empty, _sums_of(sums, f, i * width, empty, n), width * n, following(n))
+
+    @inner
+    def add(extra, dtype, empty, f):
+        sums, tiles, n, begin, taps, shape, x, dy, first, last, h, end, columns, strides = extra
+        x_block, x_line, x_pixel, dy_block, dy_line, dy_filter = strides
+        for i in range(tiles):
+            places = taps_at(min(begin + i * width, taps - width), shape)
+            at = _sums_of(sums, f, i * width, empty, n)
+            t = tile_load_at(empty, at, width * n, following(n))
+            for block in range(first, last):
+                for line in range(h, end):
+                    xw = offset(x, block * x_block + line * x_line)
+                    dyw = offset(dy, block * dy_block + f * dy_filter + line * dy_line)
+                    for _ in range(columns):
+                        t = tile_add_products(t, dyw, dy_filter, xw, places)
+                        xw, dyw = offset(xw, x_pixel), offset(dyw, n)
+            tile_store_at(t, at, width * n, following(n))
+
+    @inner
+    def finish(extra, dtype, empty, f):
+        sums, tiles, n, begin, taps, dweight = extra
+        numbers = stack(dtype, 32)
+        for i in range(tiles):
+            k = min(begin + i * width, taps - width)  # the last ones again, where fewer are left
+            at = _sums_of(sums, f, i * width, empty, n)
+            tile_sum_lanes(tile_load_at(empty, at, width * n, following(n)), numbers)
+            for r in range(rows_of(empty)):
+                for v in range(width):
+                    dweight[(f + r) * taps + k + v] = numbers[r * width + v]
+
+    clear_tiles, add_tiles, finish_tiles = over_channels(clear), over_channels(add), over_channels(finish)
+
+    @inner
+    def correlate(extra, dtype, filters):
         dweight, x, dy, first, last, x_block, dy_block, out_h, out_w, step, along, n, taps, shape = extra
-        sums, numbers = stack(dtype, SUMS), stack(dtype, 32)
-        out, size, row, to = out_h * out_w * n, rows_of(empty) * width * n, width * n, following(n)
+        sums, strides = stack(dtype, SUMS), (x_block, step, along, dy_block, out_w * n, out_h * out_w * n)
         part_b, part_h, part_w = max(PIXELS // (out_h * out_w), 1), max(PIXELS // out_w, 1), _part(out_w, PIXELS)
-        for begin in range(0, taps, TILES * width):
-            tiles = min((taps - begin + width - 1) // width, TILES)
-            for i in range(tiles):
-                tile_store_at(empty, offset(sums, i * size), row, to)
+        for begin in range(0, taps, TAPS):
+            tiles = (min(taps - begin, TAPS) + width - 1) // width
+            clear_tiles((sums, tiles, n), dtype, filters, width)
             for b in range(first, last, part_b):
                 for h in range(0, out_h, part_h):
                     for w in range(0, out_w, part_w):
-                        for i in range(tiles):
-                            places = taps_at(min(begin + i * width, taps - width), shape)
-                            t = tile_load_at(empty, offset(sums, i * size), row, to)
-                            for block in range(b, min(b + part_b, last)):
-                                for line in range(h, min(h + part_h, out_h)):
-                                    xw = offset(x, block * x_block + line * step + w * along)
-                                    dyw = offset(dy, block * dy_block + f * out + (line * out_w + w) * n)
-                                    for _ in range(w, min(w + part_w, out_w)):
-                                        t = tile_add_products(t, dyw, out, xw, places)
-                                        xw, dyw = offset(xw, along), offset(dyw, n)
-                            tile_store_at(t, offset(sums, i * size), row, to)
-            for i in range(tiles):
-                k = min(begin + i * width, taps - width)  # the last ones again, where fewer are left
-                tile_sum_lanes(tile_load_at(empty, offset(sums, i * size), row, to), numbers)
-                for r in range(rows_of(empty)):
-                    for v in range(width):
-                        dweight[(f + r) * taps + k + v] = numbers[r * width + v]
+                        at = offset(x, w * along), offset(dy, w * n)
+                        part = b, min(b + part_b, last), h, min(h + part_h, out_h), min(part_w, out_w - w)
+                        args = (sums, tiles, n, begin, taps, shape, *at, *part, strides)
+                        add_tiles(args, dtype, filters, width)
+            finish_tiles((sums, tiles, n, begin, taps, dweight), dtype, filters, width)
 
     return correlate
 
 
-_by_one_tap = over_channels(_correlating(1, _one_tap, _alone))
-_by_four_taps = over_channels(_correlating(4, _four_taps, _following))
+_by_one_tap = _correlating(1, _one_tap, _alone)
+_by_four_taps = _correlating(4, _four_taps, _following)
 
 
 @kernel(
@@ -317,14 +346,13 @@ def conv_backward_weight(op, dtype, rows, lo, hi):
     batch = lo // n, (hi + n - 1) // n, channels * channel, filters * out
     windows = out_h, out_w, stride_h * in_w * n, stride_w * n, n, taps, shape
     for group in range(begin // own_filters, (end + own_filters - 1) // own_filters):
-        first = max(begin, group * own_filters)
-        count = min(end, (group + 1) * own_filters) - first
-        xg, dyg = offset(x, group * own_channels * channel), offset(dy, first * out)
-        extra = (offset(dweight, first * taps), xg, dyg, *batch, *windows)
-        if taps < 4:
-            _by_one_tap(extra, dtype, count, 1)
-        else:
-            _by_four_taps(extra, dtype, count, 4)
+        xg, last = offset(x, group * own_channels * channel), min(end, (group + 1) * own_filters)
+        for first in range(max(begin, group * own_filters), last, FILTERS):
+            extra = (offset(dweight, first * taps), xg, offset(dy, first * out), *batch, *windows)
+            if taps < 4:
+                _by_one_tap(extra, dtype, min(last - first, FILTERS))
+            else:
+                _by_four_taps(extra, dtype, min(last - first, FILTERS))
 
 
 @kernel("dbias dy filters pixels mode step grain")

@@ -13,6 +13,13 @@ from .updates import STEP
 _u64 = types.uint64
 
 
+@inner
+def random_stream(key, scalars):
+    """Where a key's random numbers begin in this step, whose number is among the scalars at that address."""
+    step = _u64(pointer(scalars, types.float64)[STEP])
+    return random_bits(_u64(key) ^ random_bits(step))
+
+
 @kernel("y mask x features pixels blocked rate key training step")
 def dropout_forward(op, dtype, rows, lo, hi):
     """mask = 0 with probability `rate`, else 1 / (1 - rate), and 1 where `training` is 0;  y = mask x.
@@ -32,8 +39,7 @@ def dropout_forward(op, dtype, rows, lo, hi):
         return
     kept = dtype(1.0 / (1.0 - rate))
     least = _u64(rate * 2.0**64)
-    steps = _u64(pointer(op[9], types.float64)[STEP])
-    base = random_bits(_u64(op[7]) ^ random_bits(steps))
+    base = random_stream(op[7], op[9])
     if blocked == 0 and pixels == 1:
         for i in range(first, last):
             factor = kept if random_bits(base + _u64(i)) >= least else dtype(0)

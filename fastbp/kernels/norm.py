@@ -116,42 +116,57 @@ def batch_norm_update(op, dtype, rows, lo, hi):
         running[maps + m] = dtype(running[maps + m] + momentum * (variance - running[maps + m]))
 
 
-@kernel("y x statistics gain bias maps pixels")
+@inner
+def _scaled(statistics, gain, bias, maps, m):
+    """Mean, factor and shift of a map, in all lanes: y = (x - mean) factor + shift."""
+    return splat(statistics[m]), splat(statistics[2 * maps + m] * gain[m]), splat(bias[m])
+
+
+@kernel("y x statistics gain bias maps pixels relu")
 def batch_norm_forward(op, dtype, rows, lo, hi):
-    """y = gain (x - mean) / √(variance + epsilon) + bias.
+    """y = gain (x - mean) / √(variance + epsilon) + bias, or max(that, 0) where `relu` is 1.
 
     Writes y (blocks, maps, pixels, lanes).
     Reads  x likewise; statistics (3, maps): see batch_norm_statistics; gain, bias (maps,).
     """
     y, x, statistics, gain, bias = pointers(op, 0, 5, dtype)
-    maps, pixels = sizes(op, 5, 2)
-    n = lanes(dtype)
+    maps, pixels, relu = sizes(op, 5, 3)
+    n, none = lanes(dtype), splat(dtype(0))
     for block in blocks(lo, hi, dtype):
         for m in range(maps):
-            centre, scale, shift = splat(statistics[m]), splat(statistics[2 * maps + m] * gain[m]), splat(bias[m])
+            centre, scale, shift = _scaled(statistics, gain, bias, maps, m)
             at = (block * maps + m) * pixels * n
             for i in range(at, at + pixels * n, n):
-                store(y, i, fma(load(x, i) - centre, scale, shift))
+                a = fma(load(x, i) - centre, scale, shift)
+                store(y, i, select(a < none, none, a) if relu != 0 else a)
 
 
-@kernel("sums dy x statistics maps pixels grain")
+@inner
+def _passed(dy, far, scale, shift, relu):
+    """dy, or where `relu` is 1 what the ReLU behind far scale + shift passes on of it."""
+    return select(fma(far, scale, shift) > zero(dy), dy, zero(dy)) if relu != 0 else dy
+
+
+@kernel("sums dy x statistics gain bias maps pixels grain relu")
 def batch_norm_backward_sums(op, dtype, rows, lo, hi):
     """Σ dy x̂ and Σ dy of each map over the rows lo .. hi, where x̂ = (x - mean) / √(variance + epsilon).
 
     Writes sums (tasks, 2, maps), float64, at the place lo // grain[0].
-    Reads  dy, x (blocks, maps, pixels, lanes), statistics (3, maps).
+    Reads  dy, x (blocks, maps, pixels, lanes), statistics (3, maps), gain, bias (maps,); relu: as in the forward pass.
     """
-    dy, x, statistics = pointers(op, 1, 3, dtype)
-    maps, pixels = sizes(op, 4, 2)
+    dy, x, statistics, gain, bias = pointers(op, 1, 5, dtype)
+    maps, pixels, relu = op[6], op[7], op[9]
     n = lanes(dtype)
-    sums = offset(pointer(op[0], types.float64), lo // pointer(op[6], types.int64)[0] * 2 * maps)
+    sums = offset(pointer(op[0], types.float64), lo // pointer(op[8], types.int64)[0] * 2 * maps)
     for m in range(maps):
-        centre, product, total = splat(statistics[m]), 0.0, 0.0
+        product, total = 0.0, 0.0
+        centre, scale, shift = _scaled(statistics, gain, bias, maps, m)
         for block in blocks(lo, hi, dtype):
             at, s, t = (block * maps + m) * pixels * n, splat(dtype(0)), splat(dtype(0))
             for i in range(at, at + pixels * n, n):
-                d = load(dy, i)
-                s, t = fma(d, load(x, i) - centre, s), t + d
+                far = load(x, i) - centre
+                d = _passed(load(dy, i), far, scale, shift, relu)
+                s, t = fma(d, far, s), t + d
             product += sum_lanes_double(s)
             total += sum_lanes_double(t)
         sums[m], sums[maps + m] = product * statistics[2 * maps + m], total
@@ -169,29 +184,31 @@ def batch_norm_backward_add(op, dtype, rows, lo, hi):
         dparams[i] = dtype(total)
 
 
-@kernel("dx dy x statistics gain dparams maps pixels training")
+@kernel("dx dy x statistics gain bias dparams maps pixels training relu")
 def batch_norm_backward(op, dtype, rows, lo, hi):
     """dx = gain / √(variance + epsilon) · (dy - (Σ dy + x̂ Σ dy x̂) / n), over the n numbers of a map in the batch.
 
     Where `training` is null or 0, mean and variance are constants: what is subtracted is left out.
 
-    Writes dx (blocks, maps, pixels, lanes), 0 in lanes without a row.
-    Reads  dy, x likewise; statistics (3, maps), gain (maps,), dparams (2, maps): what batch_norm_backward_add wrote.
+    Writes dx (blocks, maps, pixels, lanes), 0 in lanes without a row; dx may be dy.
+    Reads  dy, x likewise; statistics (3, maps), gain, bias (maps,), dparams (2, maps): what batch_norm_backward_add
+           wrote; relu: as in the forward pass.
     Source: Ioffe & Szegedy 2015, section 3.
     """
-    dx, dy, x, statistics, gain, dparams = pointers(op, 0, 6, dtype)
-    maps, pixels = sizes(op, 6, 2)
+    dx, dy, x, statistics, gain, bias, dparams = pointers(op, 0, 7, dtype)
+    maps, pixels, relu = op[7], op[8], op[10]
     n, share = lanes(dtype), dtype(0)
-    if _in_training(op[8]):
+    if _in_training(op[9]):
         share = dtype(1.0 / (rows * pixels))
     for block in blocks(lo, hi, dtype):
         for m in range(maps):
             rstd = statistics[2 * maps + m]
-            centre, scale = splat(statistics[m]), splat(rstd * gain[m])
-            slope, shift = splat(dparams[m] * share * rstd), splat(dparams[maps + m] * share)
+            centre, scale, shift = _scaled(statistics, gain, bias, maps, m)
+            slope, mean = splat(dparams[m] * share * rstd), splat(dparams[maps + m] * share)
             at = (block * maps + m) * pixels * n
             for i in range(at, at + pixels * n, n):
-                d = load(dy, i) - shift - slope * (load(x, i) - centre)
+                far = load(x, i) - centre
+                d = _passed(load(dy, i), far, scale, shift, relu) - mean - slope * far
                 store(dx, i, _only(scale * d, hi - block * n))
 
 

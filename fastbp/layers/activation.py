@@ -37,7 +37,9 @@ class Activation(Layer):
             return x
         if not self.ends_with.elementwise:
             x = plan.plain(x)
-        y = plan.tensor(x.shape, x.blocked)
+        if self.ends_with is activations.relu and plan.join_relu(x):
+            return x
+        y = plan.tensor_over(x)
         plan.trace(x, y)
         self.ends_with.emit(plan, x, y)
         return y

@@ -37,7 +37,7 @@ class Dropout(Layer):
     def emit(self, plan: Plan, x: Tensor, *weights: Tensor) -> Tensor:
         if self.rate == 0:
             return x
-        y, mask = plan.tensor(x.shape, x.blocked), plan.buffer(x.size, x.blocked)
+        y, mask = plan.tensor_over(x), plan.buffer(x.size, x.blocked)
         sizes: Record = dict(features=x.size, pixels=x.size // x.shape[0] if self.maps else 1, blocked=x.blocked)
         record: Record = dict(y=y.value, mask=mask, x=x.value, **sizes, rate=self.rate, key=plan.key())
         plan.forward(kernels.dropout_forward, ELEMENTWISE * x.size, None, **record, **plan.clock())

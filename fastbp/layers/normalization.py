@@ -56,7 +56,7 @@ class BatchNorm(WeightedLayer):
         x = plan.blocked(x)
         gain, bias, running, _ = weights
         maps = x.shape[0]
-        y = plan.tensor(x.shape, blocked=True)
+        y = plan.tensor_over(x)
         statistics, dparams = plan.fixed(3 * maps), plan.fixed(2 * maps)
         sizes: Record = dict(maps=maps, pixels=x.size // maps)
         training: Record = dict(training=plan.clock()["training"] if self.trainable else 0)
@@ -68,18 +68,18 @@ class BatchNorm(WeightedLayer):
         of: Record = dict(sums=sums, running=running.value)
         more: Record = dict(**training, epsilon=self.epsilon)
         plan.between(kernels.batch_norm_statistics, statistics=statistics, **of, **sizes, **grain, **more)
-        read: Record = dict(statistics=statistics, gain=gain.value)
-        plan.forward(kernels.batch_norm_forward, flops, None, y=y.value, x=x.value, **read, bias=bias.value, **sizes)
+        read: Record = dict(statistics=statistics, gain=gain.value, bias=bias.value)
+        plan.forward(kernels.batch_norm_forward, flops, None, y=y.value, x=x.value, **read, **sizes, relu=0)
         if self.trainable:
             of = dict(running=running.value, statistics=statistics, **sizes, momentum=self.momentum)
             plan.after_step(kernels.batch_norm_update, **of)
 
-        of = dict(dy=y.grad, x=x.value, **read, dparams=dparams, **sizes, **training)
+        of = dict(dy=y.grad, x=x.value, **read, dparams=dparams, **sizes, **training, relu=0)
         plan.backward(kernels.batch_norm_backward, flops, dx=x.grad, **of)
         backward_sums = plan.task_sums(2 * maps)
         of = dict(dparams=dparams, sums=backward_sums, maps=maps, **grain)
         plan.between_backward(kernels.batch_norm_backward_add, **of)
-        of = dict(dy=y.grad, x=x.value, statistics=statistics, **sizes, **grain)
+        of = dict(dy=y.grad, x=x.value, **read, **sizes, **grain, relu=0)
         plan.backward(kernels.batch_norm_backward_sums, flops, backward_sums, **of)
         of = dict(source=dparams, width=maps)
         plan.gradient(kernels.copy_gradient, 1, gain, 2, maps, of, small=0)

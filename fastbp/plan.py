@@ -29,7 +29,7 @@ ALIGNMENT = 16  # elements: a row buffer begins at a multiple of 64 bytes
 # weights of the largest layer; those that don't fit into the L2 cache need more.
 LEAST_ROWS = {0: 16, 1 << 17: 32, 1 << 20: 64}
 # Ops that are no matrix product, in operations of one, for an element.
-LOAD, MOVE, ELEMENTWISE, LOSS, NOISE = 10, 10, 40, 60, 4000
+LOAD, MOVE, ELEMENTWISE, LOSS, NOISE = 10, 10, 40, 60, 1000
 # Gradients of up to so many parameters are summed by row tasks, while their inputs are in the cache; those of
 # more are cut by rows of the weights, and so need no private sums.
 SMALL_GRADIENT = 8192
@@ -674,7 +674,9 @@ class Plan:
         places["factor"] = Buffer("scalars", factors_at(self._optimizer) + block.layer)
         if self._noise_keys:
             noise: Record = dict(key=self._noise_keys[number], level=self._optimizer.gradient_noise)
-            yield op(updates.add_noise, NOISE * size, **{n: places[n] for n in ("dw", "scalars", "width")}, **noise)
+            yield op(
+                updates.add_gradient_noise, NOISE * size, **{n: places[n] for n in ("dw", "scalars", "width")}, **noise
+            )
         yield op(kernel, ELEMENTWISE * size, **{name: places.get(name, 0) for name in kernel.fields})
 
     def arena_size(self, arena: str, capacity: int) -> int:

@@ -600,14 +600,6 @@ def random_bits(counter):
     return z ^ z >> 31
 
 
-def add_noise(dw, key, step, level):
-    """key: an int of 64 bits; step: of this step, from 1."""
-    base = random_bits(key ^ random_bits(step))
-    bits = np.array([random_bits(base + i & MASK) for i in range(dw.size)], np.uint64).reshape(dw.shape)
-    u, v = (bits >> np.uint64(32)) / 2**32, (bits & np.uint64(2**32 - 1)) / 2**32
-    return dw + np.sqrt(level / step**0.55) * np.sqrt(-2 * np.log(u + 2**-32)) * np.cos(2 * np.pi * v)
-
-
 def dropout_forward(x, rate, key, step, pixels):
     """(y, mask); key: an int of 64 bits; pixels: of a map, which is dropped as a whole."""
     base = random_bits(key ^ random_bits(step))
@@ -650,6 +642,11 @@ def add_noise(x, deviation, key, step):
     uniform = [((_bits_of(i, key, step) >> 40) + 0.5) / 2**24 for i in range(x.size)]
     noise = [NormalDist().inv_cdf(u) for u in uniform]
     return x + deviation * np.reshape(noise, x.shape)
+
+
+def add_gradient_noise(dw, level, key, step):
+    """step: the number of this one, from 1."""
+    return add_noise(dw, math.sqrt(level / step**0.55), key, step)
 
 
 # Schedules: the rate before the step that follows t steps, from the constants by their names.

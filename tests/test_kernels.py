@@ -713,11 +713,12 @@ def check_scale_gradient(kernel, rng, dtype, rows, n):
     close(guarded.array, naive.scale_gradient(wide(dw), 0.3), dtype, dw, 2)
 
 
-def check_add_noise(kernel, rng, dtype, rows, n):
+def check_add_gradient_noise(kernel, rng, dtype, rows, n):
     dw, key = normal(rng, dtype, rows, n), int(rng.integers(-(2**63), 2**63 - 1))
     guarded, scalars = Guarded(dw), np.array([float(rows), 0.0])
     run_kernel(kernel, dtype, rows, pieces(rng, rows), dw=guarded, scalars=scalars, width=n, key=key, level=bits(0.3))
-    close(guarded.array, naive.add_noise(wide(dw), key % 2**64, rows, 0.3), dtype, np.abs(dw) + 7, 2)
+    want = naive.add_gradient_noise(wide(dw), 0.3, key % 2**64, rows)
+    np.testing.assert_allclose(guarded.array, want, rtol=0, atol=3e-6)
 
 
 def check_dropout_forward(kernel, rng, dtype, rows, n):
@@ -848,7 +849,7 @@ CHECKS = {
     "clip_values": check_clip_values,
     "clip_ratio": check_clip_ratio,
     "scale_gradient": check_scale_gradient,
-    "add_noise": check_add_noise,
+    "add_gradient_noise": check_add_gradient_noise,
     "dropout_forward": check_dropout_forward,
     "dropout_backward": check_dropout_backward,
     "shift_maps": check_shift_maps,

@@ -5,27 +5,8 @@ from __future__ import annotations
 from numba import types
 
 from .._jit import inner, kernel
-from ..simd import (
-    absolute,
-    constant,
-    copy_sign,
-    fma,
-    lanes,
-    load,
-    load_first,
-    number,
-    offset,
-    pointer,
-    polynomial,
-    select,
-    sizes,
-    splat,
-    square_root,
-    stack,
-    store_first,
-)
-from . import maths
-from .dropout import random_bits, random_stream
+from ..simd import number, offset, pointer, sizes
+from .random import add_normal, random_bits, random_stream
 
 _u64 = types.uint64
 
@@ -82,39 +63,11 @@ def flip_maps(op, dtype, rows, lo, hi):
                     of[w], of[width - 1 - w] = of[width - 1 - w], of[w]
 
 
-_near, _near_square, _far = constant(0.425, 0.425), constant(0.180625, 0.180625), constant(1.6, 1.6)
-# The coefficients of PPND7, highest power first: of the middle, and of the tails down to probabilities of exp(-25).
-_A = (5.9109374720e1, 1.5929113202e2, 5.0434271938e1, 3.3871327179)
-_B = (6.7187563600e1, 7.8757757664e1, 1.7895169469e1, 1.0)
-_C = (1.7023821103e-1, 1.3067284816, 2.7568153900, 1.4234372777)
-_D = (1.2021132975e-1, 7.3700164250e-1, 1.0)
-_a, _b, _c, _d = (polynomial(numbers, numbers) for numbers in (_A, _B, _C, _D))
-
-
-@inner
-def normal_quantile(q):
-    """The number that a normal one is below with probability ½ + q, to 7 digits, for |q| up to ½ - 2⁻²⁵.
-
-    Source: Wichura 1988, algorithm AS 241, PPND7.
-    """
-    r = _near_square(q) - q * q
-    middle = q * _a(r) / _b(r)
-    r = square_root(maths.zero(q) - maths.log(maths.half(q) - absolute(q))) - _far(q)
-    return select(absolute(q) > _near(q), copy_sign(_c(r) / _d(r), q), middle)
-
-
 @kernel("x features deviation key step")
 def add_noise(op, dtype, rows, lo, hi):
     """x + deviation · a normal number, another for each element.
 
     Changes x (rows, features). Reads deviation: bits of a float64; key: 64 random bits; step: scalars.
     """
-    x, features, n = pointer(op[0], dtype), op[1], lanes(dtype)
-    deviation, stream = splat(dtype(number(op, 2))), random_stream(op[3], op[4])
-    uniform, last = stack(dtype, 16), hi * features
-    for i in range(lo * features, last, n):
-        for lane in range(n):  # 24 bits, so that both types get the same numbers, exactly
-            bits = types.int64(random_bits(stream + _u64(i + lane)) >> _u64(40)) - 2**23
-            uniform[lane] = (dtype(bits) + dtype(0.5)) * dtype(2.0**-24)
-        changed = fma(deviation, normal_quantile(load(uniform, 0)), load_first(x, i, last - i))
-        store_first(x, i, changed, last - i)
+    features, deviation, stream = op[1], dtype(number(op, 2)), random_stream(op[3], op[4])
+    add_normal(pointer(op[0], dtype), lo * features, hi * features, deviation, stream, dtype)

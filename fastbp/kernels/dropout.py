@@ -7,17 +7,9 @@ from numba import types
 from .._jit import kernel
 from ..simd import lanes, number, pointer, pointers
 from .elementwise import binary, product, span
-from .random import random_bits
-from .updates import STEP
+from .random import random_bits, random_stream
 
 _u64 = types.uint64
-
-
-@inner
-def random_stream(key, scalars):
-    """Where a key's random numbers begin in this step, whose number is among the scalars at that address."""
-    step = _u64(pointer(scalars, types.float64)[STEP])
-    return random_bits(_u64(key) ^ random_bits(step))
 
 
 @kernel("y mask x features pixels blocked rate key training step")

@@ -5,6 +5,23 @@ from __future__ import annotations
 from numba import types
 
 from .._jit import inner
+from ..simd import (
+    absolute,
+    constant,
+    copy_sign,
+    fma,
+    lanes,
+    load,
+    load_first,
+    pointer,
+    polynomial,
+    select,
+    splat,
+    square_root,
+    stack,
+    store_first,
+)
+from . import maths
 
 _u64 = types.uint64
 _GOLDEN, _FIRST, _SECOND = 0x9E3779B97F4A7C15, 0xBF58476D1CE4E5B9, 0x94D049BB133111EB
@@ -17,3 +34,42 @@ def random_bits(counter):
     z = (z ^ (z >> _u64(30))) * _u64(_FIRST)
     z = (z ^ (z >> _u64(27))) * _u64(_SECOND)
     return z ^ (z >> _u64(31))
+
+
+@inner
+def random_stream(key, step):
+    """Where a key's random numbers begin in the step whose number, float64, is at that address."""
+    return random_bits(_u64(key) ^ random_bits(_u64(pointer(step, types.float64)[0])))
+
+
+_near, _near_square, _far = constant(0.425, 0.425), constant(0.180625, 0.180625), constant(1.6, 1.6)
+# The coefficients of PPND7, highest power first: of the middle, and of the tails down to probabilities of exp(-25).
+_A = (5.9109374720e1, 1.5929113202e2, 5.0434271938e1, 3.3871327179)
+_B = (6.7187563600e1, 7.8757757664e1, 1.7895169469e1, 1.0)
+_C = (1.7023821103e-1, 1.3067284816, 2.7568153900, 1.4234372777)
+_D = (1.2021132975e-1, 7.3700164250e-1, 1.0)
+_a, _b, _c, _d = (polynomial(numbers, numbers) for numbers in (_A, _B, _C, _D))
+
+
+@inner
+def normal_quantile(q):
+    """The number that a normal one is below with probability ½ + q, to 7 digits, for |q| up to ½ - 2⁻²⁵.
+
+    Source: Wichura 1988, algorithm AS 241, PPND7.
+    """
+    r = _near_square(q) - q * q
+    middle = q * _a(r) / _b(r)
+    r = square_root(maths.zero(q) - maths.log(maths.half(q) - absolute(q))) - _far(q)
+    return select(absolute(q) > _near(q), copy_sign(_c(r) / _d(r), q), middle)
+
+
+@inner
+def add_normal(x, first, last, deviation, stream, dtype):
+    """x[i] += deviation z for first ≤ i < last, where z is normal and depends on the stream and i alone."""
+    uniform, n = stack(dtype, 16), lanes(dtype)
+    for i in range(first, last, n):
+        for lane in range(n):  # 24 bits, so that both types get the same numbers, exactly
+            bits = types.int64(random_bits(stream + _u64(i + lane)) >> _u64(40)) - 2**23
+            uniform[lane] = (dtype(bits) + dtype(0.5)) * dtype(2.0**-24)
+        changed = fma(splat(deviation), normal_quantile(load(uniform, 0)), load_first(x, i, last - i))
+        store_first(x, i, changed, last - i)

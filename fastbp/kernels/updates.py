@@ -30,7 +30,7 @@ from ..simd import (
     sum_lanes,
 )
 from .maths import one, sign, zero
-from .random import random_bits
+from .random import add_normal, random_stream
 
 STEP, RATE = 0, 1  # steps done, learning rate
 DECAY = 2  # λ, of all but Rprop
@@ -407,21 +407,15 @@ def clip_values(op, dtype, rows, lo, hi):
 
 
 @kernel("dw scalars width key level")
-def add_noise(op, dtype, rows, lo, hi):
+def add_gradient_noise(op, dtype, rows, lo, hi):
     """dw ← dw + σ z, z normal, σ² = level / (1 + t)^0.55 in the step behind t others.
 
-    z is a function of key, step and place alone.
     Writes dw (items, width). Reads scalars, whose step is counted; key: 64 random bits; level: bits of a float64.
-    Source: Neelakantan et al. 2015, eq. 1; Box & Muller 1958.
+    Source: Neelakantan et al. 2015, eq. 1.
     """
-    dw, step, width = pointer(op[0], dtype), pointer(op[1], types.float64)[STEP], op[2]
-    spread = math.sqrt(number(op, 4) / step**0.55)
-    base = random_bits(types.uint64(op[3]) ^ random_bits(types.uint64(step)))
-    for i in range(lo * width, hi * width):
-        bits = random_bits(base + types.uint64(i))
-        radius = math.sqrt(-2.0 * math.log((types.float64(bits >> types.uint64(32)) + 1.0) / 2.0**32))
-        angle = 2.0 * math.pi * (types.float64(bits & types.uint64(0xFFFFFFFF)) / 2.0**32)
-        dw[i] += dtype(spread * radius * math.cos(angle))
+    step, width = pointer(op[1], types.float64)[STEP], op[2]
+    deviation = dtype(math.sqrt(number(op, 4) / step**0.55))
+    add_normal(pointer(op[0], dtype), lo * width, hi * width, deviation, random_stream(op[3], op[1]), dtype)
 
 
 @kernel("sums dw width grain")

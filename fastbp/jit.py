@@ -25,7 +25,8 @@ from typing import NamedTuple
 import numpy as np
 from numba import njit, types
 from numba.core.errors import TypingError
-from numba.extending import intrinsic
+from numba.core.typing.typeof import Purpose
+from numba.extending import intrinsic, typeof_impl
 
 from ._jit import OPTIONS, entry_point, inner
 from .engine import INPUTS as INPUTS_AT
@@ -209,6 +210,14 @@ class Handle(NamedTuple):
 
     def __deepcopy__(self, memo):
         return self.__reduce__()
+
+
+@typeof_impl.register(Handle)
+def _typeof_handle(value, c):
+    """Refuse handles that are constants of a function: Numba would compile a copy of the record into it."""
+    if c.purpose is Purpose.constant:
+        raise ValueError("a handle must be an argument of the compiled function, got one that stands outside of it")
+    return typeof_impl.dispatch(tuple)(value, c)
 
 
 class _Memory(ctypes.c_int64 * _RECORD_SIZE):  # type: ignore[misc]

@@ -9,7 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
-from numba import njit, prange
+from numba import njit, prange, vectorize
 from numba.core.errors import TypingError
 from numba.typed import List
 
@@ -174,6 +174,47 @@ def test_errors_of_learning():
         with pytest.raises(error, match=message):
             call()
     assert np.isfinite(fb.jit.train_step(h, X, y))  # an error lets go of the handle
+
+
+def test_a_handle_that_is_no_argument_is_refused():
+    """Numba would compile a copy of it into the function."""
+    h, both = make().handle(), (make().handle(), make().handle())
+
+    @njit
+    def closed_over(x, out):
+        fb.jit.predict(h, x, out)
+
+    @njit
+    def in_a_tuple(x, out):
+        fb.jit.predict(both[1], x, out)
+
+    def of_numbers(a):
+        x, out = np.full(5, a), np.empty(3, np.float32)
+        fb.jit.predict(h, x, out)
+        return out[0]
+
+    for call in (
+        lambda: closed_over(np.ones(5), np.empty(3, np.float32)),
+        lambda: in_a_tuple(np.ones(5), np.empty(3, np.float32)),
+        lambda: vectorize(["float64(float64)"])(of_numbers),
+    ):
+        with pytest.raises(TypingError, match="a handle must be an argument of the compiled function, got one that"):
+            call()
+
+
+def test_vectorize():
+    """It takes numbers alone: the C function `value` stands in for the handle."""
+    net = fb.Network([fb.Dense(9, "tanh"), fb.Dense(1)], (2,), loss="mse", seed=0)
+    p = net.c_pointers()
+    value, handle = p.value, p.handle
+
+    @vectorize(["float64(float64, float64)"])
+    def surface(a, b):
+        return value(2, np.array([a, b]).ctypes, handle)
+
+    a, b = np.random.default_rng(0).standard_normal((2, 7, 5))
+    points = np.stack([a, b], axis=-1).reshape(-1, 2)
+    assert (surface(a, b).ravel() == net.predict(points)[:, 0]).all()
 
 
 def test_a_handle_in_use_is_refused():

@@ -37,7 +37,7 @@ _INT, _STATUS = types.int64, types.int32
 
 
 def get_include() -> str:
-    """The folder of fastbp.h, for a C compiler's -I."""
+    """The folder of fastbp.h and fastbp.f90, for a compiler's -I."""
     return str(Path(__file__).parent / "include")
 
 

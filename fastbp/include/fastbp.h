@@ -23,7 +23,7 @@
    Each function returns FASTBP_DONE or says why it did nothing. They allocate nothing, need no Python and no lock of
    Python's, and work on the calling thread. A handle is for one thread at a time: another gets FASTBP_IN_USE.
 
-   In Fortran: a type, bind(c), of the same fields, whose functions c_f_procpointer makes callable. */
+   For Fortran there is fastbp.f90 beside this file. */
 
 #ifndef FASTBP_H
 #define FASTBP_H

@@ -12,6 +12,7 @@ import numpy as np
 
 from . import activations
 from .activations import ActivationFunction
+from .errors import check_path
 from .files import replacing
 from .layers import (
     Activation,
@@ -424,6 +425,7 @@ def _write(source: _Source, name: str, layer: Any, weights: _Weights) -> None:
 
 def export_c(net: Network, path: str | os.PathLike, name: str) -> None:
     """Write the file. See Network.export_c."""
+    check_path("path", path)
     if not isinstance(name, str):
         raise TypeError(f"name must be a name in C, got {name!r}")
     if not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", name):

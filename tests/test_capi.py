@@ -95,12 +95,27 @@ def test_each_function_through_ctypes(loss, dtype):
     assert found.value == value and (out == net.input_gradient(X, y)).all()
 
 
+def address(p, field):
+    """Of a C function in the struct."""
+    return ctypes.c_void_p.from_address(p.address + getattr(type(p), field).offset).value
+
+
 def test_statuses():
     (X, y), net = data("float32", "cross_entropy", 4), make()
     p, loss, before, out = net.c_pointers(rows=3), ctypes.c_double(-1), net.params.copy(), np.empty((4, 3), np.float32)
-    assert p.train_step(p.handle, X, y, 4, loss) == p.train_step(p.handle, X, y, 0, loss) == jit.BAD_X
-    assert p.predict(p.handle, X, -1, out) == jit.BAD_X
+    assert p.train_step(p.handle, X, y, 4, loss) == p.train_step(p.handle, X, y, 0, loss) == jit.BAD_ROWS
+    assert p.predict(p.handle, X, -1, out) == jit.BAD_ROWS
     assert p.train_step(p.handle, X, np.array([0, 3]), 2, loss) == jit.BAD_LABEL
+    for field in ("predict", "forward", "input_jacobian"):
+        function = ctypes.CFUNCTYPE(ctypes.c_int32, *[ctypes.c_void_p] * 4)(address(p, field))
+        given = p.handle, X.ctypes, 2, out.ctypes
+        for place in (0, 1, 3):
+            assert function(*given[:place], None, *given[place + 1 :]) == jit.IS_NULL
+    step = ctypes.CFUNCTYPE(ctypes.c_int32, *[ctypes.c_void_p] * 5)(address(p, "train_step"))
+    given = p.handle, X.ctypes, y.ctypes, 2, ctypes.addressof(loss)
+    for place in (0, 1, 2, 4):
+        assert step(*given[:place], None, *given[place + 1 :]) == jit.IS_NULL
+    assert np.isnan(p.value(5, (ctypes.c_double * 5)(), None)) and np.isnan(p.value(5, None, p.handle))
     p._handle.record[jit.BUSY] = 1
     assert p.predict(p.handle, X, 4, out) == jit.IN_USE
     p._handle.record[jit.BUSY] = 0
@@ -149,8 +164,8 @@ def test_the_header_is_that_of_the_package(tmp_path):
     """The same numbers, names and places as in Python; C++ takes it as well."""
     text = HEADER.read_text()
     numbers = {name: int(value) for name, value in re.findall(r"FASTBP_(\w+) = (\d+)", text)}
-    ours = {"DONE": jit.DONE, "IN_USE": jit.IN_USE, "UNABLE": jit.UNABLE, "BAD_ROWS": jit.BAD_X}
-    assert numbers == {**ours, "BAD_LABEL": jit.BAD_LABEL}
+    ours = {"DONE": jit.DONE, "IN_USE": jit.IN_USE, "UNABLE": jit.UNABLE, "BAD_ROWS": jit.BAD_ROWS}
+    assert numbers == {**ours, "BAD_LABEL": jit.BAD_LABEL, "IS_NULL": jit.IS_NULL}
     for dtype in ("float32", "float64"):
         struct, name = type(make(dtype).c_pointers()), f"fastbp_f{dtype[-2:]}"
         fields = [field for field, _ in struct._fields_]

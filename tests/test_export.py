@@ -228,6 +228,7 @@ def test_errors(tmp_path):
     counted.layers[0].running_variance[1] = -1
     for call, error, message in (
         (lambda: net.export_c(path, name="2d"), ValueError, "name must be a name in C.* got '2d'"),
+        (lambda: net.export_c(None), TypeError, "path must be a path of a file, got None"),
         (lambda: net.export_c(path, name=None), TypeError, "name must be a name in C, got None"),
         (lambda: custom.export_c(path), ValueError, "Dense_2 can't be written as C: .*square"),
         (lambda: own.export_c(path), ValueError, "Own_1 can't be written as C: layers must be Activation, AvgPool1D"),

@@ -70,6 +70,9 @@ def test_errors():
             copying(h)
     with pytest.raises(ValueError, match=r"(x|out) must have shape"):
         fb.jit.predict(h, np.ones((1, 10), np.float32), np.empty((2, 3), np.float32))
+    with pytest.raises(ValueError, match="out must have shape"):
+        fb.jit.predict(h, x, out.reshape(3, 2))
+    fb.jit.predict(h, x, out.reshape(6))
     with pytest.raises(ValueError, match="rows must be at least 1, got 0"):
         make().handle(rows=0)
 
@@ -154,17 +157,24 @@ def test_errors_of_learning():
     h, X, y = make().handle(rows=2), np.ones((2, 5)), np.zeros(2, np.int64)
     grad = np.empty(h.params.size, np.float32)
     for call, error, message in (
-        (lambda: fb.jit.train_step(h, np.ones((3, 5)), np.zeros(3, np.int64)), ValueError, "at most the handle's rows"),
+        (
+            lambda: fb.jit.train_step(h, np.ones((3, 5)), np.zeros(3, np.int64)),
+            ValueError,
+            "at most the handle's: net.handle",
+        ),
         (lambda: fb.jit.train_step(h, X, np.array([0, 3])), ValueError, "y must hold labels"),
         (lambda: fb.jit.train_step(h, X, np.array([0, -1])), ValueError, "y must hold labels"),
         (lambda: fb.jit.train_step(h, X, np.array([0, np.nan])), ValueError, "y must hold labels"),
         (lambda: fb.jit.train_step(h, X, np.array([0, 1.5])), ValueError, "y must hold labels"),
         (lambda: fb.jit.train_step(h, X, np.array([0, 1.999999999])), ValueError, "y must hold labels"),
+        (lambda: fb.jit.train_step(h, X[:0], y[:0]), ValueError, "x must have at least one row"),
         (lambda: fb.jit.train_step(h, X, y[:1]), ValueError, "y must have shape"),
+        (lambda: fb.jit.train_step(h, X, np.zeros((3, 2))), ValueError, "y must have shape"),
         (lambda: fb.jit.train_step(h, X, np.zeros((2, 2))), ValueError, "y must have shape"),
         (lambda: fb.jit.train_step(h, X, np.array(["a", "b"])), TypingError, "x and y must be C-contiguous"),
         (lambda: fb.jit.value_and_grad(h, X, y, grad[1:]), ValueError, "grad must have shape"),
         (lambda: fb.jit.input_gradient(h, X, y, np.empty((1, 5), np.float32)), ValueError, "out must have shape"),
+        (lambda: fb.jit.input_gradient(h, X, y, np.empty((5, 2), np.float32)), ValueError, "out must have shape"),
         (lambda: fb.jit.input_gradient(h, X, y, X), TypingError, "out must be .* array of float32"),
         (lambda: fb.jit.train_epoch(h, X, y, np.array([2])), ValueError, "order must hold numbers of rows"),
         (lambda: fb.jit.train_epoch(h, X, y, np.array([], np.int64)), ValueError, "order must hold numbers of rows"),

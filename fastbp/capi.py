@@ -14,6 +14,7 @@ from numba import types
 from ._jit import entry_point, inner
 from .engine import LOSS
 from .jit import (
+    ABI,
     DONE,
     FEATURES,
     FORWARD,
@@ -56,7 +57,7 @@ def _run(handle, what, x, y, rows, out):
     room = out_size(h, what, rows)
     x_of = x, h[REAL], rows * h[FEATURES], h[FEATURES]
     y_of = y, INT64 if labels else h[REAL], y_size, y_size
-    return call_c(h[RUN], (handle, what, *x_of, *y_of, 0, 0, out, room, room))
+    return call_c(h[RUN], (handle, ABI, what, *x_of, *y_of, 0, 0, out, room, room))
 
 
 @inner
@@ -114,7 +115,7 @@ def c_value(n, x, handle):
     cell, width = address_of(stack(types.float64, 1)), types.int64(n)
     if h[OUTPUTS] != 1 or h[FEATURES] != width:
         return math.nan
-    status = call_c(h[RUN], (handle, PREDICT, x, FLOAT64, width, width, 0, 0, 0, 0, 0, 0, cell, 1, 1))
+    status = call_c(h[RUN], (handle, ABI, PREDICT, x, FLOAT64, width, width, 0, 0, 0, 0, 0, 0, cell, 1, 1))
     if status != DONE:
         return math.nan
     return float(pointer(cell, types.float32)[0]) if h[REAL] == FLOAT32 else pointer(cell, types.float64)[0]

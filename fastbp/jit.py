@@ -9,7 +9,9 @@
 
 The functions work in plain Python too: `predict` is then the fastest way to predict a few rows. They run on the
 calling thread. A handle is for one thread at a time; another that uses it meanwhile gets an error. For a `prange`,
-put one for each of its turns into a numba.typed.List.
+put one for each of its turns into a numba.typed.List, and take them out by handles[np.int64(i)]. A handle must be an
+argument of the function, not a global variable. @vectorize takes numbers alone: there, Network.c_pointers().value
+stands in for the handle of a network with one output.
 
 A handle's `record` holds all that compiled code needs, by place (int64). The code of its callers holds no address, only
 the places RUN and TOTALS_AT and the numbers of what a handle can do, so that callers that are kept in a cache go on
@@ -52,7 +54,10 @@ _NAMES = {
 }
 _RECORD_SIZE = PROGRAMS + 2 * EPOCH
 # What run_handle returns: done (though a loss may not have been finite), or why not. In include/fastbp.h, too.
-DONE, IN_USE, UNABLE, BAD_ROWS, BAD_Y, BAD_OUT, BAD_LABEL, BAD_ORDER, BAD_X, IS_NULL = range(10)
+DONE, IN_USE, UNABLE, BAD_ROWS, BAD_Y, BAD_OUT, BAD_LABEL, BAD_ORDER, BAD_X, IS_NULL, STALE = range(11)
+# Of what callers know: run_handle's arguments, what it can do and return, the places RUN, TOTALS_AT, LOSS and LOSS_SUM.
+# Another number for each change of it, as callers that Numba keeps in a cache stay as they were compiled.
+ABI = 1
 
 
 _BYTES = (4, 8, 1, 4, 8)  # of an element, by type
@@ -91,18 +96,21 @@ def out_size(h, what, rows):
     return h[PARAMS] if what == GRADIENT else 0
 
 
-@entry_point(types.int64(*[types.int64] * 15))
+@entry_point(types.int64(*[types.int64] * 16))
 def run_handle(
-    record, what, x, x_type, x_size, x_width, y, y_type, y_size, y_width, order, order_size, out, room, out_width
+    record, abi, what, x, x_type, x_size, x_width, y, y_type, y_size, y_width, order, order_size, out, room, out_width
 ):
     """Check what a caller gives, and do it.
 
     record  address of the handle's record
+    abi     ABI, when the caller was compiled
     what    PREDICT … EPOCH
     x, y, order, out  addresses of contiguous arrays of x_size, y_size, order_size and room elements, of the types
             x_type, y_type, int64, and the network's; 0 for what is not needed
     x_width, y_width, out_width  elements in a row of x, y and out; for y and out it may be all that there are
     """
+    if abi != ABI:
+        return STALE
     h = pointer(record, types.int64)
     if not take(h):
         return IN_USE
@@ -294,7 +302,7 @@ def _described(array, *code):
     return result(array), codegen
 
 
-@njit(**OPTIONS)
+@inner
 def _check(status):
     if status == IN_USE:
         raise RuntimeError("the handle is in use by another thread: make one for each")
@@ -312,6 +320,8 @@ def _check(status):
         raise ValueError("y must hold labels from 0 to the number of outputs - 1")
     if status == BAD_ORDER:
         raise ValueError("order must hold numbers of rows of x, at least one")
+    if status != DONE:
+        raise RuntimeError("the function was compiled for another version of fastbp: delete what Numba keeps of it")
 
 
 _NO_Y, _NO_ORDER, _NO_OUT = (0, 0, 0, 0), (0, 0), (0, 0, 0)
@@ -321,7 +331,7 @@ _NO_Y, _NO_ORDER, _NO_OUT = (0, 0, 0, 0), (0, 0), (0, 0, 0)
 def _run(h, what, x, y, order, out):
     """Do it, or raise an error; x, y, order, out: what _source, _numbers and _target say of arrays."""
     record = h.record
-    _check(call_c(record[RUN], (_numbers(record)[0], what, *x, *y, *order, *out)))
+    _check(call_c(record[RUN], (_numbers(record)[0], ABI, what, *x, *y, *order, *out)))
 
 
 @inner

@@ -144,6 +144,31 @@ def test_dropout_and_schedules_work_as_in_fit():
     assert (net.params == twin.params).all()
 
 
+def make_of_maps(dtype="float32"):
+    layers = [fb.Conv2D(3, 3, padding="same", activation="tanh"), fb.BatchNorm(), fb.AvgPool2D(2)]
+    layers += [fb.Residual([fb.Conv2D(4, 3, 2, "same"), fb.LayerNorm(3)]), fb.Dropout(0.3), fb.Flatten(), fb.Dense(3)]
+    return fb.Network(layers, (2, 6, 5), loss="cross_entropy", dtype=dtype, seed=3)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_layers_on_maps(dtype):
+    rng = np.random.default_rng(0)
+    X, y = rng.standard_normal((20, 2, 6, 5)), rng.integers(0, 3, 20)
+    net, twin = make_of_maps(dtype), make_of_maps(dtype)
+    h, slope = net.handle(rows=20), np.full(X.shape, np.nan, dtype)
+    for _ in range(5):
+        assert fb.jit.train_step(h, X, y) == twin.train_on_batch(X, y)
+    assert (net.params == twin.params).all()
+    for statistic, same in zip(net.layers[1].statistics.values(), twin.layers[1].statistics.values(), strict=True):
+        assert (statistic == same).all()
+    fb.jit.input_gradient(h, X, y, slope)
+    assert (slope == twin.input_gradient(X, y)).all()
+    for rows in (1, 7, 20):
+        out = np.full((rows, 3), np.nan, dtype)
+        fb.jit.predict(h, X[:rows], out)
+        assert (out == twin.predict(X[:rows])).all()
+
+
 def test_a_loss_that_is_not_finite_changes_nothing():
     net = fb.Network([fb.Dense(1)], (1,), loss="mse", seed=0)
     h, before = net.handle(rows=4), net.params.copy()
@@ -304,11 +329,12 @@ def test_many_networks_in_a_users_prange():
         assert (net.params == twin.params).all() and losses[seed] == history["loss"][-1]
 
 
-def test_nothing_is_allocated():
+@pytest.mark.parametrize("build", [make, make_of_maps])
+def test_nothing_is_allocated(build):
     from numba.core.runtime import _nrt_python, rtsys
 
     @njit
-    def many(h, x, y, out, grad, order, n):
+    def many(h, x, y, out, grad, by_params, by_x, order, n):
         for _ in range(n):
             fb.jit.predict(h, x, out)
             fb.jit.forward(h, x, out)
@@ -316,14 +342,18 @@ def test_nothing_is_allocated():
             fb.jit.train_epoch(h, x, y, order)
             fb.jit.value_and_grad(h, x, y, grad)
             fb.jit.input_gradient(h, x, y, x)
+            fb.jit.jacobian(h, x, by_params)
+            fb.jit.input_jacobian(h, x, by_x)
 
     _nrt_python.memsys_enable_stats()
-    net = make()
-    h, x, y, out = net.handle(rows=2), np.ones((2, 5), np.float32), np.zeros(2, np.int64), np.empty((2, 3), np.float32)
+    net = build()
+    inputs, real = int(np.prod(net.input_shape)), np.float32
+    h, x, y, out = net.handle(rows=2), np.ones((2, inputs), real), np.zeros(2, np.int64), np.empty((2, 3), real)
+    by_params, by_x = np.empty((6, net.num_params), real), np.empty((6, inputs), real)
     counts = []
     for n in (1, 1, 1000):
         before = rtsys.get_allocation_stats().alloc
-        many(h, x, y, out, np.empty_like(net.params), np.arange(2), n)
+        many(h, x, y, out, np.empty_like(net.params), by_params, by_x, np.arange(2), n)
         counts.append(rtsys.get_allocation_stats().alloc - before)
     assert counts[1] == counts[2]
 
@@ -359,3 +389,17 @@ def test_a_cached_function_works_in_a_new_process(tmp_path):
         done = subprocess.run(command, capture_output=True, text=True, timeout=300)
         assert done.returncode == 0, done.stderr
         assert done.stdout.strip() == hits_and_misses
+
+
+def test_a_function_of_another_version_is_refused(monkeypatch):
+    """As one is that Numba has kept in its cache, while fastbp has changed."""
+    h, x, out = make().handle(), np.ones(5), np.empty(3, np.float32)
+    monkeypatch.setattr(fb.jit, "ABI", fb.jit.ABI + 1)
+    run = njit(fb.jit._run.py_func)
+
+    @njit
+    def later(h, x, out):
+        run(h, fb.jit.PREDICT, fb.jit._source(x), fb.jit._NO_Y, fb.jit._NO_ORDER, fb.jit._target(h.params, out))
+
+    with pytest.raises(RuntimeError, match="the function was compiled for another version of fastbp"):
+        later(h, x, out)

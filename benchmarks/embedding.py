@@ -5,7 +5,8 @@ from __future__ import annotations
 import time
 
 import numpy as np
-from numba import njit
+from numba import get_num_threads, njit, prange, set_num_threads
+from numba.typed import List
 
 import fastbp as fb
 from fastbp.simd import call_c
@@ -35,6 +36,13 @@ def _input_jacobians(h, X, out):
 def _call_rows(function, handle, x, width, rows, out):
     for i in range(rows):
         call_c(function, (handle, x + i * width, 1, out + 4 * i))
+
+
+@njit(parallel=True)
+def _train_all(handles, X, y, order, epochs):
+    for i in prange(len(handles)):
+        for _ in range(epochs):
+            fb.jit.train_epoch(handles[np.int64(i)], X, y, order)
 
 
 class OneRow:
@@ -98,6 +106,48 @@ class Ensembles:
         fb.set_num_threads(None)
         threads = fb.get_num_threads()
         one, all_ = (min(self._seconds(n) for _ in range(3)) for n in (1, threads))
+        return one / all_ / threads
+
+    track_share_of_perfect_scaling.unit = "of perfect"
+
+
+class UsersLoop:
+    """64 networks 4-32-32-1 on 256 rows in batches of 32, trained in a prange that is not fastbp's."""
+
+    networks, epochs = 64, 50
+
+    def setup(self):
+        rng = np.random.default_rng(0)
+        self.X = rng.standard_normal((256, 4), np.float32)
+        self.y, self.order = np.tanh(self.X[:, :1] * self.X[:, 1:2]), np.arange(256)
+        nets = [self._build(seed) for seed in range(self.networks)]
+        self.handles = List([net.handle(rows=32) for net in nets])
+        _train_all(self.handles, self.X, self.y, self.order, 1)
+        for seed, net in enumerate(nets):
+            alone = self._build(seed)
+            alone.fit(self.X, self.y, batch_size=32, shuffle=False, verbose=False)
+            assert (net.params == alone.params).all()
+
+    def _build(self, seed):
+        layers = [fb.Dense(32, "relu"), fb.Dense(32, "relu"), fb.Dense(1)]
+        return fb.Network(layers, (4,), loss="mse", seed=seed)
+
+    def _seconds(self, threads):
+        all_ = get_num_threads()
+        set_num_threads(threads)
+        begin = time.perf_counter()
+        self.time_train()
+        seconds = time.perf_counter() - begin
+        set_num_threads(all_)
+        return seconds
+
+    def time_train(self):
+        _train_all(self.handles, self.X, self.y, self.order, self.epochs)
+
+    def track_share_of_perfect_scaling(self):
+        """On all threads, the best of five; 1 is perfect."""
+        threads = get_num_threads()
+        one, all_ = (min(self._seconds(n) for _ in range(5)) for n in (1, threads))
         return one / all_ / threads
 
     track_share_of_perfect_scaling.unit = "of perfect"

@@ -89,6 +89,11 @@ class Start:
     track_caller_seconds.params = tuple(CALLS)
     track_caller_seconds.param_names = ("call",)
 
+    def track_caller_cold_seconds(self):
+        """The same for predict, when the network's kernels alone are compiled."""
+        script = CALLER.format(call=CALLS["predict"], training=False)
+        return min(seconds(script, os.path.join(self.folder.name, str(i))) for i in range(REPEATS))
+
     def track_first_step_cold_seconds(self):
         """Import, build and train the network `digits` for a step, with nothing compiled before."""
         caches = [os.path.join(self.folder.name, str(i)) for i in range(REPEATS)]

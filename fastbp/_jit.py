@@ -35,8 +35,8 @@ if numba.config.DISABLE_JIT:
 OPTIONS: dict[str, Any] = dict(nogil=True, error_model="numpy", fastmath={"contract"})
 DTYPES: dict[np.dtype, Any] = {np.dtype(np.float32): types.float32, np.dtype(np.float64): types.float64}
 
-# A piece of a kernel: inlined into whatever calls it, never cached by itself.
-inner = njit(forceinline=True, **OPTIONS)
+# A piece of a kernel: inlined into whatever calls it, never cached by itself. Not for Python, which saves its wrappers.
+inner = njit(forceinline=True, no_cpython_wrapper=True, no_cfunc_wrapper=True, **OPTIONS)
 
 
 # --- the cache ----------------------------------------------------------------------------------------

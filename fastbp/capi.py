@@ -14,12 +14,14 @@ from numba import types
 from ._jit import entry_point, inner
 from .engine import LOSS
 from .jit import (
+    ABI,
     DONE,
     FEATURES,
     FORWARD,
     GRADIENT,
     INPUT_GRADIENT,
     INPUT_JACOBIAN,
+    IS_NULL,
     LABELS,
     OUTPUTS,
     PREDICT,
@@ -37,7 +39,7 @@ _INT, _STATUS = types.int64, types.int32
 
 
 def get_include() -> str:
-    """The folder of fastbp.h, for a C compiler's -I."""
+    """The folder of fastbp.h and fastbp.f90, for a compiler's -I."""
     return str(Path(__file__).parent / "include")
 
 
@@ -47,16 +49,21 @@ def get_include() -> str:
 @inner
 def _run(handle, what, x, y, rows, out):
     """What run_handle returns, for arrays of the network's dtype (labels: int64)."""
+    if handle == 0 or (rows != 0 and (x == 0 or (y == 0 and what >= INPUT_GRADIENT) or (out == 0 and what != TRAIN))):
+        return IS_NULL
     h = pointer(handle, types.int64)
     labels = y != 0 and h[LABELS] != 0
     y_size = 0 if y == 0 else rows if labels else rows * h[OUTPUTS]
+    room = out_size(h, what, rows)
     x_of = x, h[REAL], rows * h[FEATURES], h[FEATURES]
-    y_of = y, INT64 if labels else h[REAL], y_size
-    return call_c(h[RUN], (handle, what, *x_of, *y_of, 0, 0, out, out_size(h, what, rows)))
+    y_of = y, INT64 if labels else h[REAL], y_size, y_size
+    return call_c(h[RUN], (handle, ABI, what, *x_of, *y_of, 0, 0, out, room, room))
 
 
 @inner
 def _learn(handle, what, x, y, rows, loss, out):
+    if loss == 0:
+        return IS_NULL
     status = _run(handle, what, x, y, rows, out)
     if status == DONE:
         pointer(loss, types.float64)[0] = pointer(pointer(handle, types.int64)[TOTALS_AT], types.float64)[LOSS]
@@ -102,11 +109,13 @@ def c_input_jacobian(handle, x, rows, out):
 @entry_point(types.float64(types.int32, _INT, _INT))
 def c_value(n, x, handle):
     """See fastbp.h."""
+    if handle == 0 or x == 0:
+        return math.nan
     h = pointer(handle, types.int64)
     cell, width = address_of(stack(types.float64, 1)), types.int64(n)
     if h[OUTPUTS] != 1 or h[FEATURES] != width:
         return math.nan
-    status = call_c(h[RUN], (handle, PREDICT, x, FLOAT64, width, width, 0, 0, 0, 0, 0, cell, 1))
+    status = call_c(h[RUN], (handle, ABI, PREDICT, x, FLOAT64, width, width, 0, 0, 0, 0, 0, 0, cell, 1, 1))
     if status != DONE:
         return math.nan
     return float(pointer(cell, types.float32)[0]) if h[REAL] == FLOAT32 else pointer(cell, types.float64)[0]

@@ -9,7 +9,9 @@
 
 The functions work in plain Python too: `predict` is then the fastest way to predict a few rows. They run on the
 calling thread. A handle is for one thread at a time; another that uses it meanwhile gets an error. For a `prange`,
-put one for each of its turns into a numba.typed.List.
+put one for each of its turns into a numba.typed.List, and take them out by handles[np.int64(i)]. A handle must be an
+argument of the function, not a global variable. @vectorize takes numbers alone: there, Network.c_pointers().value
+stands in for the handle of a network with one output.
 
 A handle's `record` holds all that compiled code needs, by place (int64). The code of its callers holds no address, only
 the places RUN and TOTALS_AT and the numbers of what a handle can do, so that callers that are kept in a cache go on
@@ -25,7 +27,8 @@ from typing import NamedTuple
 import numpy as np
 from numba import njit, types
 from numba.core.errors import TypingError
-from numba.extending import intrinsic
+from numba.core.typing.typeof import Purpose
+from numba.extending import intrinsic, typeof_impl
 
 from ._jit import OPTIONS, entry_point, inner
 from .engine import INPUTS as INPUTS_AT
@@ -51,7 +54,10 @@ _NAMES = {
 }
 _RECORD_SIZE = PROGRAMS + 2 * EPOCH
 # What run_handle returns: done (though a loss may not have been finite), or why not. In include/fastbp.h, too.
-DONE, IN_USE, UNABLE, BAD_X, BAD_Y, BAD_OUT, BAD_LABEL, BAD_ORDER = range(8)
+DONE, IN_USE, UNABLE, BAD_ROWS, BAD_Y, BAD_OUT, BAD_LABEL, BAD_ORDER, BAD_X, IS_NULL, STALE = range(11)
+# Of what callers know: run_handle's arguments, what it can do and return, the places RUN, TOTALS_AT, LOSS and LOSS_SUM.
+# Another number for each change of it, as callers that Numba keeps in a cache stay as they were compiled.
+ABI = 1
 
 
 _BYTES = (4, 8, 1, 4, 8)  # of an element, by type
@@ -90,35 +96,45 @@ def out_size(h, what, rows):
     return h[PARAMS] if what == GRADIENT else 0
 
 
-@entry_point(types.int64(*[types.int64] * 13))
-def run_handle(record, what, x, x_type, x_size, x_width, y, y_type, y_size, order, order_size, out, room):
+@entry_point(types.int64(*[types.int64] * 16))
+def run_handle(
+    record, abi, what, x, x_type, x_size, x_width, y, y_type, y_size, y_width, order, order_size, out, room, out_width
+):
     """Check what a caller gives, and do it.
 
     record  address of the handle's record
+    abi     ABI, when the caller was compiled
     what    PREDICT … EPOCH
     x, y, order, out  addresses of contiguous arrays of x_size, y_size, order_size and room elements, of the types
             x_type, y_type, int64, and the network's; 0 for what is not needed
-    x_width  elements in a row of x
+    x_width, y_width, out_width  elements in a row of x, y and out; for y and out it may be all that there are
     """
+    if abi != ABI:
+        return STALE
     h = pointer(record, types.int64)
     if not take(h):
         return IN_USE
-    status = _run_handle(h, what, x, x_type, x_size, x_width, y, y_type, y_size, order, order_size, out, room)
+    x_of, y_of, out_of = (x, x_type, x_size, x_width), (y, y_type, y_size, y_width), (out, room, out_width)
+    status = _run_handle(h, what, x_of, y_of, order, order_size, out_of)
     release(h)
     return status
 
 
 @inner
-def _run_handle(h, what, x, x_type, x_size, x_width, y, y_type, y_size, order, order_size, out, room):
+def _run_handle(h, what, x_of, y_of, order, order_size, out_of):
+    (x, x_type, x_size, x_width), (y, y_type, y_size, y_width), (out, room, out_width) = x_of, y_of, out_of
     rows, outputs = x_size // h[FEATURES], h[OUTPUTS]
     learns = what >= INPUT_GRADIENT
     most = h[CAPACITY] if learns and what != EPOCH else rows
-    if x_width != h[FEATURES] or rows > most or rows < (1 if learns else 0):
+    if x_width != h[FEATURES]:
         return BAD_X
-    if room != out_size(h, what, rows):
+    if rows > most or rows < (1 if learns else 0):
+        return BAD_ROWS
+    out_row = h[FEATURES] if what == INPUT_GRADIENT else outputs
+    if room != out_size(h, what, rows) or (rows > 1 and out_width not in (out_row, room)):
         return BAD_OUT
     labels = learns and h[LABELS] != 0 and y_size == rows
-    if learns and not labels and y_size != rows * outputs:
+    if learns and not labels and (y_size != rows * outputs or (rows > 1 and y_width not in (outputs, y_size))):
         return BAD_Y
     if what == EPOCH:
         if order_size == 0:
@@ -211,6 +227,14 @@ class Handle(NamedTuple):
         return self.__reduce__()
 
 
+@typeof_impl.register(Handle)
+def _typeof_handle(value, c):
+    """Refuse handles that are constants of a function: Numba would compile a copy of the record into it."""
+    if c.purpose is Purpose.constant:
+        raise ValueError("a handle must be an argument of the compiled function, got one that stands outside of it")
+    return typeof_impl.dispatch(tuple)(value, c)
+
+
 class _Memory(ctypes.c_int64 * _RECORD_SIZE):  # type: ignore[misc]
     """A record's memory, which can hold on to the memory that it points into."""
 
@@ -249,23 +273,23 @@ def _source(typingctx, array):
 
 @intrinsic
 def _target(typingctx, params, array):
-    """(address, 0, elements, …) of an array that kernels write, of the network's dtype."""
+    """(address, elements, elements in a row) of an array that kernels write, of the network's dtype."""
     if not isinstance(array, types.Array) or array.layout != "C" or array.dtype != params.dtype or not array.mutable:
         raise TypingError(f"out must be a C-contiguous, writable array of {params.dtype}, got {array}")
-    _, codegen = _described(array, 0)
-    return types.UniTuple(types.int64, 4)(params, array), lambda c, b, sig, args: codegen(c, b, sig, args[1:])
+    signature, codegen = _described(array)
+    return signature.return_type(params, array), lambda c, b, sig, args: codegen(c, b, sig, args[1:])
 
 
 @intrinsic
 def _numbers(typingctx, array):
-    """(address, type, elements, …) of an array of int64."""
+    """(address, elements, …) of an array of int64."""
     if not isinstance(array, types.Array) or array.layout != "C" or array.dtype != types.int64:
         raise TypingError(f"order must be a C-contiguous array of int64, got {array}")
-    return _described(array, INT64)
+    return _described(array)
 
 
-def _described(array, code):
-    result = types.UniTuple(types.int64, 4)
+def _described(array, *code):
+    result = types.UniTuple(types.int64, 3 + len(code))
 
     def codegen(context, builder, signature, args):
         struct = context.make_array(array)(context, builder, args[0])
@@ -273,27 +297,52 @@ def _described(array, code):
         width = INT(1)
         for axis in range(min(1, array.ndim - 1), array.ndim):
             width = builder.mul(width, builder.extract_value(struct.shape, axis))
-        return context.make_tuple(builder, result, [address, INT(code), struct.nitems, width])
+        return context.make_tuple(builder, result, [address, *map(INT, code), struct.nitems, width])
 
     return result(array), codegen
 
 
-@njit(**OPTIONS)
+@inner
 def _check(status):
     if status == IN_USE:
         raise RuntimeError("the handle is in use by another thread: make one for each")
     if status == UNABLE:
         raise ValueError("the handle can only predict: make one without training=False")
     if status == BAD_X:
-        raise ValueError("x must have shape (rows, inputs) of the network, and at most the handle's rows to learn from")
+        raise ValueError("x must have shape (rows, inputs) or (inputs,), with as many inputs as the network")
+    if status == BAD_ROWS:
+        raise ValueError("x must have at least one row to learn from, and at most the handle's: net.handle(rows)")
     if status == BAD_Y:
-        raise ValueError("y must have shape (rows, outputs) of the network, or (rows,) for labels")
+        raise ValueError("y must have shape (rows, outputs), with the rows of x, or (rows,) for labels or one output")
     if status == BAD_OUT:
-        raise ValueError("out must have shape (rows, outputs) of the network, or as the function says that writes it")
+        raise ValueError("out must have shape (rows, outputs), with the rows of x, or as its function says")
     if status == BAD_LABEL:
         raise ValueError("y must hold labels from 0 to the number of outputs - 1")
     if status == BAD_ORDER:
         raise ValueError("order must hold numbers of rows of x, at least one")
+    if status != DONE:
+        raise RuntimeError("the function was compiled for another version of fastbp: delete what Numba keeps of it")
+
+
+_NO_Y, _NO_ORDER, _NO_OUT = (0, 0, 0, 0), (0, 0), (0, 0, 0)
+
+
+@inner
+def _run(h, what, x, y, order, out):
+    """Do it, or raise an error; x, y, order, out: what _source, _numbers and _target say of arrays."""
+    record = h.record
+    _check(call_c(record[RUN], (_numbers(record)[0], ABI, what, *x, *y, *order, *out)))
+
+
+@inner
+def _loss(h):
+    return pointer(h.record[TOTALS_AT], types.float64)[LOSS]
+
+
+@inner
+def _in_any_shape(out):
+    at, size, _ = out
+    return at, size, size
 
 
 @njit(**OPTIONS)
@@ -305,17 +354,13 @@ def predict(h, x, out):
     Raises ValueError if the sizes don't fit, RuntimeError if another thread uses the handle, numba.TypingError for
     other types.
     """
-    record = h.record
-    (at, kind, size, width), (to, _, room, _) = _source(x), _target(h.params, out)
-    _check(call_c(record[RUN], (_numbers(record)[0], PREDICT, at, kind, size, width, 0, 0, 0, 0, 0, to, room)))
+    _run(h, PREDICT, _source(x), _NO_Y, _NO_ORDER, _target(h.params, out))
 
 
 @njit(**OPTIONS)
 def forward(h, x, out):
     """The raw outputs of the last layer, as Network.forward gives them. Arguments and errors as for predict."""
-    record = h.record
-    (at, kind, size, width), (to, _, room, _) = _source(x), _target(h.params, out)
-    _check(call_c(record[RUN], (_numbers(record)[0], FORWARD, at, kind, size, width, 0, 0, 0, 0, 0, to, room)))
+    _run(h, FORWARD, _source(x), _NO_Y, _NO_ORDER, _target(h.params, out))
 
 
 @njit(**OPTIONS)
@@ -326,10 +371,8 @@ def train_step(h, x, y):
     same types as x. Labels are checked; other targets must be in the loss's range, and all must be finite.
     Raises as predict does.
     """
-    record = h.record
-    (at, kind, size, width), (y_at, y_kind, y_size, _) = _source(x), _source(y)
-    _check(call_c(record[RUN], (_numbers(record)[0], TRAIN, at, kind, size, width, y_at, y_kind, y_size, 0, 0, 0, 0)))
-    return pointer(record[TOTALS_AT], types.float64)[LOSS]
+    _run(h, TRAIN, _source(x), _source(y), _NO_ORDER, _NO_OUT)
+    return _loss(h)
 
 
 @njit(**OPTIONS)
@@ -339,12 +382,10 @@ def train_epoch(h, x, y, order):
     order: an int64 array: the numbers of the rows, in the order in which they are taken (some or all, 0 ≤ number <
     rows). It ends at a loss that is not finite, and returns NaN. Otherwise as train_step.
     """
-    record = h.record
-    (at, kind, size, width), (y_at, y_kind, y_size, _), (o_at, _, o_size, _) = _source(x), _source(y), _numbers(order)
-    arguments = at, kind, size, width, y_at, y_kind, y_size, o_at, o_size, 0, 0
-    _check(call_c(record[RUN], (_numbers(record)[0], EPOCH, *arguments)))
-    totals = pointer(record[TOTALS_AT], types.float64)
-    return totals[LOSS_SUM] / o_size + (totals[LOSS] - totals[LOSS])  # NaN where the last loss is not finite
+    taken, size, _ = _numbers(order)
+    _run(h, EPOCH, _source(x), _source(y), (taken, size), _NO_OUT)
+    totals = pointer(h.record[TOTALS_AT], types.float64)
+    return totals[LOSS_SUM] / size + (totals[LOSS] - totals[LOSS])  # NaN where the last loss is not finite
 
 
 @njit(**OPTIONS)
@@ -353,14 +394,11 @@ def value_and_grad(h, x, y, grad):
 
     Arguments and errors otherwise as for train_step.
     """
-    record = h.record
-    (at, kind, size, width), (y_at, y_kind, y_size, _) = _source(x), _source(y)
-    to, _, room, _ = _target(h.params, grad)
-    if room != h.params.size:
+    to = _in_any_shape(_target(h.params, grad))
+    if to[1] != h.params.size:
         raise ValueError("grad must have shape (num_params,)")
-    arguments = at, kind, size, width, y_at, y_kind, y_size, 0, 0, to, room
-    _check(call_c(record[RUN], (_numbers(record)[0], GRADIENT, *arguments)))
-    return pointer(record[TOTALS_AT], types.float64)[LOSS]
+    _run(h, GRADIENT, _source(x), _source(y), _NO_ORDER, to)
+    return _loss(h)
 
 
 @njit(**OPTIONS)
@@ -369,12 +407,8 @@ def input_gradient(h, x, y, out):
 
     Arguments and errors otherwise as for train_step.
     """
-    record = h.record
-    (at, kind, size, width), (y_at, y_kind, y_size, _) = _source(x), _source(y)
-    to, _, room, _ = _target(h.params, out)
-    arguments = at, kind, size, width, y_at, y_kind, y_size, 0, 0, to, room
-    _check(call_c(record[RUN], (_numbers(record)[0], INPUT_GRADIENT, *arguments)))
-    return pointer(record[TOTALS_AT], types.float64)[LOSS]
+    _run(h, INPUT_GRADIENT, _source(x), _source(y), _NO_ORDER, _target(h.params, out))
+    return _loss(h)
 
 
 @njit(**OPTIONS)
@@ -383,9 +417,7 @@ def jacobian(h, x, out):
 
     Arguments and errors otherwise as for predict.
     """
-    record = h.record
-    (at, kind, size, width), (to, _, room, _) = _source(x), _target(h.params, out)
-    _check(call_c(record[RUN], (_numbers(record)[0], JACOBIAN, at, kind, size, width, 0, 0, 0, 0, 0, to, room)))
+    _run(h, JACOBIAN, _source(x), _NO_Y, _NO_ORDER, _in_any_shape(_target(h.params, out)))
 
 
 @njit(**OPTIONS)
@@ -394,6 +426,4 @@ def input_jacobian(h, x, out):
 
     Arguments and errors otherwise as for predict.
     """
-    record = h.record
-    (at, kind, size, width), (to, _, room, _) = _source(x), _target(h.params, out)
-    _check(call_c(record[RUN], (_numbers(record)[0], INPUT_JACOBIAN, at, kind, size, width, 0, 0, 0, 0, 0, to, room)))
+    _run(h, INPUT_JACOBIAN, _source(x), _NO_Y, _NO_ORDER, _in_any_shape(_target(h.params, out)))

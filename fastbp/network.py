@@ -660,7 +660,8 @@ class Network:
         """Write `predict` for one row as one C99 file, whole or not at all: `void NAME_predict(const T x[], T y[])`.
 
         It holds the weights, exactly; it needs nothing but math.h, allocates nothing and keeps nothing between calls.
-        T is float or double, as the network's dtype; x and y are one row, in C order.
+        T is float or double, as the network's dtype; x and y are one row, in C order. The values between layers lie on
+        the stack: the file says how many bytes they are, and how to put them elsewhere.
 
         path: of the file, such as "model.c"; name: what its function's name begins with.
         Raises TypeError or ValueError for another name, ValueError that names the layer for one that can't be written

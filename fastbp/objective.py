@@ -35,9 +35,12 @@ class Objective:
     def __call__(self, params: Any) -> tuple[float, np.ndarray]:
         """The loss at params (num_params,), and its gradient there, a new array.
 
-        Raises ValueError for another shape.
+        Raises ValueError for another shape, TypeError for what is not real numbers.
         """
-        vector = np.asarray(params, _DOUBLE)
+        given = np.asarray(params)
+        if given.dtype.kind not in "fiub":
+            raise TypeError(f"params must be real numbers, got {given.dtype}")
+        vector = given.astype(_DOUBLE, copy=False)
         if vector.shape != self._params.shape:
             raise ValueError(f"params must have shape {self._params.shape}, got {vector.shape}")
         with self._lock:

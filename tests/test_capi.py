@@ -4,6 +4,8 @@ import copy
 import ctypes
 import pickle
 import re
+import shutil
+import subprocess
 from pathlib import Path
 
 import numpy as np
@@ -53,7 +55,11 @@ def test_a_c_program_trains(loss, dtype, tmp_path):
     real = "float" if dtype == "float32" else "double"
     label = "int64_t" if loss == "cross_entropy" else real
     names = f"-DREAL={real}", f"-DLABEL={label}", f"-DNETWORK=fastbp_f{dtype[-2:]}"
-    train = compile_c(TRAIN, tmp_path, INCLUDE, *names).train
+    check_training(compile_c(TRAIN, tmp_path, INCLUDE, *names).train, dtype, loss)
+
+
+def check_training(train, dtype, loss):
+    """That a compiled function as in TRAIN does what train_on_batch and predict do."""
     train.restype = ctypes.c_double
 
     (X, y), net, twin = data(dtype, loss), make(dtype, loss), make(dtype, loss)
@@ -89,12 +95,27 @@ def test_each_function_through_ctypes(loss, dtype):
     assert found.value == value and (out == net.input_gradient(X, y)).all()
 
 
+def address(p, field):
+    """Of a C function in the struct."""
+    return ctypes.c_void_p.from_address(p.address + getattr(type(p), field).offset).value
+
+
 def test_statuses():
     (X, y), net = data("float32", "cross_entropy", 4), make()
     p, loss, before, out = net.c_pointers(rows=3), ctypes.c_double(-1), net.params.copy(), np.empty((4, 3), np.float32)
-    assert p.train_step(p.handle, X, y, 4, loss) == p.train_step(p.handle, X, y, 0, loss) == jit.BAD_X
-    assert p.predict(p.handle, X, -1, out) == jit.BAD_X
+    assert p.train_step(p.handle, X, y, 4, loss) == p.train_step(p.handle, X, y, 0, loss) == jit.BAD_ROWS
+    assert p.predict(p.handle, X, -1, out) == jit.BAD_ROWS
     assert p.train_step(p.handle, X, np.array([0, 3]), 2, loss) == jit.BAD_LABEL
+    for field in ("predict", "forward", "input_jacobian"):
+        function = ctypes.CFUNCTYPE(ctypes.c_int32, *[ctypes.c_void_p] * 4)(address(p, field))
+        given = p.handle, X.ctypes, 2, out.ctypes
+        for place in (0, 1, 3):
+            assert function(*given[:place], None, *given[place + 1 :]) == jit.IS_NULL
+    step = ctypes.CFUNCTYPE(ctypes.c_int32, *[ctypes.c_void_p] * 5)(address(p, "train_step"))
+    given = p.handle, X.ctypes, y.ctypes, 2, ctypes.addressof(loss)
+    for place in (0, 1, 2, 4):
+        assert step(*given[:place], None, *given[place + 1 :]) == jit.IS_NULL
+    assert np.isnan(p.value(5, (ctypes.c_double * 5)(), None)) and np.isnan(p.value(5, None, p.handle))
     p._handle.record[jit.BUSY] = 1
     assert p.predict(p.handle, X, 4, out) == jit.IN_USE
     p._handle.record[jit.BUSY] = 0
@@ -143,8 +164,8 @@ def test_the_header_is_that_of_the_package(tmp_path):
     """The same numbers, names and places as in Python; C++ takes it as well."""
     text = HEADER.read_text()
     numbers = {name: int(value) for name, value in re.findall(r"FASTBP_(\w+) = (\d+)", text)}
-    ours = {"DONE": jit.DONE, "IN_USE": jit.IN_USE, "UNABLE": jit.UNABLE, "BAD_ROWS": jit.BAD_X}
-    assert numbers == {**ours, "BAD_LABEL": jit.BAD_LABEL}
+    ours = {"DONE": jit.DONE, "IN_USE": jit.IN_USE, "UNABLE": jit.UNABLE, "BAD_ROWS": jit.BAD_ROWS}
+    assert numbers == {**ours, "BAD_LABEL": jit.BAD_LABEL, "IS_NULL": jit.IS_NULL}
     for dtype in ("float32", "float64"):
         struct, name = type(make(dtype).c_pointers()), f"fastbp_f{dtype[-2:]}"
         fields = [field for field, _ in struct._fields_]
@@ -158,6 +179,65 @@ def test_the_header_is_that_of_the_package(tmp_path):
         source = f"#include <stddef.h>\n#include <fastbp.h>\nsize_t at[{count}] = {{{places}}};\n"
         found = (ctypes.c_size_t * count).in_dll(compile_c(source, tmp_path, INCLUDE), "at")
         assert list(found) == [getattr(struct, field).offset for field in fields]
+
+
+FORTRAN = """
+! As TRAIN; in a row of y, `width` labels (one) or reals.
+function train(net, x, y, rows, width, epochs, out) result(total) bind(c)
+  use fastbp
+  implicit none
+  type(fastbp_network), intent(in) :: net
+  integer(c_int64_t), value :: rows, width
+  integer(c_int), value :: epochs
+  real(KIND), intent(in) :: x(net%inputs, rows)
+  TYPE, intent(in) :: y(width, rows)
+  real(KIND), intent(out) :: out(net%outputs, rows)
+  real(c_double) :: total, loss
+  integer(c_int64_t) :: first, n
+  integer :: epoch
+  procedure(fastbp_step_SIZE), pointer :: step
+  procedure(fastbp_outputs_SIZE), pointer :: predict
+
+  call c_f_procpointer(net%train_step, step)
+  call c_f_procpointer(net%predict, predict)
+  total = 0
+  do epoch = 1, epochs
+    do first = 1, rows, net%rows
+      n = min(net%rows, rows - first + 1)
+      if (step(net%handle, x(:, first:), y(:, first:), n, loss) /= fastbp_done) error stop
+      total = total + loss
+    end do
+  end do
+  if (predict(net%handle, x, rows, out) /= fastbp_done) error stop
+end function
+"""
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("loss", ["cross_entropy", "mse"])
+def test_a_fortran_program_trains(loss, dtype, tmp_path):
+    compiler = shutil.which("gfortran")
+    if compiler is None:
+        pytest.skip("there is no gfortran")
+    kind = "c_float" if dtype == "float32" else "c_double"
+    label = "integer(c_int64_t)" if loss == "cross_entropy" else f"real({kind})"
+    code, library = tmp_path / "train.f90", tmp_path / "train.so"
+    code.write_text(FORTRAN.replace("KIND", kind).replace("TYPE", label).replace("SIZE", f"f{dtype[-2:]}"))
+    flags = ["-std=f2018", "-O2", "-Wall", "-Wextra", "-pedantic", "-Werror", "-shared", "-fPIC", f"-J{tmp_path}"]
+    module = str(HEADER.with_suffix(".f90"))
+    done = subprocess.run([compiler, *flags, module, str(code), "-o", str(library)], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    check_training(ctypes.CDLL(str(library)).train, dtype, loss)
+
+
+def test_the_fortran_module_has_what_the_header_has():
+    """The numbers and the fields, in their order."""
+    text = HEADER.with_suffix(".f90").read_text()
+    numbers = {name.upper(): int(value) for name, value in re.findall(r"fastbp_(\w+) = (\d+)", text)}
+    assert numbers == {name: int(value) for name, value in re.findall(r"FASTBP_(\w+) = (\d+)", HEADER.read_text())}
+    body = re.search(r"bind\(c\) :: fastbp_network(.*?)end type", text, re.DOTALL)[1]
+    fields = [name for names in re.findall(r":: (.*)", body) for name in names.split(", ")]
+    assert fields == [field for field, _ in type(make().c_pointers())._fields_]
 
 
 def test_cffi():

@@ -9,7 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
-from numba import njit, prange
+from numba import njit, prange, vectorize
 from numba.core.errors import TypingError
 from numba.typed import List
 
@@ -70,6 +70,9 @@ def test_errors():
             copying(h)
     with pytest.raises(ValueError, match=r"(x|out) must have shape"):
         fb.jit.predict(h, np.ones((1, 10), np.float32), np.empty((2, 3), np.float32))
+    with pytest.raises(ValueError, match="out must have shape"):
+        fb.jit.predict(h, x, out.reshape(3, 2))
+    fb.jit.predict(h, x, out.reshape(6))
     with pytest.raises(ValueError, match="rows must be at least 1, got 0"):
         make().handle(rows=0)
 
@@ -141,6 +144,31 @@ def test_dropout_and_schedules_work_as_in_fit():
     assert (net.params == twin.params).all()
 
 
+def make_of_maps(dtype="float32"):
+    layers = [fb.Conv2D(3, 3, padding="same", activation="tanh"), fb.BatchNorm(), fb.AvgPool2D(2)]
+    layers += [fb.Residual([fb.Conv2D(4, 3, 2, "same"), fb.LayerNorm(3)]), fb.Dropout(0.3), fb.Flatten(), fb.Dense(3)]
+    return fb.Network(layers, (2, 6, 5), loss="cross_entropy", dtype=dtype, seed=3)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_layers_on_maps(dtype):
+    rng = np.random.default_rng(0)
+    X, y = rng.standard_normal((20, 2, 6, 5)), rng.integers(0, 3, 20)
+    net, twin = make_of_maps(dtype), make_of_maps(dtype)
+    h, slope = net.handle(rows=20), np.full(X.shape, np.nan, dtype)
+    for _ in range(5):
+        assert fb.jit.train_step(h, X, y) == twin.train_on_batch(X, y)
+    assert (net.params == twin.params).all()
+    for statistic, same in zip(net.layers[1].statistics.values(), twin.layers[1].statistics.values(), strict=True):
+        assert (statistic == same).all()
+    fb.jit.input_gradient(h, X, y, slope)
+    assert (slope == twin.input_gradient(X, y)).all()
+    for rows in (1, 7, 20):
+        out = np.full((rows, 3), np.nan, dtype)
+        fb.jit.predict(h, X[:rows], out)
+        assert (out == twin.predict(X[:rows])).all()
+
+
 def test_a_loss_that_is_not_finite_changes_nothing():
     net = fb.Network([fb.Dense(1)], (1,), loss="mse", seed=0)
     h, before = net.handle(rows=4), net.params.copy()
@@ -154,17 +182,24 @@ def test_errors_of_learning():
     h, X, y = make().handle(rows=2), np.ones((2, 5)), np.zeros(2, np.int64)
     grad = np.empty(h.params.size, np.float32)
     for call, error, message in (
-        (lambda: fb.jit.train_step(h, np.ones((3, 5)), np.zeros(3, np.int64)), ValueError, "at most the handle's rows"),
+        (
+            lambda: fb.jit.train_step(h, np.ones((3, 5)), np.zeros(3, np.int64)),
+            ValueError,
+            "at most the handle's: net.handle",
+        ),
         (lambda: fb.jit.train_step(h, X, np.array([0, 3])), ValueError, "y must hold labels"),
         (lambda: fb.jit.train_step(h, X, np.array([0, -1])), ValueError, "y must hold labels"),
         (lambda: fb.jit.train_step(h, X, np.array([0, np.nan])), ValueError, "y must hold labels"),
         (lambda: fb.jit.train_step(h, X, np.array([0, 1.5])), ValueError, "y must hold labels"),
         (lambda: fb.jit.train_step(h, X, np.array([0, 1.999999999])), ValueError, "y must hold labels"),
+        (lambda: fb.jit.train_step(h, X[:0], y[:0]), ValueError, "x must have at least one row"),
         (lambda: fb.jit.train_step(h, X, y[:1]), ValueError, "y must have shape"),
+        (lambda: fb.jit.train_step(h, X, np.zeros((3, 2))), ValueError, "y must have shape"),
         (lambda: fb.jit.train_step(h, X, np.zeros((2, 2))), ValueError, "y must have shape"),
         (lambda: fb.jit.train_step(h, X, np.array(["a", "b"])), TypingError, "x and y must be C-contiguous"),
         (lambda: fb.jit.value_and_grad(h, X, y, grad[1:]), ValueError, "grad must have shape"),
         (lambda: fb.jit.input_gradient(h, X, y, np.empty((1, 5), np.float32)), ValueError, "out must have shape"),
+        (lambda: fb.jit.input_gradient(h, X, y, np.empty((5, 2), np.float32)), ValueError, "out must have shape"),
         (lambda: fb.jit.input_gradient(h, X, y, X), TypingError, "out must be .* array of float32"),
         (lambda: fb.jit.train_epoch(h, X, y, np.array([2])), ValueError, "order must hold numbers of rows"),
         (lambda: fb.jit.train_epoch(h, X, y, np.array([], np.int64)), ValueError, "order must hold numbers of rows"),
@@ -174,6 +209,47 @@ def test_errors_of_learning():
         with pytest.raises(error, match=message):
             call()
     assert np.isfinite(fb.jit.train_step(h, X, y))  # an error lets go of the handle
+
+
+def test_a_handle_that_is_no_argument_is_refused():
+    """Numba would compile a copy of it into the function."""
+    h, both = make().handle(), (make().handle(), make().handle())
+
+    @njit
+    def closed_over(x, out):
+        fb.jit.predict(h, x, out)
+
+    @njit
+    def in_a_tuple(x, out):
+        fb.jit.predict(both[1], x, out)
+
+    def of_numbers(a):
+        x, out = np.full(5, a), np.empty(3, np.float32)
+        fb.jit.predict(h, x, out)
+        return out[0]
+
+    for call in (
+        lambda: closed_over(np.ones(5), np.empty(3, np.float32)),
+        lambda: in_a_tuple(np.ones(5), np.empty(3, np.float32)),
+        lambda: vectorize(["float64(float64)"])(of_numbers),
+    ):
+        with pytest.raises(TypingError, match="a handle must be an argument of the compiled function, got one that"):
+            call()
+
+
+def test_vectorize():
+    """It takes numbers alone: the C function `value` stands in for the handle."""
+    net = fb.Network([fb.Dense(9, "tanh"), fb.Dense(1)], (2,), loss="mse", seed=0)
+    p = net.c_pointers()
+    value, handle = p.value, p.handle
+
+    @vectorize(["float64(float64, float64)"])
+    def surface(a, b):
+        return value(2, np.array([a, b]).ctypes, handle)
+
+    a, b = np.random.default_rng(0).standard_normal((2, 7, 5))
+    points = np.stack([a, b], axis=-1).reshape(-1, 2)
+    assert (surface(a, b).ravel() == net.predict(points)[:, 0]).all()
 
 
 def test_a_handle_in_use_is_refused():
@@ -253,11 +329,12 @@ def test_many_networks_in_a_users_prange():
         assert (net.params == twin.params).all() and losses[seed] == history["loss"][-1]
 
 
-def test_nothing_is_allocated():
+@pytest.mark.parametrize("build", [make, make_of_maps])
+def test_nothing_is_allocated(build):
     from numba.core.runtime import _nrt_python, rtsys
 
     @njit
-    def many(h, x, y, out, grad, order, n):
+    def many(h, x, y, out, grad, by_params, by_x, order, n):
         for _ in range(n):
             fb.jit.predict(h, x, out)
             fb.jit.forward(h, x, out)
@@ -265,14 +342,18 @@ def test_nothing_is_allocated():
             fb.jit.train_epoch(h, x, y, order)
             fb.jit.value_and_grad(h, x, y, grad)
             fb.jit.input_gradient(h, x, y, x)
+            fb.jit.jacobian(h, x, by_params)
+            fb.jit.input_jacobian(h, x, by_x)
 
     _nrt_python.memsys_enable_stats()
-    net = make()
-    h, x, y, out = net.handle(rows=2), np.ones((2, 5), np.float32), np.zeros(2, np.int64), np.empty((2, 3), np.float32)
+    net = build()
+    inputs, real = int(np.prod(net.input_shape)), np.float32
+    h, x, y, out = net.handle(rows=2), np.ones((2, inputs), real), np.zeros(2, np.int64), np.empty((2, 3), real)
+    by_params, by_x = np.empty((6, net.num_params), real), np.empty((6, inputs), real)
     counts = []
     for n in (1, 1, 1000):
         before = rtsys.get_allocation_stats().alloc
-        many(h, x, y, out, np.empty_like(net.params), np.arange(2), n)
+        many(h, x, y, out, np.empty_like(net.params), by_params, by_x, np.arange(2), n)
         counts.append(rtsys.get_allocation_stats().alloc - before)
     assert counts[1] == counts[2]
 
@@ -308,3 +389,17 @@ def test_a_cached_function_works_in_a_new_process(tmp_path):
         done = subprocess.run(command, capture_output=True, text=True, timeout=300)
         assert done.returncode == 0, done.stderr
         assert done.stdout.strip() == hits_and_misses
+
+
+def test_a_function_of_another_version_is_refused(monkeypatch):
+    """As one is that Numba has kept in its cache, while fastbp has changed."""
+    h, x, out = make().handle(), np.ones(5), np.empty(3, np.float32)
+    monkeypatch.setattr(fb.jit, "ABI", fb.jit.ABI + 1)
+    run = njit(fb.jit._run.py_func)
+
+    @njit
+    def later(h, x, out):
+        run(h, fb.jit.PREDICT, fb.jit._source(x), fb.jit._NO_Y, fb.jit._NO_ORDER, fb.jit._target(h.params, out))
+
+    with pytest.raises(RuntimeError, match="the function was compiled for another version of fastbp"):
+        later(h, x, out)

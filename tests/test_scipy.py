@@ -134,6 +134,9 @@ def test_errors():
     (X, y), net = regression(), surface()
     with pytest.raises(ValueError, match=r"params must have shape \(33,\), got \(32,\)"):
         net.objective(X, y)(net.params[1:])
+    for params, kind in ((net.params + 1j, "complex128"), ("a", "<U1"), (None, "object")):
+        with pytest.raises(TypeError, match=f"params must be real numbers, got {kind}"):
+            net.objective(X, y)(params)
     for call in (net.jacobian, net.input_jacobian, lambda X: net.objective(X, y)):
         with pytest.raises(ValueError, match=r"X must have shape \(rows, 2\), got \(80, 3\)"):
             call(np.zeros((80, 3)))

@@ -13,7 +13,7 @@
 
    fastbp_f32 is for networks of float32, fastbp_f64 for float64. They are valid as long as Python keeps them.
 
-   Arrays lie in C order, one row behind the other; none may be NULL:
+   Arrays lie in C order, one row behind the other:
        x     (rows, inputs)
        y     (rows,) int64_t labels, 0 to outputs - 1, for the loss cross_entropy; else (rows, outputs) of the
              network's type. Values must be finite and in the loss's range: only labels are checked
@@ -23,7 +23,7 @@
    Each function returns FASTBP_DONE or says why it did nothing. They allocate nothing, need no Python and no lock of
    Python's, and work on the calling thread. A handle is for one thread at a time: another gets FASTBP_IN_USE.
 
-   In Fortran: a type, bind(c), of the same fields, whose functions c_f_procpointer makes callable. */
+   For Fortran there is fastbp.f90 beside this file. */
 
 #ifndef FASTBP_H
 #define FASTBP_H
@@ -39,7 +39,8 @@ enum {
     FASTBP_IN_USE = 1,    /* another thread uses the handle */
     FASTBP_UNABLE = 2,    /* c_pointers(..., training=False) can only predict */
     FASTBP_BAD_ROWS = 3,  /* rows < 0, or < 1 to learn from, or more than c_pointers(rows) */
-    FASTBP_BAD_LABEL = 6  /* a label is not 0 to outputs - 1 */
+    FASTBP_BAD_LABEL = 6, /* a label is not 0 to outputs - 1 */
+    FASTBP_IS_NULL = 9    /* the handle is NULL, or an array or loss is that is needed */
 };
 
 typedef struct fastbp_f32 {

@@ -9,7 +9,7 @@ from numba import get_num_threads, njit, prange, set_num_threads
 from numba.typed import List
 
 import fastbp as fb
-from fastbp.simd import call_c
+from fastbp.simd.memory import call_c
 
 ROWS = 1000
 

@@ -25,7 +25,7 @@ from numba import njit, types
 from numba.core import caching
 from numba.core.dispatcher import Dispatcher
 
-from .simd import kernel_signature
+from .simd.memory import kernel_signature
 
 if numba.config.DISABLE_JIT:
     raise ImportError("fastbp is compiled by Numba, which is switched off: unset NUMBA_DISABLE_JIT")
@@ -52,8 +52,8 @@ def cache_enabled() -> bool:
 
 def _sources() -> list[Path]:
     """The files that compiled code comes from."""
-    files = [_PACKAGE / name for name in ("_jit.py", "simd.py", "engine.py", "jit.py", "capi.py")]
-    return files + sorted((_PACKAGE / "kernels").glob("*.py"))
+    files = [_PACKAGE / name for name in ("_jit.py", "engine.py", "jit.py", "capi.py")]
+    return files + [path for folder in ("simd", "kernels") for path in sorted((_PACKAGE / folder).glob("*.py"))]
 
 
 def _sources_key() -> str:

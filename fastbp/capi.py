@@ -33,7 +33,8 @@ from .jit import (
     out_size,
 )
 from .kernels.data import FLOAT32, FLOAT64, INT64
-from .simd import address_of, call_c, pointer, stack
+from .simd.memory import address_of, call_c, pointer
+from .simd.tiles import stack
 
 _INT, _STATUS = types.int64, types.int32
 

@@ -26,7 +26,8 @@ import math
 from numba import njit, prange, types
 
 from ._jit import OPTIONS, entry_point, inner
-from .simd import call, flush_subnormals, offset, pointer, restore_subnormals
+from .simd.cpu import flush_subnormals, restore_subnormals
+from .simd.memory import call, offset, pointer
 
 GROUPS, COUNT, UPDATE, OPS, INPUTS, TOTALS = range(6)
 PROGRAM_WIDTH = 6

@@ -17,7 +17,7 @@ from numba import njit, types
 
 import fastbp.kernels
 from fastbp._jit import Kernel
-from fastbp.simd import call, pointer
+from fastbp.simd.memory import call, pointer
 
 DTYPES = (np.dtype(np.float32), np.dtype(np.float64))
 GUARD = 32  # elements before and behind each buffer that nothing may write to

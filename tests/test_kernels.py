@@ -11,7 +11,7 @@ from support import DTYPES, Guarded, all_kernels, run_kernel, seed_of
 from fastbp._jit import DTYPES as NUMBA_TYPES
 from fastbp.kernels import updates
 from fastbp.kernels.dense import BY_ITEMS, BY_ROWS, PACKED, WIDE
-from fastbp.simd import lanes_of
+from fastbp.simd.cpu import lanes_of
 
 KERNELS = all_kernels()
 SHAPES = [(1, 1), (1, 17), (3, 15), (8, 16), (5, 33), (64, 10), (37, 100)]

@@ -5,9 +5,10 @@ import pytest
 from numba import njit, types
 from support import DTYPES, run_python
 
-from fastbp import simd
 from fastbp.kernels import maths
-from fastbp.simd import lanes, load, pointer, store
+from fastbp.simd import cpu
+from fastbp.simd.memory import pointer
+from fastbp.simd.vectors import lanes, load, store
 
 pytestmark = pytest.mark.skipif(np.finfo(np.longdouble).nmant < 63, reason="long double is no wider than double here")
 
@@ -85,7 +86,7 @@ def evaluate(name, x):
 
 
 def limit(name, dtype):
-    return LIMITS[dtype] if simd._has_fma() else LIMITS_WITHOUT_FMA.get((name, dtype), LIMITS[dtype])
+    return LIMITS[dtype] if cpu.has_fma() else LIMITS_WITHOUT_FMA.get((name, dtype), LIMITS[dtype])
 
 
 def points(name, dtype):
@@ -194,7 +195,7 @@ def test_normal_gives_the_bits_of_both(dtype):
     assert (cdf == evaluate("normal_cdf", x)).all() and (pdf == evaluate("normal_pdf", x)).all()
 
 
-@pytest.mark.skipif(not simd._is_x86(), reason="names of x86 CPUs")
+@pytest.mark.skipif(not cpu.is_x86(), reason="names of x86 CPUs")
 def test_error_without_fma():
     code = f"import sys, pytest; sys.exit(pytest.main([{__file__!r}, '-k', 'error_in_ulp and (normal or expm1)']))"
     result = run_python(code, NUMBA_CPU_NAME="generic", NUMBA_CPU_FEATURES="")

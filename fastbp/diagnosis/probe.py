@@ -12,7 +12,7 @@ from ..feeds import Feed
 from ..kernels.updates import RATE
 from ..optimizers import Optimizer
 from ..plan import BATCH_LOSS, Buffer, Tensor, Workspace
-from ..simd import lanes_of
+from ..simd.cpu import lanes_of
 
 if TYPE_CHECKING:
     from ..network import Network

@@ -6,7 +6,8 @@ All whose backward pass reads y work in place as well: y may be x; and dx may be
 from __future__ import annotations
 
 from .._jit import Kernel, inner, kernel
-from ..simd import (
+from ..simd.memory import offset, pointers
+from ..simd.vectors import (
     absolute,
     constant,
     first_lanes,
@@ -16,8 +17,6 @@ from ..simd import (
     max_lanes,
     maximum,
     minimum,
-    offset,
-    pointers,
     select,
     splat,
     store_first,

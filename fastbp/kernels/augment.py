@@ -5,7 +5,7 @@ from __future__ import annotations
 from numba import types
 
 from .._jit import inner, kernel
-from ..simd import number, offset, pointer, sizes
+from ..simd.memory import number, offset, pointer, sizes
 from .random import add_normal, random_bits, random_stream
 
 _u64 = types.uint64

@@ -7,7 +7,9 @@ values are finite, and those of gradients 0, so that sums over lanes are right.
 from __future__ import annotations
 
 from .._jit import inner, kernel
-from ..simd import lanes, load, offset, pointers, sizes, splat, store, transpose_block
+from ..simd.memory import offset, pointers, sizes
+from ..simd.tiles import transpose_block
+from ..simd.vectors import lanes, load, splat, store
 
 
 @inner

@@ -10,22 +10,14 @@ from __future__ import annotations
 from numba import types
 
 from .._jit import inner, kernel
-from ..simd import (
+from ..simd.memory import offset, pointer, pointers, sizes
+from ..simd.tiles import (
     LARGE,
     MEDIUM,
     SMALL,
     block_tile,
-    lanes,
-    load,
-    offset,
-    pointer,
-    pointers,
     rows_of,
-    sizes,
-    splat,
     stack,
-    store,
-    sum_lanes,
     tile_add_products,
     tile_add_scaled,
     tile_load_at,
@@ -34,6 +26,7 @@ from ..simd import (
     tile_store_at,
     tile_sum_lanes,
 )
+from ..simd.vectors import lanes, load, splat, store, sum_lanes
 from .blocks import blocks
 from .dense import BY_ROWS
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from numba import carray
 
 from .._jit import Kernel
-from ..simd import offset, pointers
+from ..simd.memory import offset, pointers
 from .elementwise import span
 from .losses import write_sums
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 from numba import types
 
 from .._jit import inner, kernel
-from ..simd import lanes, offset, pointer, pointers
+from ..simd.memory import offset, pointer, pointers
+from ..simd.vectors import lanes
 
 # How the user's array is described, in int64s (plan.Workspace.bind writes them).
 ADDRESS, TYPE, ROW_STRIDE, COLUMN_STRIDE = range(4)  # strides in elements

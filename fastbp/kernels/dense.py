@@ -5,22 +5,9 @@ from __future__ import annotations
 from numba import types
 
 from .._jit import inner, kernel
-from ..simd import (
-    lanes,
-    load_first,
-    offset,
-    pointer,
-    pointers,
-    sizes,
-    splat,
-    store,
-    store_first,
-    tile_add_row,
-    tile_store,
-    tile_store_relu,
-    tile_store_where,
-    transpose_block,
-)
+from ..simd.memory import offset, pointer, pointers, sizes
+from ..simd.tiles import tile_add_row, tile_store, tile_store_relu, tile_store_where, transpose_block
+from ..simd.vectors import lanes, load_first, splat, store, store_first
 from .matmul import dot, product_storing
 
 PANEL = 32  # columns of a panel are a divisor of it: two vectors, 32 with AVX-512 in float32

@@ -5,7 +5,8 @@ from __future__ import annotations
 from numba import types
 
 from .._jit import kernel
-from ..simd import lanes, number, pointer, pointers
+from ..simd.memory import number, pointer, pointers
+from ..simd.vectors import lanes
 from .elementwise import binary, product, span
 from .random import random_bits, random_stream
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from .._jit import inner, kernel
-from ..simd import lanes, load, load_first, pointers, store, store_first
+from ..simd.memory import pointers
+from ..simd.vectors import lanes, load, load_first, store, store_first
 
 
 @inner

@@ -11,7 +11,9 @@ from __future__ import annotations
 from numba import types
 
 from .._jit import inner, kernel
-from ..simd import (
+from ..simd.memory import number, offset, pointer, pointers
+from ..simd.tiles import stack
+from ..simd.vectors import (
     absolute,
     copy_sign,
     first_lanes,
@@ -19,13 +21,8 @@ from ..simd import (
     lanes,
     load_first,
     maximum,
-    number,
-    offset,
-    pointer,
-    pointers,
     select,
     splat,
-    stack,
     store_first,
     sum_lanes,
     sum_lanes_double,

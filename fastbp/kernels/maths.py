@@ -8,7 +8,7 @@ are Chebyshev fits in 60 digits on the reduced ranges, the quotient for Φ is Re
 from __future__ import annotations
 
 from .._jit import inner
-from ..simd import (
+from ..simd.vectors import (
     absolute,
     constant,
     copy_sign,

@@ -8,22 +8,9 @@ multipliers take 12 cycles for. Each element of C is one sum in the order of k, 
 from __future__ import annotations
 
 from .._jit import inner
-from ..simd import (
-    LARGE,
-    MEDIUM,
-    SMALL,
-    fma,
-    lanes,
-    load,
-    load_first,
-    offset,
-    rows_of,
-    splat,
-    sum_lanes,
-    tile,
-    tile_add_outer,
-    tile_add_outer_first,
-)
+from ..simd.memory import offset
+from ..simd.tiles import LARGE, MEDIUM, SMALL, rows_of, tile, tile_add_outer, tile_add_outer_first
+from ..simd.vectors import fma, lanes, load, load_first, splat, sum_lanes
 
 
 def product_storing(finish):

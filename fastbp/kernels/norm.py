@@ -8,23 +8,8 @@ from __future__ import annotations
 from numba import types
 
 from .._jit import inner, kernel
-from ..simd import (
-    first_lanes,
-    fma,
-    lanes,
-    load,
-    number,
-    offset,
-    pointer,
-    pointers,
-    select,
-    sizes,
-    splat,
-    square_root,
-    store,
-    sum_lanes,
-    sum_lanes_double,
-)
+from ..simd.memory import number, offset, pointer, pointers, sizes
+from ..simd.vectors import first_lanes, fma, lanes, load, select, splat, square_root, store, sum_lanes, sum_lanes_double
 from .blocks import blocks
 from .dense import BY_ROWS
 from .maths import one, zero

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from .._jit import inner, kernel
-from ..simd import lanes, load, offset, pointers, select, sizes, splat, store
+from ..simd.memory import offset, pointers, sizes
+from ..simd.vectors import lanes, load, select, splat, store
 from .blocks import blocks
 
 # `top` and `left` are the width of the border before the map; a window's part in it is left out.

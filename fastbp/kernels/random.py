@@ -5,7 +5,9 @@ from __future__ import annotations
 from numba import types
 
 from .._jit import inner
-from ..simd import (
+from ..simd.memory import pointer
+from ..simd.tiles import stack
+from ..simd.vectors import (
     absolute,
     constant,
     copy_sign,
@@ -13,12 +15,10 @@ from ..simd import (
     lanes,
     load,
     load_first,
-    pointer,
     polynomial,
     select,
     splat,
     square_root,
-    stack,
     store_first,
 )
 from . import maths

@@ -11,7 +11,7 @@ import math
 from numba import types
 
 from .._jit import Kernel, inner, kernel
-from ..simd import pointer
+from ..simd.memory import pointer
 from .updates import RATE, STEP
 
 

@@ -11,7 +11,8 @@ import math
 from numba import types
 
 from .._jit import inner, kernel
-from ..simd import (
+from ..simd.memory import number, pointer, pointers, sizes
+from ..simd.vectors import (
     absolute,
     copy_sign,
     fma,
@@ -19,11 +20,7 @@ from ..simd import (
     load_first,
     maximum,
     minimum,
-    number,
-    pointer,
-    pointers,
     select,
-    sizes,
     splat,
     square_root,
     store_first,

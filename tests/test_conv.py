@@ -153,6 +153,24 @@ def test_a_relu_becomes_a_part_of_what_comes_before_it(layers, separate):
     assert (net.forward(X) == kept.forward(X)).all()
 
 
+def test_summary_shows_shapes_and_parameters():
+    layers = [fb.Conv2D(8, 3, padding="same", bias=False), fb.BatchNorm(), fb.Activation("relu"), fb.MaxPool2D(2)]
+    layers += [fb.Residual([fb.Conv2D(16, 3, 2, "same", activation="relu")]), fb.GlobalAvgPool2D(), fb.Dense(10)]
+    lines = fb.Network(layers, (3, 28, 28), loss="cross_entropy").summary().splitlines()
+    table = [tuple(part.strip() for part in line.split("  ") if part) for line in lines]
+    assert table[2:-3] == [
+        ("input", "(3, 28, 28)", "0"),
+        ("Conv2D_1", "(8, 28, 28)", "216"),
+        ("BatchNorm_1", "(8, 28, 28)", "16"),
+        ("Activation_1 relu", "(8, 28, 28)", "0"),
+        ("MaxPool2D_1", "(8, 14, 14)", "0"),
+        ("Residual_1", "(16, 7, 7)", "1,296"),
+        ("GlobalAvgPool2D_1", "(16,)", "0"),
+        ("Dense_1", "(10,)", "170"),
+    ]
+    assert table[-2] == ("total", "1,698")
+
+
 def test_a_row_does_not_depend_on_the_batch():
     rng = np.random.default_rng(4)
     net, X = lenet(), rng.standard_normal((50, 1, 28, 28), np.float32)

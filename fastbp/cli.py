@@ -265,6 +265,10 @@ def _train(args: argparse.Namespace) -> int:
         args.data, args.target, args.task, drop=args.drop, text=args.text, header=not args.no_header
     )
     assert table.y is not None
+    numbers = table.numbers_as_names()
+    if numbers:
+        taken = f"the first line of {args.data} is taken for names, such as {numbers[0]!r}"
+        print(f"fastbp: {taken}: --no-header takes it for data", file=sys.stderr)
     task = args.task or tables.guess_task(table.y)
     image = _image(args, table)
     channels = image and image[0]

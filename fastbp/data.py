@@ -40,6 +40,8 @@ def _as_numbers(name: str, value: Any) -> np.ndarray:
         array = np.asarray(value)
     except ValueError as error:
         raise ValueError(f"{name} must be an array of numbers with rows of one length: {error}") from None
+    if np.ma.is_masked(value):
+        raise ValueError(f"{name} must have no masked elements, got {np.ma.count_masked(value)} of {array.size}")
     if array.dtype.kind in "biuf":
         return array
     columns = list(_columns(value))

@@ -335,7 +335,8 @@ class Network:
             sample_weight: (rows,), 0 or more: factors of the rows' losses. The loss is the sum of the weighted
                 row losses over the number of rows.
             class_weight: factors for the rows of a class, in training and in validation: a mapping from label to
-                weight, or "balanced": rows / (classes × rows of the class), counted in the rows that are trained on.
+                weight, 1 for a label that it lacks, or "balanced": rows / (classes × rows of the class), counted in the
+                rows that are trained on.
                 A row of probabilities is of the most probable class; with one output, of class 1 above ½, else of 0.
             metrics: names (see fastbp.metrics) or functions f(y_true, y_pred) or f(y_true, y_pred, sample_weight),
                 of the validation data and what `predict` gives for them, after each epoch; for the history's

@@ -364,7 +364,7 @@ GOOD = "a,b,y\n" + "1,2,x\n3,4,z\n" * 10
         ("a,b,y\n1,2,x\n1,2,z\n1,2,x\n", "", ["too few rows", "of 3"]),
         (GOOD, "--test-size 0.99", ["too few rows", "of 20"]),
         ("a,b,y\n" + "1,2,x\n" * 9, "", ["'y'", "at least 2 classes", "only x"]),
-        ("a,y\n" + "".join(f"1,n{i}\n" for i in range(9)), "", ["'y'", "each of the 9 rows", "--target"]),
+        ("a,y\n" + "".join(f"1,n{i}\n" for i in range(9)), "", ["'y'", "9 classes in 9 rows", "--target"]),
         ("a,y\n" + "".join(f"{i}e200,{i}.5\n" for i in range(9)), "", ["column 'a'", "too large"]),
         ("a,y\n" + "".join(f"{i},{i}.5e200\n" for i in range(9)), "", ["target 'y'", "too large"]),
         ('a,b,y\n1,2,"x\n1,2,y\n', "", ["t.csv, line 3", "unexpected end"]),

@@ -6,6 +6,7 @@ import sys
 
 import numpy as np
 import pytest
+from cases import MAP_LAYERS
 from support import run_python
 from test_errors import DATA, classifier, unchanged
 
@@ -140,6 +141,22 @@ def test_what_does_not_apply_is_none():
     assert last == with_logits
     untrained = network([fb.Dense(4, kernel_init="zeros")]).diagnose(X, y).layers[0]
     assert untrained.weight_norm == 0 and untrained.update_ratio is None and untrained.weight_gradient_norm > 0
+
+
+@pytest.mark.parametrize("name", MAP_LAYERS)
+def test_layers_on_maps(name):
+    """diagnose, explain and check_gradients of each layer, in a residual branch as well, where it may stand there."""
+    rng = np.random.default_rng(0)
+    layer, shape = MAP_LAYERS[name]
+    residual = [fb.Residual([layer])] if layer.output_shape(shape) == shape else []
+    layers = [layer, fb.Activation("tanh"), fb.Flatten(), fb.Dense(2)]
+    net = fb.Network([*residual, *layers], shape, loss="mse", dtype="float64", seed=0)
+    X, y = rng.standard_normal((20, *shape)), rng.standard_normal((20, 2))
+    found = net.diagnose(X, y)
+    assert [one.name for one in found.layers] == [bound.name for bound in net.layers]
+    gradients = net.explain(X[0], y[0]).layers[len(residual)].gradients
+    assert list(gradients) == list(net.layers[len(residual)].weights)
+    assert fb.check_gradients(net, X, y).ok
 
 
 def test_more_rows_than_the_limit_are_looked_at_evenly_spaced():

@@ -24,6 +24,7 @@ DATA = [
     (X.astype(object), Y, TypeError, "X must hold numbers, got a ndarray of dtype object"),
     (X + 1j, Y, TypeError, "X must hold numbers"),
     (None, Y, TypeError, "X must hold numbers, got a NoneType"),
+    (np.ma.masked_greater(X, X.max() / 2), Y, ValueError, r"X must have no masked elements, got \d+ of 40"),
     (NAN, Y, ValueError, r"X must be finite numbers .*, got nan in row 3"),
     (INF, Y, ValueError, "X must be finite numbers .*, got -inf in row 7"),
     (X * 1e300, Y, ValueError, r"X must be finite numbers within .*float32.*, got -1e\+300 in row 0"),

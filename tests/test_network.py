@@ -155,7 +155,7 @@ def test_params_and_layer_views_are_live(digits):
         net.params = [1, 2, 3]
     net.layers[1].bias[:] = [1, 2, 3]
     assert (net.forward(X) == [1, 2, 3]).all()
-    with pytest.raises(AttributeError, match="write into it"):
+    with pytest.raises(AttributeError, match="bias can't be replaced, as it is a view: write into it"):
         net.layers[1].bias = 3
     with pytest.raises(AttributeError, match="Dense_2 has no 'gain'; its parameters are weight, bias"):
         _ = net.layers[1].gain

@@ -249,6 +249,35 @@ def test_a_column_of_identifiers(rows, capsys):
         assert 900 < len(train("t.csv").categories[0]) <= 1000
 
 
+def test_texts_that_are_different_in_most_rows(capsys):
+    """Dates: a few that occur twice make no categories of them."""
+    cells = [[f"2024-{i % 11 + 1:02d}-{i % 29 + 1:02d}", i, i + 0.5] for i in range(400)]
+    path = write_csv("t.csv", ["built", "x", "y"], cells)
+    line = line_of_error(capsys, 2, ["train", path])
+    assert "the column 'built' holds 319 different texts in 400 rows" in line and "--drop built" in line
+    line = line_of_error(capsys, 2, ["train", path, "--target", "built"])
+    assert "the target 'built' has 319 classes in 400 rows" in line
+
+
+def test_decimal_commas(capsys):
+    rows = [[f"{i % 7},5", ["a", "b"][i % 2], i] for i in range(100)]
+    path = write_csv("t.csv", ["x", "kind", "y"], rows, delimiter=";")
+    line = line_of_error(capsys, 2, ["train", path])
+    assert "line 2, column 'x': '0,5' is not a number (numbers have a decimal point; --text x makes it" in line
+    assert line_of_error(capsys, 2, ["train", path, "--target", "x"]).count("numbers have a decimal point") == 1
+    assert train(path, "--text", "x").categories == [[f"{i},5" for i in range(7)], ["a", "b"]]
+
+
+def test_a_first_line_that_may_be_no_header(capsys):
+    rows = [[i, ["a", "b"][i % 2], i % 7 + 10] for i in range(50)]
+    capsys.readouterr()
+    assert cli.main(["train", write_csv("t.csv", None, rows), "--epochs", "1", "--no-save"]) == 0
+    want = "fastbp: the first line of t.csv is taken for names, such as '0': --no-header takes it for data\n"
+    assert capsys.readouterr().err.startswith(want)
+    assert cli.main(["train", "t.csv", "--no-header", "--quiet", "--epochs", "1", "--no-save"]) == 0
+    assert capsys.readouterr().err == ""
+
+
 def test_dropped_columns(capsys):
     path = write_csv("t.csv", [*HOUSES, "note"], [[*row, f"text {i}"] for i, row in enumerate(houses())])
     assert train(path, "--drop", "note", "--drop", "2").features == ["rooms", "garden"]

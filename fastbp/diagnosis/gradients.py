@@ -148,7 +148,7 @@ def check_gradients(
     feed.run(workspace, "gradient", feed.rows)
     parts = []
     for layer in copy.layers:
-        for (name, values), place in zip(layer.weights.items(), layer._places, strict=True):
+        for (name, values), place in zip(layer.weights.items(), layer._places, strict=False):  # statistics are left
             gradient = copy.grads[place.value.fixed :][: place.size].reshape(place.shape)
             parts.append(_check(f"{layer.name} {name}", gradient, values, loss, samples, tolerance, generator))
     parts.append(_check("inputs", by_inputs, feed.x, loss, samples, tolerance, generator))

@@ -97,7 +97,7 @@ class Probe:
     def of_layer(self, array: np.ndarray, layer: int) -> dict[str, np.ndarray]:
         """The parts of a flat array, such as params, that belong to a layer's parameters, by their names."""
         bound = self._net.layers[layer]
-        places = zip(bound.weights, bound._places, strict=True)
+        places = zip(bound.weights, bound._places, strict=False)  # behind these, statistics
         return {name: array[at.value.fixed :][: at.size].reshape(at.shape) for name, at in places}
 
     def _read(self, buffer: Buffer, shape: tuple[int, ...]) -> np.ndarray:

@@ -173,7 +173,7 @@ def _draw_numbers(axes: Any, title: str, values: Sequence[float | None]) -> None
 
 
 def _draw_shares(axes: Any, layers: Sequence[LayerDiagnosis]) -> None:
-    """Bars: a layer has saturated units or dead ones, not both."""
+    """Bars that end in a point, which shows a share of 0 too: a layer has saturated units or dead ones, not both."""
     drawn = []
     for label, color, values in (
         ("saturated", "tab:orange", [layer.saturated for layer in layers]),
@@ -181,7 +181,9 @@ def _draw_shares(axes: Any, layers: Sequence[LayerDiagnosis]) -> None:
     ):
         places = [y for y, value in enumerate(values) if value is not None]
         if places:
-            axes.barh(places, [values[y] for y in places], height=0.6, color=color, label=label, zorder=2)
+            shares = [values[y] for y in places]
+            axes.barh(places, shares, height=0.6, color=color, label=label, zorder=2)
+            axes.plot(shares, places, "o", color=color, markersize=5, clip_on=False)
             drawn.append(label)
     if len(drawn) > 1:
         axes.legend(frameon=False)

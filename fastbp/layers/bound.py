@@ -47,7 +47,8 @@ class BoundLayer:
         if name in views:
             if value is views[name]:  # layer.weight *= 2 has written into it, and then assigns it
                 return
-            raise AttributeError(f"write into it: net.layers[i].{name}[...] = values")
+            view = f"net.layers[i].{name}"
+            raise AttributeError(f"{name} can't be replaced, as it is a view: write into it, {view}[...] = values")
         super().__setattr__(name, value)
 
     @property

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shlex
 from collections.abc import Sequence
 from dataclasses import replace
@@ -11,6 +12,8 @@ import numpy as np
 from .preparation import Preparation
 from .reading import read
 from .table import CLASSIFICATION, REGRESSION, Table, TableError, listed, shown
+
+_DECIMAL_COMMA = re.compile(r"[+-]?\d*,\d+")
 
 
 def read_to_train(
@@ -62,6 +65,9 @@ def _check_type(table: Table, name: str) -> None:
     if column.dtype != object or not table.guessed:
         return
     wrong = table.wrong_numbers(name)
+    if len(wrong) and all(_DECIMAL_COMMA.fullmatch(text) for text in column[wrong].tolist()):
+        hint = f"numbers have a decimal point; --text {shlex.quote(name)} makes it a category"
+        raise table.error(name, wrong[0], f"{shown(column[wrong[0]])} is not a number ({hint})")
     if len(wrong) and 2 * len(wrong) <= np.count_nonzero(column != ""):
         hint = f"--text {shlex.quote(name)} makes it a category"
         if name == table.target:

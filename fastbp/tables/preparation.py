@@ -14,6 +14,7 @@ from .table import CLASSIFICATION, REGRESSION, Table, TableError, label, places_
 
 MOST_GUESSED_CLASSES = 100
 MOST_CATEGORIES = 1000
+FEW_TEXTS = 50  # so many may be different in most rows
 VALIDATION_SHARE = 0.1
 _SCALED_AT_ONCE = 1 << 20  # elements
 
@@ -213,11 +214,17 @@ def _classes(table: Table) -> list[str]:
     names = [name if isinstance(name, str) else label(name) for name in distinct.tolist()]
     if len(names) < 2:
         raise TableError(f"the target {table.target!r} must have at least 2 classes, got only {names[0]}")
-    if len(names) == len(y):
+    if _are_names(len(names), len(y)):
+        many = f"{len(names):,} classes in {len(y):,} rows ({shown(names[-1])}, …)"
         raise TableError(
-            f"the target {table.target!r} is another class in each of the {len(y)} rows: choose one with --target"
+            f"the target {table.target!r} has {many}: choose one with --target, or --task regression for numbers"
         )
     return names
+
+
+def _are_names(distinct: int, rows: int) -> bool:
+    """Whether so many different texts name the rows rather than kinds of them."""
+    return distinct == rows or (distinct > FEW_TEXTS and 2 * distinct > rows)
 
 
 def _check_categories(table: Table, name: str) -> None:
@@ -225,7 +232,7 @@ def _check_categories(table: Table, name: str) -> None:
     if column.dtype != object:
         return
     distinct = np.unique(column)
-    if len(distinct) > MOST_CATEGORIES or len(distinct) == len(column):
+    if len(distinct) > MOST_CATEGORIES or _are_names(len(distinct), len(column)):
         texts = f"{len(distinct):,} different texts in {len(column):,} rows ({shown(distinct[-1])}, …)"
         advice = f"as identifiers, dates and sentences do: --drop {shlex.quote(name)} leaves it out"
         raise TableError(f"{table.source}: the column {name!r} holds {texts}, {advice}")

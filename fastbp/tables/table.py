@@ -100,6 +100,10 @@ class Table:
     def y(self) -> np.ndarray | None:
         return None if self.target is None else self.columns[self.target]
 
+    def numbers_as_names(self) -> list[str]:
+        """Names from a CSV file's first line that are numbers: it may be no header."""
+        return [name for name in self.columns if self.guessed and self.named and not math.isnan(number(name))]
+
     def find(self, column: str, option: str) -> str:
         """The name of the column with that name, or that number from 1."""
         names = list(self.columns)

@@ -107,6 +107,15 @@ def _check_smoothing(value: Any) -> float:
     return smoothing
 
 
+def _check_sums(values: np.ndarray, name: str, loss: str) -> None:
+    """Raise ValueError if a row is not of probabilities; a hundredth is left to rounding, in float16 say."""
+    sums = values.sum(axis=1, dtype=np.float64)
+    bad = np.abs(sums - 1) > 0.01
+    if bad.any():
+        got = f"got a row whose sum is {sums[bad][0]:g}"
+        raise ValueError(f"{name} must hold probabilities for {loss}, which sum to 1 in each row, {got}")
+
+
 @dataclass(frozen=True, repr=False)
 class CrossEntropy(Loss):
     """-Σ t log p, where p = softmax(y), the mean over rows; for targets that are labels or probabilities.
@@ -128,6 +137,9 @@ class CrossEntropy(Loss):
             raise ValueError(
                 "loss must not be 'cross_entropy' for a network with 1 output: use 'binary_cross_entropy', or 2 outputs"
             )
+
+    def check_values(self, values: np.ndarray, name: str) -> None:
+        _check_sums(values, name, self.name)
 
     @property
     def kernels(self) -> Mapping[str, Kernel]:
@@ -192,6 +204,9 @@ class KLDivergence(Loss):
 
     name, range = "kl_divergence", (0.0, 1.0)
     kernel = kernels.kl_divergence_loss
+
+    def check_values(self, values: np.ndarray, name: str) -> None:
+        _check_sums(values, name, self.name)
 
     @property
     def record(self) -> dict[str, float]:

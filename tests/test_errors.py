@@ -166,6 +166,18 @@ def test_a_function_that_is_called_loss():
     )
 
 
+@pytest.mark.parametrize("loss", ["cross_entropy", "kl_divergence"])
+def test_rows_of_probabilities_sum_to_1(loss):
+    net = fb.Network([fb.Dense(3, "softmax")], (4,), loss=loss, seed=0)
+    y = np.eye(3)[Y]
+    y[7] = 1, 0, 1
+    unchanged(net, lambda: net.fit(X, y), ValueError, f"y must hold probabilities for {loss}, which sum to 1 .* is 2$")
+    y[7] = 0
+    unchanged(net, lambda: net.evaluate(X, y), ValueError, "y must hold probabilities .*, got a row whose sum is 0$")
+    y[7] = 0.3333, 0.3333, 0.3333
+    net.fit(X, y.astype(np.float16), verbose=False)
+
+
 def test_targets_of_the_other_losses():
     for loss in ("mse", "squared_error", "binary_cross_entropy"):
         net = fb.Network([fb.Dense(2)], (4,), loss=loss, seed=0)

@@ -32,7 +32,11 @@ class Augmentation(Part):
 
     def on_train_begin(self, net: Network) -> None:
         """Become a part of the network's training program."""
-        net._augment((*net._augmentations, self))
+        try:
+            net._augment((*net._augmentations, self))
+        except BaseException:  # Ctrl-C too: on_train_end is for callbacks that have begun
+            self.on_train_end(net)
+            raise
 
     def on_train_end(self, net: Network) -> None:
         """Leave it again."""

@@ -199,7 +199,7 @@ def check_class_weight(class_weight: Any, rows: Countable, spec: Spec) -> np.nda
     """
     if class_weight is None:
         return None
-    if not isinstance(class_weight, Mapping) and class_weight != "balanced":
+    if not isinstance(class_weight, Mapping) and not (isinstance(class_weight, str) and class_weight == "balanced"):
         raise TypeError(
             f"class_weight must be a mapping from label to weight, 'balanced' or None, got {class_weight!r}"
         )

@@ -192,7 +192,7 @@ class Network:
 
     def _augment(self, augmentations: tuple[Augmentation, ...]) -> None:
         """Let these change the inputs of training steps from now on."""
-        with self._lock:
+        with self._lock, interrupts_later():
             self._augmentations = augmentations
             self._replan()
 

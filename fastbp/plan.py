@@ -363,7 +363,8 @@ class Plan:
         self._forward[-1] = writer.with_relu()
         if writer in self._few:
             self._few[self._forward[-1]] = self._few.pop(writer).with_relu()
-        readers = [i for i, b in enumerate(self._backward) if b.op.field("dy") == x.grad and b.op.field("relu") == 0]
+        of, own = ("dy", "x", "relu"), (x.grad, writer.field("x"), 0)  # x.grad may be the layer's before, too
+        readers = [i for i, b in enumerate(self._backward) if tuple(map(b.op.field, of)) == own]
         for i in readers:
             self._backward[i] = self._backward[i]._replace(op=self._backward[i].op.with_relu())
         if not readers:

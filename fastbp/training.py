@@ -255,8 +255,7 @@ class _Run:
             many = self._epochs_at_once() if epoch >= one_by_one else 1
             try:
                 if many > 1:
-                    if not self._train_together(epoch, many):
-                        kept.put_back(net)
+                    if not self._train_together(epoch, many, kept):
                         one_by_one = epoch + many  # one of these will say what is wrong
                     continue
                 logs, whole = self._train_epoch(epoch)
@@ -303,17 +302,19 @@ class _Run:
             return 1
         left = self.task.epochs - len(self.history.epoch)
         for callback in self.task.callbacks:
+            if hasattr(callback, "on_epoch_recorded"):
+                return 1
             if hasattr(callback, "epochs_at_once"):
                 left = min(left, callback.epochs_at_once(self.net))
-            elif hasattr(callback, "on_epoch_end") or hasattr(callback, "on_epoch_recorded"):
+            elif hasattr(callback, "on_epoch_end"):
                 return 1
         return min(left, self._chunk(batch_size) // -(-feed.rows // batch_size), _ORDERS_AT_ONCE // feed.rows)
 
-    def _train_together(self, epoch: int, many: int) -> bool:
+    def _train_together(self, epoch: int, many: int, kept: Snapshot) -> bool:
         """Train for many epochs in one compiled call, with the same bits as one by one.
 
-        False if something became infinite or NaN: the network must be put back. Ctrl-C is heard at the end, so that the
-        history has each epoch that the network has learnt in.
+        False if something became infinite or NaN: then the network is put back to what was kept. Ctrl-C is heard at the
+        end, so that the history has each epoch that the network has learnt in.
         """
         net, feed, batch_size, order = self.net, self.task.source, self.task.batch_size, None
         assert isinstance(feed, Feed) and batch_size is not None
@@ -328,6 +329,7 @@ class _Run:
                 workspace.totals[_SUMS] = 0.0
                 done = feed.train_epochs(workspace, batch_size, sums, order)
             if done < batches or not are_finite(net._arrays().values()):
+                kept.put_back(net)
                 return False
             net._chunk = batch_size, _next_chunk(batches, time.perf_counter() - start)
             net.epochs_trained += many

@@ -1,6 +1,9 @@
 """Shift, Flip and Noise: what they do to a training step, to nothing else, the same on any threads and when resumed."""
 
+import contextlib
 import os
+import signal
+import sys
 
 import naive
 import numpy as np
@@ -81,6 +84,30 @@ def test_twice_the_same_object_is_two_changes():
         assert net._augmentations == ()
         found.append(net.params.copy())
     assert (found[0] != found[1]).any()
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="no SIGINT for one process")
+@pytest.mark.parametrize("number", [1, 2])
+def test_ctrl_c_as_training_begins_or_ends_leaves_no_augmentation(number, monkeypatch):
+    """Be it in the middle of what makes the programs anew."""
+    net, again, calls = network(), network(), []
+
+    def new_plan(*args, make=net._new_plan, **options):
+        calls.append(net._augmentations)
+        if len(calls) == number:
+            signal.raise_signal(signal.SIGINT)
+        return make(*args, **options)
+
+    monkeypatch.setattr(fb.training, "_interrupted", [-np.inf])
+    monkeypatch.setattr(net, "_new_plan", new_plan)
+    with contextlib.suppress(KeyboardInterrupt):  # raised behind training
+        net.fit(X, Y, callbacks=fb.Noise(0.2), verbose=False)
+    assert [len(given) for given in calls] == [1, 0] and net._augmentations == ()
+    if number == 2:
+        again.fit(X, Y, callbacks=fb.Noise(0.2), verbose=False)
+    for n in (net, again):
+        n.train_on_batch(X, Y)
+    assert (net.params == again.params).all()
 
 
 def test_the_same_bits_on_any_number_of_threads():

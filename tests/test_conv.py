@@ -133,6 +133,7 @@ def test_the_same_bits_on_any_number_of_threads():
         ([fb.Flatten(), fb.Dense(9), fb.Activation("relu"), fb.Dense(5), fb.Activation("tanh")], 0),
         ([fb.Conv2D(4, 3), fb.Residual([fb.Activation("relu"), fb.Conv2D(4, 3, padding="same")]), fb.Flatten()], 1),
         ([fb.Residual([fb.BatchNorm(), fb.Activation("relu"), fb.Conv2D(2, 1)]), fb.Flatten()], 0),
+        ([fb.Residual([fb.Conv2D(2, 1), *[fb.BatchNorm()] * 2, fb.Activation("relu")]), fb.Flatten()], 0),
         ([fb.Activation("relu"), fb.Flatten()], 1),
         ([fb.AvgPool2D(2), fb.Activation("relu"), fb.Flatten()], 1),
     ],

@@ -83,6 +83,7 @@ FIT = [
     (dict(class_weight={3: 1.0}), ValueError, "class_weight must map labels 0 to 2 to weights, got the label 3"),
     (dict(class_weight={1: -1.0}), ValueError, r"class_weight\[1\] must be a finite number at least 0, got -1.0"),
     (dict(class_weight="even"), TypeError, "class_weight must be a mapping .*, got 'even'"),
+    (dict(class_weight=np.ones(3)), TypeError, r"class_weight must be a mapping .*, got array\(\[1., 1., 1.\]\)"),
     (dict(callbacks=[3]), TypeError, r"callbacks must have a method on_epoch_end\(net, epoch, logs\), .*, got 3"),
     (dict(callbacks=[fb.StopAtLoss]), TypeError, r"callbacks must have a method on_epoch_end"),
     (dict(class_weight={1: 1e39}), ValueError, r"class_weight\[1\] must be a number that float32 has, got 1e\+39"),

@@ -2,6 +2,8 @@
 
 import copy
 import pickle
+import signal
+import sys
 import weakref
 from concurrent.futures import ThreadPoolExecutor
 
@@ -328,7 +330,15 @@ def test_epochs_that_need_python_run_one_by_one(digits, together):
     net.fit(X, y, epochs=20, validation_split=0.1, verbose=False)
     net.fit(X.astype(">f8"), y, epochs=20, verbose=False)
     net.fit(X, y, epochs=20, callbacks=fb.StopAtLoss(1e-9), verbose=False)
-    assert not together
+
+    class Recorded(Record):
+        recorded = 0
+
+        def on_epoch_recorded(self, net, history, callbacks):
+            self.recorded += 1
+
+    net.fit(X, y, epochs=20, callbacks=(recorded := Recorded(7)), verbose=False)
+    assert not together and recorded.recorded == len(recorded.logs) == 20
 
 
 def test_callbacks_between_compiled_calls_of_many_epochs(digits, together):
@@ -365,6 +375,31 @@ def test_divergence_leaves_the_last_good_epoch(at_once, together):
     assert bool(together) == (at_once > 1)
     assert len(kept.params) == net.epochs_trained > 1 and f"epoch {len(kept.params) + 1}," in str(error.value)
     assert np.isfinite(net.params).all() and (net.params == kept.params[-1]).all()
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="no SIGINT for one process")
+def test_ctrl_c_in_a_call_of_epochs_that_diverges(monkeypatch, capsys):
+    """It leaves the parameters that the history tells of."""
+    monkeypatch.setattr(fb.training, "CHUNK_SECONDS", 1e9)
+    rng = np.random.default_rng(0)
+    X, y = rng.standard_normal((64, 3)), rng.standard_normal((64, 1))
+    net, alone = (fb.Network([fb.Dense(1)], (3,), loss="mse", optimizer=fb.SGD(2.0), seed=0) for _ in range(2))
+    train_epochs = fb.feeds.Feed.train_epochs
+
+    def interrupted(self, workspace, batch_size, sums, order):
+        done = train_epochs(self, workspace, batch_size, sums, order)
+        if done < len(sums) * 8:
+            signal.raise_signal(signal.SIGINT)
+        return done
+
+    monkeypatch.setattr(fb.feeds.Feed, "train_epochs", interrupted)
+    monkeypatch.setattr(fb.training, "_interrupted", [-np.inf])
+    history = net.fit(X, y, epochs=1000, batch_size=8, verbose=False)
+    assert history.stopped == "interrupted" and "interrupted after" in capsys.readouterr().err
+    assert net.epochs_trained == len(history.epoch) and net.steps_trained == 8 * net.epochs_trained
+    for _ in history.epoch:
+        alone.fit(X, y, batch_size=8, verbose=False)
+    assert (net.params == alone.params).all()
 
 
 def test_a_step_that_diverges_is_not_done():

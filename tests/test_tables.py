@@ -378,6 +378,12 @@ def test_pandas_index_is_no_column():
     assert tables.read_to_train("t.parquet").target == "y"
 
 
+def test_a_column_of_parquet_with_the_name_of_a_part_of_another():
+    path = write_parquet("t.parquet", ["x", "x.a", "y"], [[{"a": 7.0, "b": 8.0}, i, i % 2] for i in range(9)])
+    table = tables.read_to_train(path, drop=["x"])
+    assert table.features == ["x.a"] and table.columns["x.a"].tolist() == list(range(9))
+
+
 def test_missing_values_of_parquet(capsys):
     rows = houses()
     rows[4][1] = None

@@ -287,8 +287,8 @@ def _correlating(width, taps_at, following):
 
     @inner
     def correlate(extra, dtype, filters):
-        dweight, x, dy, first, last, x_block, dy_block, out_h, out_w, step, along, n, taps, shape = extra
-        sums, strides = stack(dtype, SUMS), (x_block, step, along, dy_block, out_w * n, out_h * out_w * n)
+        sums, dweight, x, dy, first, last, x_block, dy_block, out_h, out_w, step, along, n, taps, shape = extra
+        strides = x_block, step, along, dy_block, out_w * n, out_h * out_w * n
         part_b, part_h, part_w = max(PIXELS // (out_h * out_w), 1), max(PIXELS // out_w, 1), _part(out_w, PIXELS)
         for begin in range(0, taps, TAPS):
             tiles = (min(taps - begin, TAPS) + width - 1) // width
@@ -338,10 +338,11 @@ def conv_backward_weight(op, dtype, rows, lo, hi):
     )
     batch = lo // n, (hi + n - 1) // n, channels * channel, filters * out
     windows = out_h, out_w, stride_h * in_w * n, stride_w * n, n, taps, shape
+    sums = stack(dtype, SUMS)
     for group in range(begin // own_filters, (end + own_filters - 1) // own_filters):
         xg, last = offset(x, group * own_channels * channel), min(end, (group + 1) * own_filters)
         for first in range(max(begin, group * own_filters), last, FILTERS):
-            extra = (offset(dweight, first * taps), xg, offset(dy, first * out), *batch, *windows)
+            extra = (sums, offset(dweight, first * taps), xg, offset(dy, first * out), *batch, *windows)
             if taps < 4:
                 _by_one_tap(extra, dtype, min(last - first, FILTERS))
             else:

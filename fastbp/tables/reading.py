@@ -162,10 +162,10 @@ def _parquet(path: str) -> Table:
             index = (schema.pandas_metadata or {}).get("index_columns", ())  # pandas writes it behind the columns
             names = [name for name in schema.names if name not in index]
             _check_names(path, names)
-            arrow = source.read(columns=[name for name in names if _is_column(schema.field(name).type)])
+            there = [name for name in names if _is_column(schema.field(name).type)]
+            arrow = source.read(columns=there)  # "a.b" reads the part b of a nested column a, too
         except (pyarrow.ArrowException, OSError) as error:
             raise TableError(f"{path} is not a Parquet file that can be read: {error}") from None
-    there = set(arrow.column_names)
     columns = {name: _from_arrow(arrow[name]) if name in there else str(schema.field(name).type) for name in names}
     return Table(path, columns, np.arange(1, source.metadata.num_rows + 1))
 

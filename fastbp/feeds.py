@@ -22,11 +22,34 @@ from .data import (
     convert_targets,
     convert_weights,
 )
+from .kernels import random
 from .plan import Workspace, is_native
 
 _STAGED_AT_ONCE = 1 << 22  # bytes, of converted rows
 _CHUNK_FLOPS = 1e9  # of a compiled call: 0.2 s where rows are few numbers, less where they are many
 _MAPPED_FROM, _PIECE = 1 << 28, 1 << 26  # bytes: of a map that is read in pieces, and of a piece
+
+
+@dataclass
+class Shuffle:
+    """Draws the orders that the rows of an epoch are taken in, which depend on a key and the epoch alone."""
+
+    key: int  # 64 bits
+    epoch: int
+    _drawn: int = 0
+
+    def order(self, rows: int) -> np.ndarray:
+        """The next order (rows,) int64."""
+        self._drawn += 1
+        return draw_orders(self.key, range(self.epoch, self.epoch + 1), rows, self._drawn - 1)[0]
+
+
+def draw_orders(key: int, epochs: range, rows: int, part: int = 0) -> np.ndarray:
+    """The orders (epochs, rows) int64 that a Shuffle draws first, or as number `part`, in each of some epochs."""
+    orders = np.empty((len(epochs), rows), np.int64)
+    random.write_orders(orders.ctypes.data, rows, key, epochs.start, len(epochs), part)
+    return orders
+
 
 Piece = tuple["Feed", np.ndarray | None]  # and the order of its rows; None: as they stand
 
@@ -78,9 +101,9 @@ class Feed:
         y, weight = (None if array is None else array[lo:hi] for array in (self.y, self.sample_weight))
         return Feed(self.x[lo:hi], y, self.kind, weight)
 
-    def pieces(self, batch_size: int | None, generator: np.random.Generator | None = None) -> Iterator[Piece]:
-        """This feed; generator: draws the order, None for the rows as they stand."""
-        yield self, None if generator is None else generator.permutation(self.rows)
+    def pieces(self, batch_size: int | None, shuffle: Shuffle | None = None) -> Iterator[Piece]:
+        """This feed; shuffle: draws the order, None for the rows as they stand."""
+        yield self, None if shuffle is None else shuffle.order(self.rows)
 
     def run(
         self,
@@ -212,24 +235,24 @@ class Mapped:
         """The rows lo .. hi, not weighed by class."""
         return Mapped(self._source.part(lo, hi))
 
-    def pieces(self, batch_size: int | None, generator: np.random.Generator | None = None) -> Iterator[Piece]:
-        """Pieces of whole batches; generator: draws the order of pieces and of rows, None for all as they stand."""
+    def pieces(self, batch_size: int | None, shuffle: Shuffle | None = None) -> Iterator[Piece]:
+        """Pieces of whole batches; shuffle: draws the order of pieces and of rows, None for all as they stand."""
         assert batch_size is not None
         buffer = np.empty((0, *self._source.x.shape[1:]), self._source.x.dtype)
-        for part in self._parts(batch_size, generator):
+        for part in self._parts(batch_size, shuffle):
             x = part.x
             if _map_of(x) is not None:
                 if len(buffer) < len(x):
                     buffer = np.empty_like(buffer, shape=x.shape)
                 x = buffer[: len(x)]
                 np.copyto(x, part.x)
-            yield part.feed(x, self._class_weight), None if generator is None else generator.permutation(len(x))
+            yield part.feed(x, self._class_weight), None if shuffle is None else shuffle.order(len(x))
 
-    def _parts(self, batch_size: int, generator: np.random.Generator | None = None) -> Iterator[_Rows]:
+    def _parts(self, batch_size: int, shuffle: Shuffle | None = None) -> Iterator[_Rows]:
         """The rows in parts of whole batches; a part's pages go back when the next one is asked for."""
         step = max(1, _PIECE // (self._row_bytes * batch_size)) * batch_size
         begins = range(0, self.rows, step)
-        for i in range(len(begins)) if generator is None else generator.permutation(len(begins)):
+        for i in range(len(begins)) if shuffle is None else shuffle.order(len(begins)):
             try:
                 yield self._source.part(begins[i], min(begins[i] + step, self.rows))
             finally:
@@ -280,7 +303,7 @@ class Batches:
         """Raise ValueError: rows can't be counted that are not there yet."""
         raise ValueError("class_weight must be a mapping with an iterable of batches, got 'balanced'")
 
-    def pieces(self, batch_size: int | None, generator: np.random.Generator | None = None) -> Iterator[Piece]:
+    def pieces(self, batch_size: int | None, shuffle: Shuffle | None = None) -> Iterator[Piece]:
         """Each batch, checked; errors name its number, from 0.
 
         Raises ValueError if there is none, TypeError or ValueError for a bad one.

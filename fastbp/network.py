@@ -211,6 +211,10 @@ class Network:
         """Random numbers that depend on the seed, what they are for, and a number, and on nothing before."""
         return np.random.Generator(np.random.Philox(np.random.SeedSequence([self.seed, stream, number])))
 
+    def _shuffle_key(self) -> int:
+        """64 bits that the orders of the rows depend on, besides the epoch."""
+        return int(np.random.SeedSequence([self.seed, self._SHUFFLE]).generate_state(1, np.uint64).view(np.int64)[0])
+
     def _check_names(self) -> None:
         """Raise ValueError if two parts of the user's own have one name, as files and copies know them by it."""
         names = self._custom_parts()

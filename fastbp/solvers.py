@@ -15,6 +15,7 @@ from scipy.special import xlogy
 from sklearn.exceptions import ConvergenceWarning
 
 from .errors import DivergedError
+from .feeds import Shuffle
 from .losses import BinaryCrossEntropy, Poisson, SquaredError
 from .network import Network
 
@@ -90,7 +91,7 @@ class _SparseBatches:
         net, count = self._net, len(self._rows)
         order = np.arange(count)
         if self._shuffle:
-            order = net._generator(net._SHUFFLE, net.epochs_trained).permutation(count)
+            order = Shuffle(net._shuffle_key(), net.epochs_trained).order(count)
         for start in range(0, count, self._batch_size):
             yield self._rows[order[start : start + self._batch_size]].dense()
 

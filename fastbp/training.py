@@ -16,7 +16,7 @@ import numpy as np
 from . import reports
 from ._jit import interrupts_later
 from .errors import DivergedError, check_integer
-from .feeds import Feed, Mapped, Source
+from .feeds import Feed, Mapped, Shuffle, Source, draw_orders
 from .metrics import Metric, score
 from .plan import BATCH_LOSS, LOSS_SUM, RIGHT_SUM, is_native
 
@@ -322,7 +322,7 @@ class _Run:
         with interrupts_later():
             if self.task.shuffle:
                 epochs = range(net.epochs_trained, net.epochs_trained + many)
-                order = np.stack([net._generator(net._SHUFFLE, number).permutation(feed.rows) for number in epochs])
+                order = draw_orders(net._shuffle_key(), epochs, feed.rows)
             start = time.perf_counter()
             with net._lock:
                 workspace = net._workspace(batch_size)
@@ -345,10 +345,10 @@ class _Run:
         No numbers if there were no rows.
         """
         net, task = self.net, self.task
-        generator = net._generator(net._SHUFFLE, net.epochs_trained) if task.shuffle else None
+        shuffle = Shuffle(net._shuffle_key(), net.epochs_trained) if task.shuffle else None
         sums, rows, steps = np.zeros(2), 0, 0
         chunk = self._chunk(task.batch_size)
-        for feed, order in task.source.pieces(task.batch_size, generator):
+        for feed, order in task.source.pieces(task.batch_size, shuffle):
             batch_size = task.batch_size or feed.rows
             done, batches = 0, -(-feed.rows // batch_size)
             while done < batches and not net.stop_training:

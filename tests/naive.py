@@ -600,6 +600,15 @@ def random_bits(counter):
     return z ^ z >> 31
 
 
+def shuffled(rows, key, epoch, part):
+    """The numbers of the rows in the order of an epoch; key: an int of 64 bits."""
+    stream, order = random_bits(random_bits(key ^ random_bits(epoch)) ^ random_bits(part)), list(range(rows))
+    for i in range(rows - 1, 0, -1):
+        j = random_bits(stream + i & MASK) * (i + 1) >> 64
+        order[i], order[j] = order[j], order[i]
+    return order
+
+
 def dropout_forward(x, rate, key, step, pixels):
     """(y, mask); key: an int of 64 bits; pixels: of a map, which is dropped as a whole."""
     base = random_bits(key ^ random_bits(step))

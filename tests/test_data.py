@@ -155,7 +155,7 @@ def test_shuffling_a_map_takes_each_row_once_in_another_order(tmp_path, small_pi
     epochs = []
     for epoch in range(3):
         order, pieces = [], []
-        for feed, places in source.pieces(8, net._generator(net._SHUFFLE, epoch)):
+        for feed, places in source.pieces(8, feeds.Shuffle(net._shuffle_key(), epoch)):
             assert feed.rows % 8 == 0 or ROWS - 1 in feed.x
             assert sorted(feed.x[:, 0]) == list(feed.x[:, 0]) and feed.rows <= 100
             pieces.append(feed.x[0, 0])

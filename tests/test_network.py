@@ -7,12 +7,14 @@ import sys
 import weakref
 from concurrent.futures import ThreadPoolExecutor
 
+import naive
 import numpy as np
 import pytest
 from cases import batch, network
 from support import run_python
 
 import fastbp as fb
+from fastbp import feeds
 
 
 @pytest.fixture
@@ -58,8 +60,28 @@ def test_shuffling_visits_every_row_once_an_epoch_in_another_order():
 
     net.fit(X, np.ones(8), epochs=1, batch_size=1, callbacks=[Recorder()], verbose=False)
     assert (seen[0] == 1).all()  # each row moved its own weight once: from 0 by 0.5 · 2 · 1
-    orders = [tuple(net._generator(net._SHUFFLE, epoch).permutation(8)) for epoch in range(4)]
-    assert len(set(orders)) == 4
+
+
+def test_orders_are_those_of_the_naive_shuffle():
+    key = fb.Network([fb.Dense(1)], (1,), loss="mse", seed=3)._shuffle_key()
+    for rows in (1, 2, 3, 100):
+        orders = feeds.draw_orders(key, range(5, 9), rows)
+        want = [naive.shuffled(rows, key % 2**64, epoch, 0) for epoch in range(5, 9)]
+        assert (orders == want).all() and orders.dtype == np.int64
+        shuffle = feeds.Shuffle(key, 6)
+        assert (shuffle.order(rows) == want[1]).all()
+        assert (shuffle.order(rows) == naive.shuffled(rows, key % 2**64, 6, 1)).all()
+
+
+def test_orders_are_all_equally_likely():
+    """Each of the 24 orders of four rows comes as often as the others: χ² of 23 degrees of freedom."""
+    for seed in range(3):
+        key = fb.Network([fb.Dense(1)], (1,), loss="mse", seed=seed)._shuffle_key()
+        orders = feeds.draw_orders(key, range(24_000), 4)
+        counts = np.unique(orders @ [1000, 100, 10, 1], return_counts=True)[1]
+        assert len(counts) == 24 and ((counts - 1000) ** 2 / 1000).sum() < 60  # 1 - 4·10⁻⁵
+        first = np.bincount(feeds.draw_orders(key, range(3000), 100)[:, 0], minlength=100)
+        assert ((first - 30) ** 2 / 30).sum() < 170
 
 
 def test_fit_goes_on_where_it_stands(digits):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from numba import types
 
-from .._jit import inner
+from .._jit import entry_point, inner
 from ..simd.memory import pointer
 from ..simd.tiles import stack
 from ..simd.vectors import (
@@ -40,6 +40,32 @@ def random_bits(counter):
 def random_stream(key, step):
     """Where a key's random numbers begin in the step whose number, float64, is at that address."""
     return random_bits(_u64(key) ^ random_bits(_u64(pointer(step, types.float64)[0])))
+
+
+@inner
+def _below(bits, n):
+    """A whole number from 0 to n - 1, of 64 random bits; n up to 2³²: bits · n / 2⁶⁴."""
+    low = ((bits & _u64(0xFFFFFFFF)) * _u64(n)) >> _u64(32)
+    return types.int64(((bits >> _u64(32)) * _u64(n) + low) >> _u64(32))
+
+
+@entry_point(types.void(*[types.int64] * 6))
+def write_orders(address, rows, key, epoch, epochs, part):
+    """Write the order of the rows in each of some epochs: functions of key, epoch and part alone.
+
+    address  of (epochs, rows) int64, which are written
+    epoch    the number of the first one
+    part     tells orders in one epoch apart
+    Source: Fisher & Yates's shuffle, as Durstenfeld 1964 does it.
+    """
+    for e in range(epochs):
+        stream = random_bits(random_bits(_u64(key) ^ random_bits(_u64(epoch + e))) ^ random_bits(_u64(part)))
+        order = pointer(address + 8 * rows * e, types.int64)
+        for i in range(rows):
+            order[i] = i
+        for i in range(rows - 1, 0, -1):
+            j = _below(random_bits(stream + _u64(i)), i + 1)
+            order[i], order[j] = order[j], order[i]
 
 
 _near, _near_square, _far = constant(0.425, 0.425), constant(0.180625, 0.180625), constant(1.6, 1.6)

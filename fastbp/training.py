@@ -305,7 +305,7 @@ class _Run:
             if hasattr(callback, "on_epoch_recorded"):
                 return 1
             if hasattr(callback, "epochs_at_once"):
-                left = min(left, callback.epochs_at_once(self.net))
+                left = min(left, check_integer("epochs_at_once", callback.epochs_at_once(self.net), low=1))
             elif hasattr(callback, "on_epoch_end"):
                 return 1
         return min(left, self._chunk(batch_size) // -(-feed.rows // batch_size), _ORDERS_AT_ONCE // feed.rows)

@@ -347,6 +347,12 @@ def test_epochs_in_one_compiled_call_give_the_same_bits(digits, together, batch_
     assert again.history["loss"] == [logs["loss"] for logs in few.logs] != want.history["loss"]
 
 
+def test_epochs_at_once_is_a_number(digits):
+    net, X, y = digits
+    with pytest.raises(TypeError, match=r"epochs_at_once must be an integer, got 2\.5"):
+        net.fit(X, y, epochs=9, callbacks=Record(2.5), verbose=False)
+
+
 def test_epochs_that_need_python_run_one_by_one(digits, together):
     net, X, y = digits
     net.fit(X, y, epochs=20, validation_split=0.1, verbose=False)

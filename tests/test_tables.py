@@ -259,6 +259,11 @@ def test_texts_that_are_different_in_most_rows(capsys):
     assert "the target 'built' has 319 classes in 400 rows" in line
 
 
+def test_identifiers_with_underscores_are_no_numbers():
+    rows = [[f"{i % 5}_{i % 3}", i, i + 0.5] for i in range(60)]
+    assert len(train(write_csv("t.csv", ["shelf", "x", "y"], rows)).categories[0]) == 15
+
+
 def test_decimal_commas(capsys):
     rows = [[f"{i % 7},5", ["a", "b"][i % 2], i] for i in range(100)]
     path = write_csv("t.csv", ["x", "kind", "y"], rows, delimiter=";")

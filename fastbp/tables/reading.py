@@ -130,6 +130,8 @@ def _csv(path: str, header: bool) -> Table:
         if len(cells) != len(names):
             raise TableError(f"{path}, line {line}: expected {len(names)} cells, found {len(cells)}")
         try:
+            if b"_" in data:  # float takes "1_2" for a number
+                raise ValueError
             values.extend([float(cell) for cell in cells])
         except ValueError:
             numbers = [math.nan if place in texts else number(cell) for place, cell in enumerate(cells)]
@@ -157,7 +159,7 @@ def _parquet(path: str) -> Table:
         raise TableError(f"{path}: a Parquet file needs pyarrow: pip install 'fastbp[parquet]'") from None
     with open(path, "rb") as file:
         try:
-            source = parquet.ParquetFile(file)
+            source = parquet.ParquetFile(file, page_checksum_verification=True)
             schema = source.schema_arrow
             index = (schema.pandas_metadata or {}).get("index_columns", ())  # pandas writes it behind the columns
             names = [name for name in schema.names if name not in index]

@@ -33,9 +33,9 @@ def shown(cell: str) -> str:
 
 
 def number(text: str) -> float:
-    """The number that a text is; NaN if it is none."""
+    """The number that a text is; NaN if it is none. Python would take "1_2" for 12."""
     try:
-        return float(text)
+        return math.nan if "_" in text else float(text)
     except ValueError:
         return math.nan
 

@@ -30,7 +30,6 @@ from .simd.cpu import flush_subnormals, restore_subnormals
 from .simd.memory import call, offset, pointer
 
 GROUPS, COUNT, UPDATE, OPS, INPUTS, TOTALS = range(6)
-PROGRAM_WIDTH = 6
 EXTENT, GRAIN, ROUND, FIRST, LAST, WORK, ROW_WORK = range(7)
 GROUP_WIDTH = 7
 OP_WIDTH = 24

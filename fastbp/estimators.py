@@ -6,6 +6,7 @@ import contextlib
 import inspect
 import math
 import warnings
+from abc import abstractmethod
 from collections.abc import Callable, Iterator, Sequence
 from copy import copy
 from dataclasses import dataclass, field
@@ -217,21 +218,21 @@ class _MLP(Settings):
 
     # --- what MLPClassifier and MLPRegressor define ---
 
+    @abstractmethod
     def _encoded(self, y: Any) -> np.ndarray:
         """y as the network takes it: labels (rows,), or values (rows, outputs)."""
-        raise NotImplementedError
 
+    @abstractmethod
     def _outputs_for(self, targets: np.ndarray) -> int:
         """How many outputs the network has for such encoded targets."""
-        raise NotImplementedError
 
+    @abstractmethod
     def _metric(self) -> Callable[..., float]:
         """The function `score` of encoded targets, predictions of the network, and weights."""
-        raise NotImplementedError
 
+    @abstractmethod
     def _sklearn_loss(self) -> str:
         """scikit-learn's loss with the same predictions. Raises ValueError if there is none."""
-        raise NotImplementedError
 
     def _learn_classes(self, y: Any, first: bool, incremental: bool, classes: Any) -> None:
         """Keep the classes that there are, or check them."""

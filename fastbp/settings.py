@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import KW_ONLY, dataclass
 from typing import Any
@@ -47,7 +48,7 @@ def _for_each(name: str, value: Any, layers: int) -> list[Any]:
 
 
 @dataclass(eq=False, repr=False)
-class Settings(BaseEstimator):
+class Settings(BaseEstimator, ABC):
     """The arguments of MLPRegressor, and most of MLPClassifier's: see there."""
 
     loss: str | Loss = "squared_error"
@@ -80,12 +81,13 @@ class Settings(BaseEstimator):
     n_threads: int | None = None
     callbacks: Any = ()
 
+    @abstractmethod
     def _check_loss(self) -> None:
         """Raise TypeError or ValueError if `loss` is not what it must be."""
-        raise NotImplementedError
 
+    @abstractmethod
     def _network_loss(self) -> Loss:
-        raise NotImplementedError
+        """The loss that the network minimises."""
 
     def _check_settings(self) -> None:
         """Raise TypeError or ValueError, naming the argument, for a setting that is not what it must be."""

@@ -65,6 +65,11 @@ def long_normal_cdf(x):
     return y
 
 
+@njit
+def normal_pdf(x):
+    return maths.normal(x)[1]
+
+
 FUNCTIONS = {
     "exp": (compiled(maths.exp), np.exp),
     "expm1": (compiled(maths.expm1), np.expm1),
@@ -73,7 +78,7 @@ FUNCTIONS = {
     "sigmoid": (compiled(maths.sigmoid), long_sigmoid),
     "softplus_minus": (compiled(maths.softplus_minus), lambda x: np.log1p(np.exp(-np.abs(x)))),
     "normal_cdf": (compiled(maths.normal_cdf), long_normal_cdf),
-    "normal_pdf": (compiled(maths.normal_pdf), long_normal_pdf),
+    "normal_pdf": (compiled(normal_pdf), long_normal_pdf),
 }
 
 

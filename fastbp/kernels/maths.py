@@ -283,9 +283,3 @@ def normal(x):
 def normal_cdf(x):
     """Φ(x) alone."""
     return normal(x)[0]
-
-
-@inner
-def normal_pdf(x):
-    """φ(x) alone."""
-    return normal(x)[1]

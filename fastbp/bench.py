@@ -106,6 +106,16 @@ NETWORKS = {
         maps=(Maps(32, 3, same=True, norm=True), Maps(64, 3, same=True, norm=True, pool=2)),
         shape=(1, 28, 28),
     ),
+    "conv deep": Spec(
+        (12544, 10),
+        "relu",
+        "cross_entropy",
+        32,
+        steps=16,
+        rate=1e-4,
+        maps=(Maps(256, 3, same=True), Maps(256, 3, same=True)),
+        shape=(256, 7, 7),
+    ),
     "conv 1d": Spec((3968, 10), "relu", "cross_entropy", 64, steps=20, maps=(Maps(64, 9, pool=4),), shape=(8, 256)),
 }
 

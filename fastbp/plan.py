@@ -121,6 +121,7 @@ class Block(NamedTuple):
     fields  the op's record without its place (first) and without how it is cut into tasks (mode, step, grain)
     small   whether it is summed by row tasks
     large   whether its inputs are packed for the cache
+    grains  how many items a task may have, if not small
     layer   the number of the layer
     """
 
@@ -132,6 +133,7 @@ class Block(NamedTuple):
     width: int
     small: bool
     large: bool
+    grains: tuple[int, ...]
     layer: int
 
 
@@ -396,14 +398,15 @@ class Plan:
         *,
         small: int = SMALL_GRADIENT,
         large: bool = False,
+        grains: tuple[int, ...] = WEIGHT_GRAINS,
     ) -> None:
         """Add the op that writes the gradient of `items` rows of `width` parameters, from `first` on.
 
         Its record is the place, `fields`, and then mode, step and grain; see dense_backward_weight.
-        small: up to so many parameters are summed by row tasks; large: see Block.
+        small: up to so many parameters are summed by row tasks; large, grains: see Block.
         """
         size, at = items * width, first.value.fixed
-        self._blocks.append(Block(kernel, flops, fields, at, items, width, size <= small, large, self._layer))
+        self._blocks.append(Block(kernel, flops, fields, at, items, width, size <= small, large, grains, self._layer))
 
     def penalty(self, weight: Tensor, l1: float, l2: float) -> None:
         """Add l1 Σ|w| + l2 Σ w² to the loss, for a parameter that the last `gradient` began with."""
@@ -621,7 +624,7 @@ class Plan:
         block = self._blocks[number]
         if number in self._partials:
             return self._update_grain(number)
-        return max((g for g in WEIGHT_GRAINS if g * WEIGHT_TASKS <= block.items), default=WEIGHT_GRAINS[0])
+        return max((g for g in block.grains if g * WEIGHT_TASKS <= block.items), default=block.grains[0])
 
     def _update_grain(self, number: int) -> int:
         """Rows of a block in a task that only goes over its parameters."""

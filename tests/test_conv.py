@@ -1,5 +1,6 @@
 """Convolutions, pooling and what else works on maps: PyTorch as the oracle, errors, the same bits on any threads."""
 
+import math
 import os
 
 import numpy as np
@@ -7,6 +8,7 @@ import pytest
 from cases import relative
 
 import fastbp as fb
+from fastbp.kernels import conv as kernels
 
 torch = pytest.importorskip("torch", reason="the oracle extra is not installed")
 
@@ -96,6 +98,25 @@ def test_wide_layers_and_gradients_cut_by_filters():
     layers = [fb.Conv2D(131, 3, padding="same", activation="relu"), fb.Conv2D(121, 3), fb.GlobalAvgPool2D()]
     net = fb.Network(layers, (5, 6, 5), loss="mse", optimizer=fb.SGD(RATE, momentum=0.9), dtype="float64", seed=0)
     X, y = rng.standard_normal((35, 5, 6, 5)), rng.standard_normal((35, 121))
+    check_steps(net, X, y, torch.nn.functional.mse_loss, steps=3)
+
+
+@pytest.mark.parametrize(
+    ("layers", "shape"),
+    [
+        ([fb.Conv1D(26, 9, activation="relu"), fb.Conv1D(9, 6, stride=2)], (3, 300)),
+        ([fb.Conv2D(50, 1, activation="relu"), fb.Conv2D(27, 1)], (41, 19, 17)),
+        ([fb.Conv2D(10, 3, padding="same", groups=10), fb.Conv2D(3, 1)], (10, 23, 70)),
+    ],
+    ids=["long lines", "lines without gaps", "one filter to a group"],
+)
+def test_maps_larger_than_a_piece(layers, shape):
+    """More pixels, taps and filters than the weights' gradient goes over at once, and a few more than a multiple."""
+    assert shape[-1] > kernels.FEW or math.prod(shape[1:]) > kernels.PIXELS
+    rng = np.random.default_rng(3)
+    layers = [*layers, fb.Flatten(), fb.Dense(2)]
+    net = fb.Network(layers, shape, loss="mse", optimizer=fb.SGD(RATE, momentum=0.9), dtype="float64", seed=0)
+    X, y = rng.standard_normal((18, *shape)), rng.standard_normal((18, 2))
     check_steps(net, X, y, torch.nn.functional.mse_loss, steps=3)
 
 

@@ -131,14 +131,16 @@ def conv_forward(op, dtype, rows, lo, hi):
             part = block * groups + group
             own = offset(weight, group * filters * taps), offset(bias, group * filters), has_bias, relu
             extra = (offset(y, part * filters * out), offset(x, part * channels * channel), *own, *window)
-            if pixels < 4:
-                for p in range(pixels):
-                    _filters(extra, dtype, filters, 1, _place(p, out_w, step, along), (p * n,))
-            else:
-                for i in range(0, pixels, 4):
-                    p = min(i, pixels - 4)  # the last four again, where fewer are left: the bits are the same
+            p = 0
+            while p < pixels:
+                if pixels - p > 2 and pixels > 3:
+                    p = min(p, pixels - 4)  # some again, where three are left: the bits are the same
                     to = p * n, (p + 1) * n, (p + 2) * n, (p + 3) * n
                     _filters(extra, dtype, filters, 4, _places(p, out_w, step, along), to)
+                    p += 4
+                else:
+                    _filters(extra, dtype, filters, 1, _place(p, out_w, step, along), (p * n,))
+                    p += 1
 
 
 @kernel("packed weight filters channels taps")
@@ -210,103 +212,107 @@ def conv_backward_input(op, dtype, rows, lo, hi):
                 p += 4 if four else 1
 
 
-@inner
-def _tap(k, kernel_h, kernel_w, channel, row, column):
-    """Where in x the tap k of a filter is."""
-    return k // (kernel_h * kernel_w) * channel + k // kernel_w % kernel_h * row + k % kernel_w * column
+# A piece of the batch, PIXELS, is read by the tiles of FILTERS filters and all taps before the next: it stays in the L2
+# cache. Within it TAPS taps go over FEW pixels after FEW: what a tile of filters reads of dy stays in the L1 cache
+# meanwhile, beside the sums of all the tiles.
+PIXELS, FILTERS, TAPS, FEW = 256, 24, 32, 64
+SUMS, RUNS, PLACES = 6 * TAPS * 16, 3 * PIXELS, TAPS + 4
 
 
 @inner
-def _one_tap(k, shape):
-    return (_tap(k, *shape),)
+def _parts(length, most):
+    """Into how many parts of up to `most` a length is cut."""
+    return (length + most - 1) // most
 
 
 @inner
-def _four_taps(k, shape):
-    return _tap(k, *shape), _tap(k + 1, *shape), _tap(k + 2, *shape), _tap(k + 3, *shape)
+def _find_runs(runs, first, last, longest, maps):
+    """Write the runs first .. last of the batch: where in x and in dy each begins, and how many pixels it has.
 
-
-# Pixels of a map that are gone over at once, so many that it costs little to load and store a tile's sums; and the
-# filters and taps that are done with them before the next: what they read, and their sums, stay in the L2 cache.
-PIXELS, FILTERS, TAPS = 256, 24, 64
-SUMS = FILTERS * TAPS * 16
+    A run is a part of a line, of up to `longest` pixels.
+    """
+    out_h, out_w, x_block, x_line, x_pixel, dy_block, dy_pixel = maps
+    of_line = _parts(out_w, longest)
+    block, line, w = first // (out_h * of_line), first // of_line % out_h, first % of_line * longest
+    for r in range(last - first):
+        runs[3 * r] = block * x_block + line * x_line + w * x_pixel
+        runs[3 * r + 1] = block * dy_block + (line * out_w + w) * dy_pixel
+        runs[3 * r + 2] = min(longest, out_w - w)
+        w += longest
+        if w >= out_w:
+            line, w = line + 1, 0
+        if line == out_h:
+            block, line = block + 1, 0
 
 
 @inner
-def _part(length, most):
-    """The length of equal parts of up to `most`."""
-    parts = (length + most - 1) // most
-    return (length + parts - 1) // parts
+def _find_taps(places, first, last, window):
+    """Write where in x the taps first .. last of a filter are."""
+    kernel_h, kernel_w, channel, row, column = window
+    c, i, j = first // (kernel_h * kernel_w), first // kernel_w % kernel_h, first % kernel_w
+    for k in range(last - first):
+        places[k] = c * channel + i * row + j * column
+        j += 1
+        if j == kernel_w:
+            i, j = i + 1, 0
+        if i == kernel_h:
+            c, i = c + 1, 0
 
 
 @inner
-def _sums_of(sums, f, k, empty, n):
-    """Where the sums of a tile of filters, from f on, and taps, from k on, lie."""
-    return offset(sums, (f * TAPS + k * rows_of(empty)) * n)
+def _one_of(places):
+    return (places[0],)
 
 
-def _correlating(width, taps_at, following):
-    """The @njit function that writes the weights of up to FILTERS filters, `width` taps at a time."""
+@inner
+def _four_of(places):
+    return places[0], places[1], places[2], places[3]
 
-    @inner
-    def clear(extra, dtype, empty, f):
-        sums, tiles, n = extra
-        for i in range(tiles):
-            tile_store_at(empty, _sums_of(sums, f, i * width, empty, n), width * n, following(n))
+
+def _correlating(width, tile_of, following):
+    """The @njit function that adds a piece's part to the weights of up to FILTERS filters, `width` taps in a tile."""
 
     @inner
     def add(extra, dtype, empty, f):
-        sums, tiles, n, begin, taps, shape, x, dy, first, last, h, end, columns, strides = extra
-        x_block, x_line, x_pixel, dy_block, dy_line, dy_filter = strides
-        for i in range(tiles):
-            places = taps_at(min(begin + i * width, taps - width), shape)
-            at = _sums_of(sums, f, i * width, empty, n)
-            t = tile_load_at(empty, at, width * n, following(n))
-            for block in range(first, last):
-                for line in range(h, end):
-                    xw = offset(x, block * x_block + line * x_line)
-                    dyw = offset(dy, block * dy_block + f * dy_filter + line * dy_line)
-                    for _ in range(columns):
-                        t = tile_add_products(t, dyw, dy_filter, xw, places)
-                        xw, dyw = offset(xw, x_pixel), offset(dyw, n)
-            tile_store_at(t, at, width * n, following(n))
-
-    @inner
-    def finish(extra, dtype, empty, f):
-        sums, tiles, n, begin, taps, dweight = extra
-        numbers = stack(dtype, 32)
-        for i in range(tiles):
-            k = min(begin + i * width, taps - width)  # the last ones again, where fewer are left
-            at = _sums_of(sums, f, i * width, empty, n)
-            tile_sum_lanes(tile_load_at(empty, at, width * n, following(n)), numbers)
+        """To those of some filters, from f on, and the taps begin .. end."""
+        sums, dweight, taps, places, start, begin, end, x, dy, x_pixel, dy_filter, runs, count, few, n = extra
+        dyf, apart, numbers = offset(dy, f * dy_filter), width * n, stack(dtype, 32)
+        size = rows_of(empty) * apart
+        for k in range(begin, end, width):
+            tile_store_at(empty, offset(sums, (k - begin) // width * size), apart, following(n))
+        for first in range(0, count, few):
+            for k in range(begin, end, width):
+                tap = tile_of(offset(places, min(k, taps - width) - start))  # the last ones again, where fewer are left
+                at = offset(sums, (k - begin) // width * size)
+                t = tile_load_at(empty, at, apart, following(n))
+                for r in range(first, min(first + few, count)):
+                    xr, dyr = offset(x, runs[3 * r]), offset(dyf, runs[3 * r + 1])
+                    for _ in range(runs[3 * r + 2]):
+                        t = tile_add_products(t, dyr, dy_filter, xr, tap)
+                        xr, dyr = offset(xr, x_pixel), offset(dyr, n)
+                tile_store_at(t, at, apart, following(n))
+        for k in range(begin, end, width):
+            at, again = offset(sums, (k - begin) // width * size), max(k + width - taps, 0)
+            tile_sum_lanes(tile_load_at(empty, at, apart, following(n)), numbers)
             for r in range(rows_of(empty)):
-                for v in range(width):
-                    dweight[(f + r) * taps + k + v] = numbers[r * width + v]
+                for v in range(again, width):
+                    dweight[(f + r) * taps + k - again + v] += numbers[r * width + v]
 
-    clear_tiles, add_tiles, finish_tiles = over_channels(clear), over_channels(add), over_channels(finish)
+    add_tiles = over_channels(add)
 
     @inner
     def correlate(extra, dtype, filters):
-        sums, dweight, x, dy, first, last, x_block, dy_block, out_h, out_w, step, along, n, taps, shape = extra
-        strides = x_block, step, along, dy_block, out_w * n, out_h * out_w * n
-        part_b, part_h, part_w = max(PIXELS // (out_h * out_w), 1), max(PIXELS // out_w, 1), _part(out_w, PIXELS)
+        sums, places, dweight, taps, window, piece = extra
         for begin in range(0, taps, TAPS):
-            tiles = (min(taps - begin, TAPS) + width - 1) // width
-            clear_tiles((sums, tiles, n), dtype, filters, width)
-            for b in range(first, last, part_b):
-                for h in range(0, out_h, part_h):
-                    for w in range(0, out_w, part_w):
-                        at = offset(x, w * along), offset(dy, w * n)
-                        part = b, min(b + part_b, last), h, min(h + part_h, out_h), min(part_w, out_w - w)
-                        args = (sums, tiles, n, begin, taps, shape, *at, *part, strides)
-                        add_tiles(args, dtype, filters, width)
-            finish_tiles((sums, tiles, n, begin, taps, dweight), dtype, filters, width)
+            start, end = min(begin, taps - width), min(begin + TAPS, taps)
+            _find_taps(places, start, end, window)
+            add_tiles((sums, dweight, taps, places, start, begin, end, *piece), dtype, filters, width)
 
     return correlate
 
 
-_by_one_tap = _correlating(1, _one_tap, _alone)
-_by_four_taps = _correlating(4, _four_taps, _following)
+_by_one_tap = _correlating(1, _one_of, _alone)
+_by_four_taps = _correlating(4, _four_of, _following)
 
 
 @kernel(
@@ -331,22 +337,30 @@ def conv_backward_weight(op, dtype, rows, lo, hi):
         begin, end = 0, filters
     else:
         lo, hi = 0, rows
-    channel, out, own_channels, own_filters = in_h * in_w * n, out_h * out_w * n, channels // groups, filters // groups
-    taps, shape = (
-        own_channels * kernel_h * kernel_w,
-        (kernel_h, kernel_w, channel, dilation_h * in_w * n, dilation_w * n),
-    )
-    batch = lo // n, (hi + n - 1) // n, channels * channel, filters * out
-    windows = out_h, out_w, stride_h * in_w * n, stride_w * n, n, taps, shape
-    sums = stack(dtype, SUMS)
-    for group in range(begin // own_filters, (end + own_filters - 1) // own_filters):
-        xg, last = offset(x, group * own_channels * channel), min(end, (group + 1) * own_filters)
-        for first in range(max(begin, group * own_filters), last, FILTERS):
-            extra = (sums, offset(dweight, first * taps), xg, offset(dy, first * out), *batch, *windows)
-            if taps < 4:
-                _by_one_tap(extra, dtype, min(last - first, FILTERS))
-            else:
-                _by_four_taps(extra, dtype, min(last - first, FILTERS))
+    channel, out, of_group = in_h * in_w * n, out_h * out_w * n, filters // groups
+    taps, window = channels // groups * kernel_h * kernel_w, (kernel_h, kernel_w, channel, dilation_h * in_w * n)
+    x_line, x_pixel = stride_h * in_w * n, stride_w * n
+    if x_line == out_w * x_pixel:  # lines without gaps between them are one
+        out_h, out_w = 1, out_h * out_w
+    maps = out_h, out_w, channels * channel, x_line, x_pixel, filters * out, n
+    longest = _parts(out_w, _parts(out_w, FEW))
+    of_block, many, few = out_h * _parts(out_w, longest), PIXELS // longest, FEW // longest
+    runs, room = stack(types.int64, RUNS), (stack(dtype, SUMS), stack(types.int64, PLACES))
+    for i in range(begin * taps, end * taps):
+        dweight[i] = 0
+    last = (hi + n - 1) // n * of_block
+    for r in range(lo // n * of_block, last, many):
+        count = min(last - r, many)
+        _find_runs(runs, r, r + count, longest, maps)
+        for group in range(begin // of_group, _parts(end, of_group)):
+            xg, stop = offset(x, group * (channels // groups) * channel), min(end, (group + 1) * of_group)
+            for f in range(max(begin, group * of_group), stop, FILTERS):
+                piece = xg, offset(dy, f * out), x_pixel, out, runs, count, few, n
+                extra = (*room, offset(dweight, f * taps), taps, (*window, dilation_w * n), piece)
+                if taps < 4:
+                    _by_one_tap(extra, dtype, min(stop - f, FILTERS))
+                else:
+                    _by_four_taps(extra, dtype, min(stop - f, FILTERS))
 
 
 @kernel("dbias dy filters pixels mode step grain")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, replace
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from .. import activations
 from ..activations import ActivationFunction
@@ -17,6 +17,8 @@ from .windows import Axis, Size, check_maps, check_padding, check_size, each, in
 
 # Gradients of up to so many weights are summed by row tasks: what a task reads is then in its cache.
 SMALL_GRADIENT = 1 << 17
+# Filters of a task that sums others: tiles of 6, 6 and 4, and as many tasks for each of two, four or eight threads.
+GRAIN = 16
 
 
 @dataclass(frozen=True, repr=False)
@@ -94,7 +96,8 @@ class Convolution(AffineLayer):
         plan.backward(kernels.conv_backward_input, flops, dx=x.grad, dy=y.grad, packed=packed, **sizes)
 
         of: Record = dict(x=x.value, dy=y.grad, **sizes)
-        plan.gradient(kernels.conv_backward_weight, flops, weight, self.filters, taps, of, small=SMALL_GRADIENT)
+        cut: dict[str, Any] = dict(small=SMALL_GRADIENT, grains=(GRAIN,))
+        plan.gradient(kernels.conv_backward_weight, flops, weight, self.filters, taps, of, **cut)
         plan.penalty(weight, self.l1, self.l2)
         if self.bias:
             of = dict(dy=y.grad, filters=self.filters, pixels=pixels)

@@ -7,7 +7,8 @@ import numpy as np
 import fastbp as fb
 from fastbp import engine
 from fastbp.kernels import dense
-from fastbp.plan import Buffer, Group, Workspace, op
+from fastbp.plan import Buffer, Group, op
+from fastbp.workspace import Workspace
 
 SIZES = {"256": (256, 256, 256), "1024": (1024, 1024, 1024), "2048": (2048, 2048, 2048), "mnist": (64, 784, 128)}
 

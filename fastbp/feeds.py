@@ -23,7 +23,7 @@ from .data import (
     convert_weights,
 )
 from .kernels import random
-from .plan import Workspace, is_native
+from .workspace import Workspace, is_native
 
 _STAGED_AT_ONCE = 1 << 22  # bytes, of converted rows
 _CHUNK_FLOPS = 1e9  # of a compiled call: 0.2 s where rows are few numbers, less where they are many

@@ -34,9 +34,10 @@ from ._jit import OPTIONS, entry_point, inner
 from .engine import INPUTS as INPUTS_AT
 from .engine import LOSS, TOTALS, run_batches_serial
 from .kernels.data import ADDRESS, COLUMN_STRIDE, FLOAT32, FLOAT64, INT32, INT64, ROW_STRIDE, TYPE, UINT8
-from .plan import FEW_ROWS, INPUTS, LOSS_SUM, RIGHT_SUM, Workspace
+from .plan import FEW_ROWS, INPUTS, LOSS_SUM, RIGHT_SUM
 from .simd.emit import INT64 as INT
 from .simd.memory import call_c, pointer, release, take
+from .workspace import Workspace
 
 _X, _Y, _ORDER, _OUT, _TRAINING = (INPUTS[name] for name in ("x", "y", "order", "out", "training"))
 

@@ -34,9 +34,10 @@ from .metrics import METRICS, Metric, check_metrics, check_suited
 from .objective import Objective
 from .optimizers import Optimizer
 from .parts import Custom, construct, custom_parts
-from .plan import BATCH_LOSS, SCALARS_SIZE, Buffer, Plan, Shape, Tensor, Workspace, factors_at, initial_scalars
+from .plan import BATCH_LOSS, SCALARS_SIZE, Buffer, Plan, Shape, Tensor, factors_at, initial_scalars
 from .schedules import SCHEDULES, Schedule
 from .training import EVALUATION_BATCH, History, Task
+from .workspace import Workspace
 
 
 def _check_shape(input_shape: Any) -> Shape:

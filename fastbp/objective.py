@@ -9,7 +9,8 @@ import numpy as np
 
 from .data import Spec
 from .feeds import Feed, feed_in_memory
-from .plan import BATCH_LOSS, Plan, Workspace
+from .plan import BATCH_LOSS, Plan
+from .workspace import Workspace
 
 _DOUBLE = np.dtype(np.float64)
 

@@ -1,12 +1,11 @@
 """Turns layers into programs: which kernels run in which order, and where in the flat buffers each finds its data.
 
-A plan knows nothing of how many rows a batch has: the place of a buffer is `fixed + per_row * capacity`. A
-Workspace has memory for batches of up to `capacity` rows, and its programs have the addresses in them.
+A plan knows nothing of how many rows a batch has: the place of a buffer is `fixed + per_row * capacity`. A Workspace
+(workspace.py) has memory for batches of up to `capacity` rows, and its programs have the addresses in them.
 """
 
 from __future__ import annotations
 
-import contextlib
 import itertools
 import math
 from collections.abc import Iterable, Iterator, Sequence
@@ -15,10 +14,9 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from . import engine
-from ._jit import Kernel, num_threads, thread_limit
+from ._jit import Kernel
 from .kernels import blocks, data, losses, updates
 from .kernels.activations import relu_backward
-from .kernels.data import FLOAT32, FLOAT64, INT32, INT64, UINT8
 from .kernels.dense import BY_ITEMS, BY_ROWS, PACKED, WIDE, add_partial
 from .schedules import Schedule
 
@@ -692,143 +690,3 @@ class Plan:
 def _together(sums: dict[int, tuple[Buffer, int]]) -> tuple[Buffer, int]:
     """The first of these sums, which lie one behind the other, and how many they are."""
     return next(iter(sums.values()))[0], sum(count for _, count in sums.values())
-
-
-_NATIVE = {
-    np.dtype(kind): code
-    for kind, code in zip(("f4", "f8", "u1", "i4", "i8"), (FLOAT32, FLOAT64, UINT8, INT32, INT64), strict=True)
-}
-
-
-def is_native(array: np.ndarray) -> bool:
-    """True if kernels read `array` (rows, …) as it is: its rows are vectors with one stride, of a known type."""
-    whole = all(stride % array.itemsize == 0 for stride in array.strides)
-    return array.dtype in _NATIVE and array.flags.aligned and whole and _vectors(array) is not None
-
-
-def _vectors(array: np.ndarray) -> np.ndarray | None:
-    """`array` as (rows, features) without a copy, or None."""
-    if array.ndim == 2:
-        return array
-    if array.ndim == 1:
-        return array[:, np.newaxis]
-    return array.reshape(len(array), -1) if array.flags.c_contiguous else None
-
-
-class Workspace:
-    """Memory for batches of up to `capacity` rows, and the programs bound to it.
-
-    arenas  the network's own: params, grads, state (of its dtype), scalars (float64)
-    """
-
-    def __init__(self, plan: Plan, arenas: dict[str, np.ndarray], dtype: np.dtype, capacity: int):
-        self.plan, self.dtype = plan, dtype
-        self.capacity = -(-capacity // ALIGNMENT) * ALIGNMENT
-        self._one = np.ones(1, dtype)
-        self.inputs = np.zeros(INPUTS_SIZE, np.int64)
-        self.totals = np.zeros(plan.arena_size("totals", self.capacity))
-        work = _aligned(plan.arena_size("work", self.capacity), dtype)
-        self.arenas = {**arenas, "work": work, "totals": self.totals, "inputs": self.inputs}
-        self._programs: dict[tuple[str, str, bool], tuple[np.ndarray, ...]] = {}
-        self._bound: tuple = ()
-
-    @contextlib.contextmanager
-    def bound(self, *arrays: np.ndarray | None, sums: np.ndarray | None = None) -> Iterator[None]:
-        """bind(*arrays) inside; then they are let go."""
-        self.bind(*arrays, sums=sums)  # type: ignore
-        try:
-            yield
-        finally:
-            self._bound = ()
-            self.inputs[INPUTS["sums"]] = 0
-
-    def bind(
-        self,
-        x: np.ndarray,
-        y: np.ndarray | None = None,
-        weight: np.ndarray | None = None,
-        order: np.ndarray | None = None,
-        out: np.ndarray | None = None,
-        sums: np.ndarray | None = None,
-    ) -> None:
-        """Say which arrays the next runs read and write.
-
-        x (rows, *input_shape), for which is_native holds; y (rows, width), weight (rows,) of the
-        workspace's dtype; order (n,) int64: which rows, in which order; out (rows, outputs) of its dtype. For
-        several epochs: order (epochs, rows); sums (epochs, 2), where the loss and the right answers of each will be.
-        """
-        self._describe("x", x)
-        if y is not None:
-            self._describe("y", y)
-        # a single 1 with stride 0 stands for weights of 1
-        self._describe("weight", self._one if weight is None else weight)
-        if weight is None:
-            self.inputs[INPUTS["weight"] + data.ROW_STRIDE] = 0
-        for name, array in (("order", order), ("out", out), ("sums", sums)):
-            self.inputs[INPUTS[name]] = 0 if array is None else array.ctypes.data
-        self._bound = (x, y, weight, order, out, sums)  # keeps them alive
-
-    def _describe(self, name: str, array: np.ndarray) -> None:
-        vectors = _vectors(array)
-        assert vectors is not None and array.dtype in _NATIVE
-        at = INPUTS[name]
-        strides = [stride // array.itemsize for stride in vectors.strides]
-        self.inputs[at : at + 4] = vectors.ctypes.data, _NATIVE[array.dtype], *strides
-
-    def run(self, name: str, target: str, rows: int, batch_size: int, first: int = 0, last: int | None = None) -> int:
-        """Run a program on the batches first .. last of the `rows` rows that are bound, counted on through epochs.
-
-        Returns the number of the first batch that was not run: `last`, or less if its loss was not finite.
-        """
-        program = self.program(name, target, min(rows, batch_size))
-        if last is None:
-            last = -(-rows // batch_size)
-        self.inputs[INPUTS["training"]] = name == "train"
-        threads = num_threads()
-        args = program.ctypes.data, rows, batch_size, first, last, threads
-        if threads == 1:
-            return engine.run_batches(*args)
-        with thread_limit(threads):
-            return engine.run_batches(*args)
-
-    def program(self, name: str, target: str, rows: int) -> np.ndarray:
-        """A program for batches of `rows` rows in this memory, as the engine reads it."""
-        key = (name, target, rows <= FEW_ROWS)
-        if key not in self._programs:
-            self._programs[key] = self._link(*self.plan.program(*key))
-        return self._programs[key][0]
-
-    def _link(self, program: list[Group], update: int) -> tuple[np.ndarray, ...]:
-        """The program's own row, and the tables that it holds the addresses of."""
-        ops = [o for group in program for o in group.ops]
-        groups = np.zeros((len(program), engine.GROUP_WIDTH), np.int64)
-        table = np.zeros((len(ops), engine.OP_WIDTH), np.int64)
-        first = 0
-        for row, group in zip(groups, program, strict=True):
-            last = first + len(group.ops)
-            row[:] = group.extent, group.grain, group.multiple, first, last, group.flops, group.row_flops
-            first = last
-        for row, o in zip(table, ops, strict=True):
-            row[0] = o.kernel.address(self.dtype)
-            row[1 : 1 + len(o.record)] = [self._resolve(field) for field in o.record]
-        arrays = groups, table, self.inputs, self.totals
-        groups_at, ops_at, inputs_at, totals_at = (array.ctypes.data for array in arrays)
-        row = np.array([groups_at, len(groups), update, ops_at, inputs_at, totals_at], np.int64)
-        return row, groups, table
-
-    def _resolve(self, field: Field) -> int:
-        if field == CAPACITY:
-            return self.capacity
-        if isinstance(field, float):
-            return int(np.float64(field).view(np.int64))
-        if not isinstance(field, Buffer):
-            return int(field)
-        arena = self.arenas[field.arena]
-        return arena.ctypes.data + arena.itemsize * (field.fixed + field.per_row * self.capacity)
-
-
-def _aligned(size: int, dtype: np.dtype) -> np.ndarray:
-    """An array of zeros that begins at a multiple of 64 bytes."""
-    bytes_ = np.zeros(size * dtype.itemsize + 64, np.uint8)
-    start = -bytes_.ctypes.data % 64
-    return bytes_[start : start + size * dtype.itemsize].view(dtype)

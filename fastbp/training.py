@@ -18,7 +18,8 @@ from ._jit import interrupts_later
 from .errors import DivergedError, check_integer
 from .feeds import Feed, Mapped, Shuffle, Source, draw_orders
 from .metrics import Metric, score
-from .plan import BATCH_LOSS, LOSS_SUM, RIGHT_SUM, is_native
+from .plan import BATCH_LOSS, LOSS_SUM, RIGHT_SUM
+from .workspace import is_native
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

@@ -11,8 +11,9 @@ from ..activations import ActivationFunction
 from ..feeds import Feed
 from ..kernels.updates import RATE
 from ..optimizers import Optimizer
-from ..plan import BATCH_LOSS, Buffer, Tensor, Workspace
+from ..plan import BATCH_LOSS, Buffer, Tensor
 from ..simd.cpu import lanes_of
+from ..workspace import Workspace
 
 if TYPE_CHECKING:
     from ..network import Network

@@ -14,8 +14,9 @@ from ..errors import DivergedError, check_integer, check_number
 from ..feeds import Feed
 from ..network import Network
 from ..optimizers import Rprop
-from ..plan import BATCH_LOSS, Workspace
+from ..plan import BATCH_LOSS
 from ..schedules import ExponentialDecay
+from ..workspace import Workspace
 from .probe import twin
 
 if TYPE_CHECKING:

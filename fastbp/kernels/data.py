@@ -8,7 +8,7 @@ from .._jit import inner, kernel
 from ..simd.memory import offset, pointer, pointers
 from ..simd.vectors import lanes
 
-# How the user's array is described, in int64s (plan.Workspace.bind writes them).
+# How the user's array is described, in int64s (Workspace.bind writes them).
 ADDRESS, TYPE, ROW_STRIDE, COLUMN_STRIDE = range(4)  # strides in elements
 FLOAT32, FLOAT64, UINT8, INT32, INT64 = range(5)  # the element types that kernels read as they are
 

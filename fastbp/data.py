@@ -98,6 +98,16 @@ def check_finite(name: str, array: np.ndarray, dtype: np.dtype, first: int = 0) 
         raise ValueError(f"{name} must be finite numbers within ±{limit:.4g} ({dtype}), {got}")
 
 
+def check_params(params: Any, shape: Shape) -> np.ndarray:
+    """params as an array. Raises TypeError if it holds no real numbers, ValueError for another shape."""
+    array = np.asarray(params)
+    if array.dtype.kind not in "biuf":
+        raise TypeError(f"params must be real numbers, got {array.dtype}")
+    if array.shape != shape:
+        raise ValueError(f"params must have shape {shape}, got {array.shape}")
+    return array
+
+
 def check_inputs(X: Any, input_shape: Shape, name: str = "X") -> np.ndarray:
     """X as an array of the shape (rows, *input_shape), rows at least 1; its values are not looked at.
 

@@ -18,7 +18,7 @@ from .augmentation import Augmentation
 from .callbacks import check_callbacks
 from .capi import CPointers, make_pointers
 from .checkpoints import Resumed
-from .data import Spec, check_class_weight
+from .data import Spec, check_class_weight, check_params
 from .diagnosis import explanation, symptoms
 from .diagnosis.explanation import Explanation
 from .diagnosis.symptoms import Diagnosis
@@ -238,16 +238,19 @@ class Network:
 
     @property
     def params(self) -> np.ndarray:
-        """All parameters (num_params,), live: writing into it changes the network, and so does assigning to it."""
+        """All parameters (num_params,), live: writing into it changes the network, and so does assigning to it.
+
+        Assigning raises TypeError for what holds no real numbers, ValueError for another shape, NaN or infinity.
+        """
         return self._params
 
     @params.setter
     def params(self, values: Any) -> None:
         if values is self._params:  # net.params *= 2 has written into it, and then assigns it
             return
-        array = np.asarray(values)
-        if array.shape != self._params.shape:
-            raise ValueError(f"params must have shape {self._params.shape}, got {array.shape}")
+        with np.errstate(over="ignore"):
+            array = check_params(values, self._params.shape).astype(self.dtype)
+        _check_finite({"params": array})
         self._params[:] = array
 
     @property

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from .data import Spec
+from .data import Spec, check_params
 from .feeds import Feed, feed_in_memory
 from .plan import BATCH_LOSS, Plan
 from .workspace import Workspace
@@ -38,12 +38,7 @@ class Objective:
 
         Raises ValueError for another shape, TypeError for what is not real numbers.
         """
-        given = np.asarray(params)
-        if given.dtype.kind not in "fiub":
-            raise TypeError(f"params must be real numbers, got {given.dtype}")
-        vector = given.astype(_DOUBLE, copy=False)
-        if vector.shape != self._params.shape:
-            raise ValueError(f"params must have shape {self._params.shape}, got {vector.shape}")
+        vector = check_params(params, self._params.shape)
         with self._lock:
             self._params[:] = vector
             self._feed.run(self._workspace, "gradient", self._feed.rows)

@@ -177,6 +177,12 @@ def test_params_and_layer_views_are_live(digits):
     net.params = np.zeros(net.num_params)
     with pytest.raises(ValueError, match=r"params must have shape \(131,\), got \(3,\)"):
         net.params = [1, 2, 3]
+    for bad in (np.nan, np.inf, 1e300):
+        with pytest.raises(ValueError, match="params must be finite, got NaN or infinity"):
+            net.params = np.where(np.arange(131) == 130, bad, 1.0)
+    with pytest.raises(TypeError, match="params must be real numbers, got complex128"):
+        net.params = np.zeros(131, complex)
+    assert (net.params == 0).all()
     net.layers[1].bias[:] = [1, 2, 3]
     assert (net.forward(X) == [1, 2, 3]).all()
     with pytest.raises(AttributeError, match="bias can't be replaced, as it is a view: write into it"):

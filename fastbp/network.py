@@ -7,7 +7,6 @@ import os
 import sys
 import threading
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -27,7 +26,7 @@ from .feeds import Feed, Mapped, Source
 from .initializers import INITIALIZER_CLASSES
 from .jit import Handle, make_handle
 from .kernels.updates import RATE, STEP
-from .layers import LAYERS, Activation, Dropout, Flatten, Layer, WeightedLayer
+from .layers import LAYERS, Activation, Dropout, Flatten, Layer
 from .layers.bound import BoundLayer
 from .losses import LOSS_CLASSES, Loss
 from .metrics import METRICS, Metric, check_metrics, check_suited
@@ -80,6 +79,7 @@ class Network:
 
     _INITIAL, _SHUFFLE = 0, 1  # streams of random numbers; the plan has the next
     _lock: threading.RLock  # of the workspace: one computation at a time, from whichever Python thread
+    _FIXED = ("layers", "input_shape", "output_shape", "num_params", "dtype", "seed")  # what its memory is made for
 
     def __init__(
         self,
@@ -118,7 +118,12 @@ class Network:
         self._lock = threading.RLock()
         self._chunk = (0, 1)  # batches in a compiled call of fit, for a size of batch
 
-    def _bind_layers(self, layers: Sequence[Layer]) -> list[BoundLayer]:
+    def __setattr__(self, name: str, value: Any) -> None:
+        if name in self._FIXED and name in self.__dict__:
+            raise AttributeError(f"{name} can't be set, as it is what the network is made for: make another network")
+        super().__setattr__(name, value)
+
+    def _bind_layers(self, layers: Sequence[Layer]) -> tuple[BoundLayer, ...]:
         if isinstance(layers, Layer) or not isinstance(layers, Sequence):
             raise TypeError(f"layers must be a list of layers, got {layers!r}")
         if not layers:
@@ -137,7 +142,7 @@ class Network:
             except ValueError as error:
                 raise ValueError(f"layers: {name}: {error}") from None
             shape = bound[-1].output_shape
-        return bound
+        return tuple(bound)
 
     def _allocate(self) -> None:
         """Lay out the parameters, and make the plan."""
@@ -197,7 +202,7 @@ class Network:
             self._augmentations = augmentations
             self._replan()
 
-    def _emitters(self) -> list[BoundLayer]:
+    def _emitters(self) -> Sequence[BoundLayer]:
         """The layers as they run: the loss takes over a last activation that is its own inverse link."""
         idle = (Activation("linear"), Flatten(), Dropout(0.0))
         end = max((i + 1 for i, bound in enumerate(self.layers) if bound.layer not in idle), default=0)
@@ -434,10 +439,9 @@ class Network:
     def _take_over(self, other: Network) -> None:
         """Become what `other` is, a network of the same architecture."""
         with self._lock, interrupts_later():
-            self.seed, self.epochs_trained = other.seed, other.epochs_trained
+            self.__dict__["seed"], self.epochs_trained = other.seed, other.epochs_trained
             for mine, its in zip(self.layers, other.layers, strict=True):
-                if isinstance(mine.layer, WeightedLayer):
-                    mine.layer = replace(mine.layer, trainable=its.trainable, learning_rate=its.learning_rate)
+                mine._describe(trainable=its.trainable, learning_rate=its.learning_rate)
             for name, array in self._arrays().items():
                 np.copyto(array, other._arrays()[name])
             self._replan()

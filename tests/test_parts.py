@@ -63,9 +63,8 @@ def test_dropout_is_only_for_training():
 def test_two_dropouts_differ_and_seeds_decide():
     def params(seed, *rates):
         layers = [layer for rate in rates for layer in (fb.Dropout(rate), fb.Dense(6, "tanh"))]
-        net = fb.Network(layers, (6,), loss="mse", seed=0)
-        net.seed = seed
-        net._replan()
+        net = fb.Network(layers, (6,), loss="mse", seed=seed)
+        net.params = fb.Network(layers, (6,), loss="mse", seed=0).params
         train(net, np.ones((64, 6)), np.zeros((64, 6)))
         return net.params.copy()
 
@@ -74,6 +73,20 @@ def test_two_dropouts_differ_and_seeds_decide():
 
 
 # --- frozen layers, rates of layers, penalties ---
+
+
+def test_what_a_network_is_made_for_cannot_be_set():
+    net = network("two", "relu", "cross_entropy")
+    before = repr(net)
+    for name in ("layers", "input_shape", "output_shape", "num_params", "dtype", "seed", "optimizer", "loss", "grads"):
+        with pytest.raises(AttributeError, match=name):
+            setattr(net, name, getattr(net, name))
+    with pytest.raises(AttributeError, match="append"):
+        net.layers.append(fb.Dense(5))
+    for name, value in {"trainble": False, "l2": 1.0, "activation": "tanh", "units": 9, "layer": fb.Dense(2)}.items():
+        with pytest.raises(AttributeError, match=f"{name} can't be set in Dense_1: of a layer, trainable and"):
+            setattr(net.layers[0], name, value)
+    assert repr(net) == before
 
 
 def test_trainable_and_rates_can_be_changed_and_are_saved(tmp_path):

@@ -24,11 +24,16 @@ class BoundLayer:
     learning_rate              factor of the optimizer's learning rate, greater than 0; can be set
     """
 
+    layer: Layer
+    name: str
+    input_shape: Shape
+    output_shape: Shape
+    weights: dict[str, np.ndarray]
+    statistics: dict[str, np.ndarray]
+
     def __init__(self, layer: Layer, name: str, input_shape: Shape):
-        self.layer, self.name = layer, name
-        self.input_shape, self.output_shape = input_shape, layer.output_shape(input_shape)
-        self.weights: dict[str, np.ndarray] = {}
-        self.statistics: dict[str, np.ndarray] = {}
+        shapes = {"input_shape": input_shape, "output_shape": layer.output_shape(input_shape)}
+        self.__dict__.update(layer=layer, name=name, **shapes, weights={}, statistics={})
         self._wanted = layer.parameters(input_shape)
         self._counted = layer.statistics(input_shape)
         self._places: list[Tensor] = []
@@ -43,12 +48,14 @@ class BoundLayer:
         raise AttributeError(f"{self.name} has no {name!r}; its parameters are {', '.join(self.weights) or 'none'}")
 
     def __setattr__(self, name: str, value: Any) -> None:
-        views = {**self.__dict__.get("weights", {}), **self.__dict__.get("statistics", {})}
+        views = {**self.weights, **self.statistics}
         if name in views:
             if value is views[name]:  # layer.weight *= 2 has written into it, and then assigns it
                 return
             view = f"net.layers[i].{name}"
             raise AttributeError(f"{name} can't be replaced, as it is a view: write into it, {view}[...] = values")
+        if not name.startswith("_") and name not in ("trainable", "learning_rate"):
+            raise AttributeError(f"{name} can't be set in {self.name}: of a layer, trainable and learning_rate can")
         super().__setattr__(name, value)
 
     @property
@@ -69,12 +76,16 @@ class BoundLayer:
 
     def _replace(self, **fields: Any) -> None:
         """Change the description, and tell the network."""
-        if not isinstance(self.layer, WeightedLayer):  # nothing to train
-            WeightedLayer(**fields)  # checks them
-            return
-        self.layer = replace(self.layer, **fields)
+        self._describe(**fields)
         if self._changed is not None:
             self._changed()
+
+    def _describe(self, **fields: Any) -> None:
+        """Change the description."""
+        if isinstance(self.layer, WeightedLayer):
+            self.__dict__["layer"] = replace(self.layer, **fields)
+        else:  # nothing to train
+            WeightedLayer(**fields)  # checks them
 
     def __repr__(self) -> str:
         return f"<{self.name}: {self.layer!r}, {self.input_shape} -> {self.output_shape}>"

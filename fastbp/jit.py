@@ -9,9 +9,9 @@
 
 The functions work in plain Python too: `predict` is then the fastest way to predict a few rows. They run on the
 calling thread. A handle is for one thread at a time; another that uses it meanwhile gets an error. For a `prange`,
-put one for each of its turns into a numba.typed.List, and take them out by handles[np.int64(i)]. A handle must be an
-argument of the function, not a global variable. @vectorize takes numbers alone: there, Network.c_pointers().value
-stands in for the handle of a network with one output.
+put one for each of its turns into a numba.typed.List, and take them out by handles[np.int64(i)]; Numba drops errors
+there: what one tells of is not done. A handle must be an argument of the function, not a global variable. @vectorize
+takes numbers alone: there, Network.c_pointers().value stands in for the handle of a network with one output.
 
 A handle's `record` holds all that compiled code needs, by place (int64). The code of its callers holds no address, only
 the places RUN and TOTALS_AT and the numbers of what a handle can do, so that callers that are kept in a cache go on

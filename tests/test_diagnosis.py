@@ -259,6 +259,27 @@ def test_outputs_saturated_at_the_wrong_end():
         assert kinds(net.diagnose(0.1 * X, targets)) == wanted
 
 
+@pytest.mark.parametrize(
+    ("loss", "ends_with", "found"),
+    [
+        ("cross_entropy", "sigmoid", True),
+        ("binary_cross_entropy", "softmax", True),
+        ("poisson", "relu", True),
+        ("cross_entropy", "softmax", False),
+        ("cross_entropy", None, False),
+        ("mse", "sigmoid", False),
+    ],
+)
+def test_an_activation_that_bounds_the_scores_of_a_loss(loss, ends_with, found):
+    net = fb.Network([fb.Dense(3, ends_with)], (4,), loss=loss, seed=0)
+    X, y = np.random.default_rng(0).standard_normal((20, 4)), np.eye(3)[np.arange(20) % 3]
+    said = [warning for warning in net.diagnose(X, y).warnings if warning.startswith("Bounded: ")]
+    assert len(said) == found
+    if found:
+        assert f"{loss} takes scores of any size and sign, of which {ends_with} in Dense_1 leaves a part" in said[0]
+        assert f"End with {net.loss.link.name}," in said[0]
+
+
 @pytest.mark.parametrize("seed", SEEDS)
 def test_dead_relus(seed):
     X, y = data(seed)

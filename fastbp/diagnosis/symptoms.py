@@ -12,6 +12,7 @@ import numpy as np
 from .. import activations, reports
 from ..activations import ActivationFunction
 from ..feeds import Feed
+from ..losses import Loss
 from .probe import Probe
 
 if TYPE_CHECKING:
@@ -82,6 +83,9 @@ class LayerDiagnosis:
     wrong: float | None
     dead: float | None
 
+
+# Activations that can't give any number.
+_BOUNDED = ("sigmoid", "hard_sigmoid", "tanh", "hard_tanh", "softsign", "softmax", "relu", "softplus", "exponential")
 
 _HEAD = ("layer", "activation", "‖a‖", "spread of a", "‖δ‖", "spread of δ", "‖∂E/∂w‖", "‖Δw‖/‖w‖", "saturated", "dead")
 
@@ -268,6 +272,7 @@ def _warnings(
     if math.isfinite(loss):
         yield from _gradient_flow(layers, loss)
     yield from _saturation(layers)
+    yield from _bounded_scores(net.loss, layers[-1])
     if rows >= ROWS_FOR_DEAD:
         yield from _dead_units(layers)
     yield from _updates(net, layers)
@@ -343,6 +348,14 @@ def _saturation(layers: Sequence[LayerDiagnosis]) -> Iterator[str]:
         yield (
             f"Saturated at the wrong end: {_listed({last.name: last.wrong})} of the outputs, which can hardly get away"
             " from there. Use cross_entropy or binary_cross_entropy, whose gradient is not flat there."
+        )
+
+
+def _bounded_scores(loss: Loss, last: LayerDiagnosis) -> Iterator[str]:
+    if loss.link is not None and last.activation in _BOUNDED:
+        yield (
+            f"Bounded: {loss.name} takes scores of any size and sign, of which {last.activation} in {last.name} leaves"
+            f" a part. End with {loss.link.name}, which is not applied twice, or without an activation."
         )
 
 

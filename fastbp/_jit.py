@@ -99,6 +99,16 @@ _folder: tuple[Path | None] | None = None
 _lock = threading.RLock()
 
 
+def _unlock() -> None:
+    """In a child process: a thread that held the lock when it was forked is not there."""
+    global _lock
+    _lock = threading.RLock()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_unlock)
+
+
 def cache_folder() -> Path | None:
     """The folder of this version's compiled code; None when the cache is off or no folder can be written."""
     global _folder
@@ -203,8 +213,8 @@ def interrupts_later() -> Iterator[None]:
         yield
     finally:
         signal.signal(signal.SIGINT, previous)
-    if heard:
-        previous(*heard[0])
+        if heard:
+            previous(*heard[0])
 
 
 def _compile(dispatcher, name: str | None, signature):

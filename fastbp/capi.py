@@ -12,9 +12,9 @@ import numpy as np
 from numba import types
 
 from ._jit import entry_point, inner
-from .engine import LOSS
 from .jit import (
     ABI,
+    BAD_ROWS,
     DONE,
     FEATURES,
     FORWARD,
@@ -27,7 +27,6 @@ from .jit import (
     PREDICT,
     REAL,
     RUN,
-    TOTALS_AT,
     TRAIN,
     Handle,
     out_size,
@@ -37,6 +36,7 @@ from .simd.memory import address_of, call_c, pointer
 from .simd.tiles import stack
 
 _INT, _STATUS = types.int64, types.int32
+_MOST = 2**62
 
 
 def get_include() -> str:
@@ -48,39 +48,38 @@ def get_include() -> str:
 
 
 @inner
-def _run(handle, what, x, y, rows, out):
+def _run(handle, what, x, y, rows, out, loss):
     """What run_handle returns, for arrays of the network's dtype (labels: int64)."""
     if handle == 0 or (rows != 0 and (x == 0 or (y == 0 and what >= INPUT_GRADIENT) or (out == 0 and what != TRAIN))):
         return IS_NULL
     h = pointer(handle, types.int64)
+    if rows > _MOST // (h[FEATURES] * h[OUTPUTS]):  # what comes of them is no int64
+        return BAD_ROWS
     labels = y != 0 and h[LABELS] != 0
     y_size = 0 if y == 0 else rows if labels else rows * h[OUTPUTS]
     room = out_size(h, what, rows)
     x_of = x, h[REAL], rows * h[FEATURES], h[FEATURES]
     y_of = y, INT64 if labels else h[REAL], y_size, y_size
-    return call_c(h[RUN], (handle, ABI, what, *x_of, *y_of, 0, 0, out, room, room))
+    return call_c(h[RUN], (handle, ABI, what, *x_of, *y_of, 0, 0, out, room, room, loss))
 
 
 @inner
 def _learn(handle, what, x, y, rows, loss, out):
     if loss == 0:
         return IS_NULL
-    status = _run(handle, what, x, y, rows, out)
-    if status == DONE:
-        pointer(loss, types.float64)[0] = pointer(pointer(handle, types.int64)[TOTALS_AT], types.float64)[LOSS]
-    return status
+    return _run(handle, what, x, y, rows, out, loss)
 
 
 @entry_point(_STATUS(_INT, _INT, _INT, _INT))
 def c_predict(handle, x, rows, out):
     """See fastbp.h."""
-    return _run(handle, PREDICT, x, 0, rows, out)
+    return _run(handle, PREDICT, x, 0, rows, out, 0)
 
 
 @entry_point(_STATUS(_INT, _INT, _INT, _INT))
 def c_forward(handle, x, rows, out):
     """See fastbp.h."""
-    return _run(handle, FORWARD, x, 0, rows, out)
+    return _run(handle, FORWARD, x, 0, rows, out, 0)
 
 
 @entry_point(_STATUS(_INT, _INT, _INT, _INT, _INT))
@@ -104,7 +103,7 @@ def c_input_gradient(handle, x, y, rows, loss, out):
 @entry_point(_STATUS(_INT, _INT, _INT, _INT))
 def c_input_jacobian(handle, x, rows, out):
     """See fastbp.h."""
-    return _run(handle, INPUT_JACOBIAN, x, 0, rows, out)
+    return _run(handle, INPUT_JACOBIAN, x, 0, rows, out, 0)
 
 
 @entry_point(types.float64(types.int32, _INT, _INT))
@@ -116,7 +115,7 @@ def c_value(n, x, handle):
     cell, width = address_of(stack(types.float64, 1)), types.int64(n)
     if h[OUTPUTS] != 1 or h[FEATURES] != width:
         return math.nan
-    status = call_c(h[RUN], (handle, ABI, PREDICT, x, FLOAT64, width, width, 0, 0, 0, 0, 0, 0, cell, 1, 1))
+    status = call_c(h[RUN], (handle, ABI, PREDICT, x, FLOAT64, width, width, 0, 0, 0, 0, 0, 0, cell, 1, 1, 0))
     if status != DONE:
         return math.nan
     return float(pointer(cell, types.float32)[0]) if h[REAL] == FLOAT32 else pointer(cell, types.float64)[0]

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from ._jit import num_threads, on_one_thread
-from .errors import DivergedError, check_bool, check_integer
+from .errors import DivergedError, check_integer, check_verbose
 from .network import Network
 from .training import EVALUATION_BATCH, History
 
@@ -104,7 +104,7 @@ class Ensemble:
             metrics=metrics,
             verbose=False,
         )
-        told, stopped = check_bool("verbose", verbose), threading.Event()
+        told, stopped = check_verbose(verbose), threading.Event()
 
         def train(member: Network) -> History:
             return member.fit(X, y, epochs, batch_size, callbacks=[_Stop(stopped)], **options)

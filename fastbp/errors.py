@@ -66,3 +66,8 @@ def check_path(name: str, value: Any) -> str | os.PathLike:
     if not isinstance(value, (str, os.PathLike)):
         raise TypeError(f"{name} must be a path of a file, got {value!r}")
     return value
+
+
+def check_verbose(value: Any) -> bool:
+    """`value` as a bool; 0, 1 and 2, which Keras has, are taken too. Raises TypeError for anything else."""
+    return check_bool("verbose", bool(value) if type(value) is int and value in (0, 1, 2) else value)

@@ -430,7 +430,8 @@ def export_c(net: Network, path: str | os.PathLike, name: str) -> None:
         raise TypeError(f"name must be a name in C, got {name!r}")
     if not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", name):
         raise ValueError(f"name must be a name in C: letters, digits and _, no digit first, got {name!r}")
-    text = _text(net, name)
+    with net._lock:
+        text = _text(net, name)
     with replacing(path) as file:
         file.write(text.encode())
 

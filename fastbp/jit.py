@@ -14,8 +14,7 @@ there: what one tells of is not done. A handle must be an argument of the functi
 takes numbers alone: there, Network.c_pointers().value stands in for the handle of a network with one output.
 
 A handle's `record` holds all that compiled code needs, by place (int64). The code of its callers holds no address, only
-the places RUN and TOTALS_AT and the numbers of what a handle can do, so that callers that are kept in a cache go on
-working.
+the place RUN and the numbers of what a handle can do, so that callers that are kept in a cache go on working.
 """
 
 from __future__ import annotations
@@ -36,7 +35,8 @@ from .engine import LOSS, TOTALS, run_batches_serial
 from .kernels.data import ADDRESS, COLUMN_STRIDE, FLOAT32, FLOAT64, INT32, INT64, ROW_STRIDE, TYPE, UINT8
 from .plan import FEW_ROWS, INPUTS, LOSS_SUM, RIGHT_SUM
 from .simd.emit import INT64 as INT
-from .simd.memory import call_c, pointer, release, take
+from .simd.memory import address_of, call_c, pointer, release, take
+from .simd.tiles import stack
 from .workspace import Workspace
 
 _X, _Y, _ORDER, _OUT, _TRAINING = (INPUTS[name] for name in ("x", "y", "order", "out", "training"))
@@ -56,9 +56,9 @@ _NAMES = {
 _RECORD_SIZE = PROGRAMS + 2 * EPOCH
 # What run_handle returns: done (though a loss may not have been finite), or why not. In include/fastbp.h, too.
 DONE, IN_USE, UNABLE, BAD_ROWS, BAD_Y, BAD_OUT, BAD_LABEL, BAD_ORDER, BAD_X, IS_NULL, STALE = range(11)
-# Of what callers know: run_handle's arguments, what it can do and return, the places RUN, TOTALS_AT, LOSS and LOSS_SUM.
-# Another number for each change of it, as callers that Numba keeps in a cache stay as they were compiled.
-ABI = 1
+# Of what callers know: run_handle's arguments, what it can do and return, and the place RUN. Another number for each
+# change of it, as callers that Numba keeps in a cache stay as they were compiled.
+ABI = 2
 
 
 _BYTES = (4, 8, 1, 4, 8)  # of an element, by type
@@ -97,18 +97,19 @@ def out_size(h, what, rows):
     return h[PARAMS] if what == GRADIENT else 0
 
 
-@entry_point(types.int64(*[types.int64] * 16))
+@entry_point(types.int64(*[types.int64] * 17))
 def run_handle(
-    record, abi, what, x, x_type, x_size, x_width, y, y_type, y_size, y_width, order, order_size, out, room, out_width
+    record, abi, what, x, x_type, x_size, x_width, y, y_type, y_size, y_width, order, taken, out, room, out_width, loss
 ):
     """Check what a caller gives, and do it.
 
     record  address of the handle's record
     abi     ABI, when the caller was compiled
     what    PREDICT … EPOCH
-    x, y, order, out  addresses of contiguous arrays of x_size, y_size, order_size and room elements, of the types
+    x, y, order, out  addresses of contiguous arrays of x_size, y_size, taken and room elements, of the types
             x_type, y_type, int64, and the network's; 0 for what is not needed
     x_width, y_width, out_width  elements in a row of x, y and out; for y and out it may be all that there are
+    loss    address of a float64 for the loss, or 0
     """
     if abi != ABI:
         return STALE
@@ -116,13 +117,24 @@ def run_handle(
     if not take(h):
         return IN_USE
     x_of, y_of, out_of = (x, x_type, x_size, x_width), (y, y_type, y_size, y_width), (out, room, out_width)
-    status = _run_handle(h, what, x_of, y_of, order, order_size, out_of)
+    status = _run_handle(h, what, x_of, y_of, order, taken, out_of)
+    if status == DONE and loss != 0:
+        pointer(loss, types.float64)[0] = _loss(h, what, taken)
     release(h)
     return status
 
 
 @inner
-def _run_handle(h, what, x_of, y_of, order, order_size, out_of):
+def _loss(h, what, rows):
+    """Of the batch; for EPOCH the mean of the rows, NaN if it ended at a loss that is not finite."""
+    totals = pointer(h[TOTALS_AT], types.float64)
+    if what != EPOCH:
+        return totals[LOSS]
+    return totals[LOSS_SUM] / rows if math.isfinite(totals[LOSS]) else math.nan
+
+
+@inner
+def _run_handle(h, what, x_of, y_of, order, taken, out_of):
     (x, x_type, x_size, x_width), (y, y_type, y_size, y_width), (out, room, out_width) = x_of, y_of, out_of
     rows, outputs = x_size // h[FEATURES], h[OUTPUTS]
     learns = what >= INPUT_GRADIENT
@@ -138,12 +150,12 @@ def _run_handle(h, what, x_of, y_of, order, order_size, out_of):
     if learns and not labels and (y_size != rows * outputs or (rows > 1 and y_width not in (outputs, y_size))):
         return BAD_Y
     if what == EPOCH:
-        if order_size == 0:
+        if taken == 0:
             return BAD_ORDER
-        for i in range(order_size):
+        for i in range(taken):
             if not 0 <= pointer(order, types.int64)[i] < rows:
                 return BAD_ORDER
-        rows = order_size
+        rows = taken
     if labels:
         for i in range(rows):
             label = _element(y, y_type, pointer(order, types.int64)[i] if order != 0 else i)
@@ -263,10 +275,14 @@ def make_handle(workspace: Workspace, rows: int, outputs: int, kinds: tuple[str,
 _CODES = {types.float32: FLOAT32, types.float64: FLOAT64, types.uint8: UINT8, types.int32: INT32, types.int64: INT64}
 
 
+def _is_contiguous(array):
+    return isinstance(array, types.Array) and array.layout == "C" and array.ndim > 0
+
+
 @intrinsic
 def _source(typingctx, array):
     """(address, type, elements, elements in a row) of an array that kernels read; its type is checked now."""
-    if not isinstance(array, types.Array) or array.layout != "C" or not array.ndim or array.dtype not in _CODES:
+    if not _is_contiguous(array) or array.dtype not in _CODES:
         known = ", ".join(map(str, _CODES))
         raise TypingError(f"x and y must be C-contiguous arrays of {known}, got {array}")
     return _described(array, _CODES[array.dtype])
@@ -275,7 +291,7 @@ def _source(typingctx, array):
 @intrinsic
 def _target(typingctx, params, array):
     """(address, elements, elements in a row) of an array that kernels write, of the network's dtype."""
-    if not isinstance(array, types.Array) or array.layout != "C" or array.dtype != params.dtype or not array.mutable:
+    if not _is_contiguous(array) or array.dtype != params.dtype or not array.mutable:
         raise TypingError(f"out must be a C-contiguous, writable array of {params.dtype}, got {array}")
     signature, codegen = _described(array)
     return signature.return_type(params, array), lambda c, b, sig, args: codegen(c, b, sig, args[1:])
@@ -284,7 +300,7 @@ def _target(typingctx, params, array):
 @intrinsic
 def _numbers(typingctx, array):
     """(address, elements, …) of an array of int64."""
-    if not isinstance(array, types.Array) or array.layout != "C" or array.dtype != types.int64:
+    if not _is_contiguous(array) or array.dtype != types.int64:
         raise TypingError(f"order must be a C-contiguous array of int64, got {array}")
     return _described(array)
 
@@ -329,15 +345,18 @@ _NO_Y, _NO_ORDER, _NO_OUT = (0, 0, 0, 0), (0, 0), (0, 0, 0)
 
 
 @inner
-def _run(h, what, x, y, order, out):
+def _run(h, what, x, y, order, out, loss):
     """Do it, or raise an error; x, y, order, out: what _source, _numbers and _target say of arrays."""
     record = h.record
-    _check(call_c(record[RUN], (_numbers(record)[0], ABI, what, *x, *y, *order, *out)))
+    _check(call_c(record[RUN], (_numbers(record)[0], ABI, what, *x, *y, *order, *out, loss)))
 
 
 @inner
-def _loss(h):
-    return pointer(h.record[TOTALS_AT], types.float64)[LOSS]
+def _learn(h, what, x, y, order, out):
+    """Likewise; returns the loss."""
+    loss = stack(types.float64, 1)
+    _run(h, what, x, y, order, out, address_of(loss))
+    return loss[0]
 
 
 @inner
@@ -355,13 +374,13 @@ def predict(h, x, out):
     Raises ValueError if the sizes don't fit, RuntimeError if another thread uses the handle, numba.TypingError for
     other types.
     """
-    _run(h, PREDICT, _source(x), _NO_Y, _NO_ORDER, _target(h.params, out))
+    _run(h, PREDICT, _source(x), _NO_Y, _NO_ORDER, _target(h.params, out), 0)
 
 
 @njit(**OPTIONS)
 def forward(h, x, out):
     """The raw outputs of the last layer, as Network.forward gives them. Arguments and errors as for predict."""
-    _run(h, FORWARD, _source(x), _NO_Y, _NO_ORDER, _target(h.params, out))
+    _run(h, FORWARD, _source(x), _NO_Y, _NO_ORDER, _target(h.params, out), 0)
 
 
 @njit(**OPTIONS)
@@ -372,8 +391,7 @@ def train_step(h, x, y):
     same types as x. Labels are checked; other targets must be in the loss's range, and all must be finite.
     Raises as predict does.
     """
-    _run(h, TRAIN, _source(x), _source(y), _NO_ORDER, _NO_OUT)
-    return _loss(h)
+    return _learn(h, TRAIN, _source(x), _source(y), _NO_ORDER, _NO_OUT)
 
 
 @njit(**OPTIONS)
@@ -384,9 +402,7 @@ def train_epoch(h, x, y, order):
     rows). It ends at a loss that is not finite, and returns NaN. Otherwise as train_step.
     """
     taken, size, _ = _numbers(order)
-    _run(h, EPOCH, _source(x), _source(y), (taken, size), _NO_OUT)
-    totals = pointer(h.record[TOTALS_AT], types.float64)
-    return totals[LOSS_SUM] / size + (totals[LOSS] - totals[LOSS])  # NaN where the last loss is not finite
+    return _learn(h, EPOCH, _source(x), _source(y), (taken, size), _NO_OUT)
 
 
 @njit(**OPTIONS)
@@ -398,8 +414,7 @@ def value_and_grad(h, x, y, grad):
     to = _in_any_shape(_target(h.params, grad))
     if to[1] != h.params.size:
         raise ValueError("grad must have shape (num_params,)")
-    _run(h, GRADIENT, _source(x), _source(y), _NO_ORDER, to)
-    return _loss(h)
+    return _learn(h, GRADIENT, _source(x), _source(y), _NO_ORDER, to)
 
 
 @njit(**OPTIONS)
@@ -408,8 +423,7 @@ def input_gradient(h, x, y, out):
 
     Arguments and errors otherwise as for train_step.
     """
-    _run(h, INPUT_GRADIENT, _source(x), _source(y), _NO_ORDER, _target(h.params, out))
-    return _loss(h)
+    return _learn(h, INPUT_GRADIENT, _source(x), _source(y), _NO_ORDER, _target(h.params, out))
 
 
 @njit(**OPTIONS)
@@ -418,7 +432,7 @@ def jacobian(h, x, out):
 
     Arguments and errors otherwise as for predict.
     """
-    _run(h, JACOBIAN, _source(x), _NO_Y, _NO_ORDER, _in_any_shape(_target(h.params, out)))
+    _run(h, JACOBIAN, _source(x), _NO_Y, _NO_ORDER, _in_any_shape(_target(h.params, out)), 0)
 
 
 @njit(**OPTIONS)
@@ -427,4 +441,4 @@ def input_jacobian(h, x, out):
 
     Arguments and errors otherwise as for predict.
     """
-    _run(h, INPUT_JACOBIAN, _source(x), _NO_Y, _NO_ORDER, _in_any_shape(_target(h.params, out)))
+    _run(h, INPUT_JACOBIAN, _source(x), _NO_Y, _NO_ORDER, _in_any_shape(_target(h.params, out)), 0)

@@ -6,6 +6,7 @@ import math
 import os
 import sys
 import threading
+import weakref
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
@@ -21,7 +22,7 @@ from .data import Spec, check_class_weight, check_params
 from .diagnosis import explanation, symptoms
 from .diagnosis.explanation import Explanation
 from .diagnosis.symptoms import Diagnosis
-from .errors import DivergedError, FileFormatError, check_bool, check_integer, check_number, check_path
+from .errors import DivergedError, FileFormatError, check_bool, check_integer, check_number, check_path, check_verbose
 from .feeds import Feed, Mapped, Source
 from .initializers import INITIALIZER_CLASSES
 from .jit import Handle, make_handle
@@ -116,6 +117,7 @@ class Network:
         self._augmentations: tuple[Augmentation, ...] = ()  # of the fit that runs
         self._space: Workspace | None = None
         self._lock = threading.RLock()
+        _networks.add(self)
         self._chunk = (0, 1)  # batches in a compiled call of fit, for a size of batch
 
     def __setattr__(self, name: str, value: Any) -> None:
@@ -386,7 +388,7 @@ class Network:
         batch_size = check_integer("batch_size", batch_size, low=1)
         split = check_number("validation_split", validation_split, low=0)
         shuffle = check_bool("shuffle", shuffle)
-        verbose = check_bool("verbose", bool(verbose) if verbose in (0, 1, 2) else verbose)  # Keras has numbers
+        verbose = check_verbose(verbose)
         functions = self._metrics(metrics)
         validates = validation_data is not None or split > 0
         if functions and not validates:
@@ -553,7 +555,8 @@ class Network:
         sample_weight are copied. All layers count, frozen ones too.
         Shapes and errors as in fit.
         """
-        return Objective(self._plan, self._arenas(), self._spec(), X, y, sample_weight)
+        with self._lock:
+            return Objective(self._plan, self._arenas(), self._spec(), X, y, sample_weight)
 
     # --- looking inside ---
 
@@ -740,8 +743,9 @@ class Network:
         return net
 
     def __reduce__(self):
-        arrays = {name: array.copy() for name, array in self._arrays().items()}
-        return type(self)._restored, (self._header(), arrays, self._custom_parts())
+        with self._lock:
+            arrays = {name: array.copy() for name, array in self._arrays().items()}
+            return type(self)._restored, (self._header(), arrays, self._custom_parts())
 
     def _custom_parts(self) -> dict[str, Any]:
         parts: dict[str, Any] = {}
@@ -770,6 +774,19 @@ class Network:
         """The memory that programs work on, beside a workspace's own."""
         arenas = {"params": self._params, "grads": self._grads, "state": self._state, "scalars": self._scalars}
         return {**arenas, "statistics": self._statistics}
+
+
+_networks: weakref.WeakSet[Network] = weakref.WeakSet()
+
+
+def _unlock() -> None:
+    """In a child process: threads that held the locks when it was forked are not there."""
+    for net in _networks:
+        net._lock = threading.RLock()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_unlock)
 
 
 def _split(source: Feed | Mapped, share: float) -> tuple[Feed | Mapped, Feed | Mapped]:

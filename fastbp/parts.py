@@ -43,6 +43,12 @@ class Custom:
     def described(self) -> Any:
         return {"custom": self.name}
 
+    def __copy__(self) -> Any:  # what is compiled for it is never let go
+        return self
+
+    def __deepcopy__(self, memo: Any) -> Any:
+        return self
+
 
 def _described(value: Any) -> Any:
     if isinstance(value, tuple):

@@ -294,7 +294,7 @@ class Plan:
 
     def plain(self, x: Tensor) -> Tensor:
         """x with its rows one behind the other."""
-        return self.moved(x, x.shape, False, blocks.unblock_rows, blocks.block_rows, x.size) if x.blocked else x
+        return self.moved(x, x.shape, False, blocks.unblock_rows, blocks.block_gradients, x.size) if x.blocked else x
 
     def moved(self, x: Tensor, shape: Shape, blocked: bool, there: Kernel, back: Kernel, *sizes: int) -> Tensor:
         """x in other places: the kernel `there` writes it from x, `back` writes x's gradient from its own."""

@@ -74,11 +74,19 @@ ALL = slice(None)
 
 
 def block_rows(x, lanes):
-    """(blocks, features, lanes), 0 in lanes without a row."""
+    """(blocks, features, lanes), the last row again in lanes without one."""
     y = np.zeros((-(-len(x) // lanes), x.shape[1], lanes))
-    for r in range(len(x)):
-        y[r // lanes, :, r % lanes] = x[r]
+    for r in range(len(y) * lanes):
+        y[r // lanes, :, r % lanes] = x[min(r, len(x) - 1)]
     return y
+
+
+def block_gradients(dy, lanes):
+    """(blocks, features, lanes), 0 in lanes without a row."""
+    dx = np.zeros((-(-len(dy) // lanes), dy.shape[1], lanes))
+    for r in range(len(dy)):
+        dx[r // lanes, :, r % lanes] = dy[r]
+    return dx
 
 
 def unblock_rows(x, rows):

@@ -104,7 +104,8 @@ def test_statuses():
     (X, y), net = data("float32", "cross_entropy", 4), make()
     p, loss, before, out = net.c_pointers(rows=3), ctypes.c_double(-1), net.params.copy(), np.empty((4, 3), np.float32)
     assert p.train_step(p.handle, X, y, 4, loss) == p.train_step(p.handle, X, y, 0, loss) == jit.BAD_ROWS
-    assert p.predict(p.handle, X, -1, out) == jit.BAD_ROWS
+    for rows in (-1, 2**62, 2**62 + 1, 2**63 - 1):  # three outputs of so many rows are no int64
+        assert p.predict(p.handle, X, rows, out) == p.train_step(p.handle, X, y, rows, loss) == jit.BAD_ROWS
     assert p.train_step(p.handle, X, np.array([0, 3]), 2, loss) == jit.BAD_LABEL
     for field in ("predict", "forward", "input_jacobian"):
         function = ctypes.CFUNCTYPE(ctypes.c_int32, *[ctypes.c_void_p] * 4)(address(p, field))

@@ -201,6 +201,19 @@ def test_a_row_does_not_depend_on_the_batch():
         assert (net.forward(X[:rows]) == whole[:rows]).all()
 
 
+def test_lanes_without_a_row_make_no_nan():
+    """The slope of this root is infinite at 0, which no row's value is."""
+    root = fb.CustomActivation(
+        lambda z: math.copysign(math.sqrt(abs(z)), z), lambda z: 0.5 / math.sqrt(abs(z)), name="root"
+    )
+    layers = [fb.Conv1D(3, 2, activation=root), fb.Flatten(), fb.Dense(2)]
+    net = fb.Network(layers, (2, 5), loss="mse", seed=0)
+    X = np.random.default_rng(0).uniform(0.5, 1.5, (17, 2, 5))
+    assert np.isfinite(net.jacobian(X)).all()
+    for rows in range(1, 18):
+        assert np.isfinite(net.value_and_grad(X[:rows], np.ones((rows, 2)))[1]).all(), rows
+
+
 def test_integer_images_in_a_handle():
     rng = np.random.default_rng(5)
     net, X = lenet(), rng.integers(0, 255, (20, 1, 28, 28)).astype(np.uint8)

@@ -76,6 +76,8 @@ def test_lines_of_progress(capsys):
     lines = sorted(capsys.readouterr().err.splitlines())
     assert [line.split(":")[0] for line in lines] == ["member 0", "member 1"]
     assert all("2 epochs in" in line and "loss" in line for line in lines)
+    fb.Ensemble(template(), 2).fit(*data(), verbose=0)
+    assert not capsys.readouterr().err
 
 
 def test_a_member_that_diverges_does_not_stop_the_others():

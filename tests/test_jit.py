@@ -62,6 +62,7 @@ def test_errors():
         (x.astype(np.int8), out, "x and y must be C-contiguous arrays"),
         (np.asfortranarray(x), out, "x and y must be C-contiguous arrays"),
         (x, out.astype(np.float64), "out must be a C-contiguous, writable array of float32"),
+        (x, np.array(1, np.float32), "out must be a C-contiguous, writable array of float32"),
     ):
         with pytest.raises(TypingError, match=what):
             fb.jit.predict(h, bad_x, bad_out)
@@ -399,7 +400,7 @@ def test_a_function_of_another_version_is_refused(monkeypatch):
 
     @njit
     def later(h, x, out):
-        run(h, fb.jit.PREDICT, fb.jit._source(x), fb.jit._NO_Y, fb.jit._NO_ORDER, fb.jit._target(h.params, out))
+        run(h, fb.jit.PREDICT, fb.jit._source(x), fb.jit._NO_Y, fb.jit._NO_ORDER, fb.jit._target(h.params, out), 0)
 
     with pytest.raises(RuntimeError, match="the function was compiled for another version of fastbp"):
         later(h, x, out)

@@ -14,7 +14,7 @@ from cases import batch, network
 from support import run_python
 
 import fastbp as fb
-from fastbp import feeds
+from fastbp import _jit, feeds
 
 
 @pytest.fixture
@@ -409,6 +409,13 @@ def test_divergence_leaves_the_last_good_epoch(at_once, together):
     assert bool(together) == (at_once > 1)
     assert len(kept.params) == net.epochs_trained > 1 and f"epoch {len(kept.params) + 1}," in str(error.value)
     assert np.isfinite(net.params).all() and (net.params == kept.params[-1]).all()
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="no SIGINT for one process")
+def test_ctrl_c_in_what_fails_is_heard():
+    with pytest.raises(KeyboardInterrupt), _jit.interrupts_later():
+        signal.raise_signal(signal.SIGINT)
+        raise ValueError("of something else")
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="no SIGINT for one process")

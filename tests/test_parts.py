@@ -342,6 +342,8 @@ def test_own_parts_are_copied_pickled_saved_and_loaded(tmp_path):
     ):
         assert (again.params == net.params).all() and (again.predict(X) == net.predict(X)).all()
         assert again.evaluate(X, y) == net.evaluate(X, y)
+    for part in parts.values():  # what is compiled for a part stays for good
+        assert copy.copy(part) is part and copy.deepcopy([part])[0] is part
 
 
 WRONG = {

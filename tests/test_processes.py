@@ -55,3 +55,39 @@ def test_executors(layer, how):
 
 def test_the_table_is_whole():
     assert len(LAYERS) * len(STARTS) * len(THREADS) == 24
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork on this platform")
+def test_a_child_does_not_wait_for_threads_that_it_does_not_have():
+    """Forked while another thread uses the network, or compiles."""
+    code = """
+import os, signal, threading
+import numpy as np
+import fastbp as fb
+from fastbp import _jit
+
+fb.set_num_threads(1)
+net, X = fb.Network([fb.Dense(3)], (4,), loss="mse", seed=0), np.ones((2, 4))
+want, held, done = net.predict(X), threading.Event(), threading.Event()
+
+def hold():
+    with net._lock, _jit._lock:
+        held.set()
+        done.wait()
+
+thread = threading.Thread(target=hold)
+thread.start()
+held.wait()
+child = os.fork()
+if child == 0:
+    signal.alarm(100)
+    net.fit(X, np.ones((2, 3)), verbose=False)
+    os._exit(int((net.predict(X) == want).all()))
+status = os.waitpid(child, 0)[1]
+done.set()
+thread.join()
+assert status == 0, status
+assert (net.predict(X) == want).all()
+"""
+    ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=200)
+    assert ran.returncode == 0, ran.stderr

@@ -29,8 +29,8 @@ def twin(net: Network, *, dtype: np.dtype | None = None, optimizer: Optimizer | 
         dtype=net.dtype if dtype is None else dtype,
         seed=net.seed,
     )
-    copy.params = net.params
-    copy._statistics[:] = net._statistics
+    with net._lock:
+        copy._params[:], copy._statistics[:] = net._params, net._statistics
     return copy
 
 

@@ -1,7 +1,8 @@
 """Values in blocks: as many rows as a vector has lanes, side by side, so that a vector is one feature of all of them.
 
-A value x (rows, features) lies as (blocks, features, lanes). The last block may have lanes without a row: those of
-values are finite, and those of gradients 0, so that sums over lanes are right.
+A value x (rows, features) lies as (blocks, features, lanes). The last block may have lanes without a row. In values
+they hold the last row again, so that no NaN comes of them that doesn't come of a row; in gradients 0, so that sums over
+lanes are right.
 """
 
 from __future__ import annotations
@@ -19,11 +20,10 @@ def blocks(lo, hi, dtype):
     return range(lo // n, (hi + n - 1) // n)
 
 
-@kernel("y x features")
-def block_rows(op, dtype, rows, lo, hi):
-    """Writes y (blocks, features, lanes), 0 in lanes without a row. Reads x (rows, features)."""
-    y, x = pointers(op, 0, 2, dtype)
-    features, n = op[2], lanes(dtype)
+@inner
+def _block(y, x, features, lo, hi, dtype, again):
+    """Lanes without a row get the last row again, or 0."""
+    n = lanes(dtype)
     for block in blocks(lo, hi, dtype):
         to, of, there = offset(y, block * n * features), offset(x, block * n * features), min(n, hi - block * n)
         f = 0
@@ -32,7 +32,21 @@ def block_rows(op, dtype, rows, lo, hi):
             f += n
         for g in range(f, features):
             for lane in range(n):
-                to[g * n + lane] = of[lane * features + g] if lane < there else dtype(0)
+                to[g * n + lane] = of[min(lane, there - 1) * features + g] if lane < there or again else dtype(0)
+
+
+@kernel("y x features")
+def block_rows(op, dtype, rows, lo, hi):
+    """Writes y (blocks, features, lanes), with the last row again in lanes without one. Reads x (rows, features)."""
+    y, x = pointers(op, 0, 2, dtype)
+    _block(y, x, op[2], lo, hi, dtype, True)
+
+
+@kernel("dx dy features")
+def block_gradients(op, dtype, rows, lo, hi):
+    """Writes dx (blocks, features, lanes), 0 in lanes without a row. Reads dy (rows, features)."""
+    dx, dy = pointers(op, 0, 2, dtype)
+    _block(dx, dy, op[2], lo, hi, dtype, False)
 
 
 @kernel("y x features")

@@ -283,6 +283,31 @@ def test_a_first_line_that_may_be_no_header(capsys):
     assert capsys.readouterr().err == ""
 
 
+def test_pandas_names_columns_that_have_no_names_by_counting(capsys):
+    rows = [[i / 7, i % 5, 10 + i % 3, i % 2] for i in range(60)]
+    path = write_csv("t.csv", "0123", rows)
+    preparation = train(path, "--target", "3")
+    assert preparation.features == ["0", "1", "2"] and preparation.classes == ["0", "1"]
+    out, err = capsys.readouterr()
+    assert "60 rows" in out and err.startswith("fastbp: the first line of t.csv is taken for names, such as '0'")
+    predictions, err = predict(capsys, "m.npz", write_csv("new.csv", "012", [row[:3] for row in rows]))
+    assert len(predictions) == 60 and err == ""
+
+    assert train(path, "--target", "3", "--no-header").position == 3
+    assert "61 rows" in capsys.readouterr().out
+    assert train(write_csv("one.csv", "1234", rows)).features is None
+    predictions, err = predict(capsys, "m.npz", path)  # a model without names can't tell
+    assert len(predictions) == 60 and "--no-header takes it for data" in err
+
+
+@pytest.mark.parametrize("names", [["", "0"], ["", "0", "1", "2"]])
+def test_pandas_index_has_no_name_in_csv(names, capsys):
+    path = write_csv("t.csv", names, [[i, *range(i, i + len(names) - 1)] for i in range(60)])
+    line = line_of_error(capsys, 2, ["train", path])
+    assert "t.csv: the first column has no name" in line and "index=False" in line and "--impute" not in line
+    assert "column '1': the value is missing" in line_of_error(capsys, 2, ["train", path, "--no-header"])
+
+
 def test_dropped_columns(capsys):
     path = write_csv("t.csv", [*HOUSES, "note"], [[*row, f"text {i}"] for i, row in enumerate(houses())])
     assert train(path, "--drop", "note", "--drop", "2").features == ["rooms", "garden"]

@@ -24,6 +24,7 @@ BUNDLED = ("breast_cancer", "diabetes", "digits", "iris", "wine")
 INPUT_NAMES, TARGET_NAMES = ("X", "x", "data"), ("y", "target")
 TRAINING_NAMES, TEST_NAMES = ("x_train", "X_train"), ("x_test", "X_test")
 _PARQUET = (".parquet", ".pq")
+_OR_DATA = " (with --no-header the first line is data)"
 
 
 def stem(source: str) -> str:
@@ -111,6 +112,20 @@ def _is_text(cell: str) -> bool:
     return math.isnan(number(cell)) and cell.lower() not in MISSING
 
 
+def _is_header(path: str, first: list[str]) -> bool:
+    """Whether a CSV file's first line holds a text, or is 0, 1, 2, …, as pandas writes columns that have no names.
+
+    Raises TableError if an empty cell is before such numbers: pandas' index.
+    """
+    index = first[0] == ""
+    if len(first) > 1 and first[index:] == [str(place) for place in range(len(first) - index)]:
+        if index:
+            advice = "name it or, if it is pandas' index, write the file with index=False"
+            raise TableError(f"{path}: the first column has no name: {advice}{_OR_DATA}")
+        return True
+    return any(map(_is_text, first))
+
+
 def _csv(path: str, header: bool) -> Table:
     """Columns that hold a text are texts, which are read in a second pass; numbers take a tenth of their memory.
 
@@ -120,9 +135,9 @@ def _csv(path: str, header: bool) -> Table:
     _, first = next(_rows(path, data), (0, []))
     if not first:
         raise TableError(f"{path} is empty")
-    named = header and any(map(_is_text, first))
+    named = header and _is_header(path, first)
     names = [(named and cell) or str(place) for place, cell in enumerate(first, 1)]
-    _check_names(path, names, " (with --no-header the first line is data)")
+    _check_names(path, names, _OR_DATA)
 
     values, lines = array("d"), array("q")
     texts: dict[int, list[str]] = {}

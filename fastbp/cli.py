@@ -415,8 +415,7 @@ def _predict(args: argparse.Namespace) -> int:
         _check_place("--output", output, [args.model, args.data])
     net = network.load(args.model)
     preparation = _preparation(args.model, net)
-    header = not args.no_header
-    table = tables.read_to_predict(args.data, preparation, math.prod(net.input_shape), header=header)
+    table = tables.read_to_predict(args.data, preparation, net.input_shape, header=not args.no_header)
     if preparation.features is None:  # no name proves the first line a header
         _report_header(table)
     if (unknown := preparation.unknown(table)) is not None:

@@ -517,6 +517,26 @@ def test_lenet(shape, capsys):
     np.testing.assert_allclose([float(p["probability"]) for p in predictions], expected, rtol=1e-4)
 
 
+def test_images_to_predict_have_the_shape_of_those_trained_on_or_are_flat(capsys):
+    X, y = bars(60, 3, 16, 20)
+    for images, options, same, other in [
+        (X[:, 0], ["--preset", "lenet"], [(16, 20), (1, 16, 20), (16, 20, 1), (320,)], [(20, 16), (8, 40), (20, 20)]),
+        (X, ["--preset", "lenet"], [(3, 16, 20), (960,)], [(16, 20, 3), (48, 20), (16, 20)]),
+        (X[:, 0], [], [(16, 20), (20, 16), (320,)], []),  # for dense layers it is a row of numbers
+    ]:
+        np.savez("t.npz", X=images, y=y)
+        assert cli.main(["train", "t.npz", *options, "--epochs", "1", "--quiet", "--no-plot", "--save", "m.npz"]) == 0
+        expected = predict(capsys, "m.npz", "t.npz")
+        for shape in same:
+            np.savez("t.npz", X=images.reshape(-1, *shape), y=y)
+            assert predict(capsys, "m.npz", "t.npz") == expected
+        for shape in other:
+            np.savez("t.npz", X=np.ones((5, *shape)))
+            line = line_of_error(capsys, 2, ["predict", "m.npz", "t.npz"])
+            trained = f"rows of shape {images.shape[1:]}, as the model was trained on"
+            assert f"t.npz: 'X' must have {trained}, got {shape}\n" in line
+
+
 def test_lenet_is_the_classical_network(capsys):
     np.savez("bars.npz", X=bars(60, 28, 28)[0], y=np.arange(60) % 10)
     options = ["--epochs", "1", "--no-plot", "--quiet", "--dropout", "0.5", "--learning-rate", "0.01"]

@@ -554,7 +554,7 @@ def colour_model(tmp_path_factory):
     ("text", "phrases"),
     [
         ("size,always 7\n1,2\n", ["lacks the model's column 'weight'", "size, always 7"]),
-        ("a,b,c,d\n1,2,3,4\n", ["'size', 'weight', 'always 7'"]),
+        ("a,b,c,d\n1,2,3,4\n", ["the model's columns 'size', 'weight', 'always 7'; it has a, b, c, d"]),
         ("1,2\n3,4\n", ["the model's 3 columns, or 4 with the target, got 2"]),
         ("size,weight,always 7\n1,2,x\n", ["line 2", "column 'always 7'", "'x' is not a number"]),
         ("size,weight,always 7\n1,2,1e300\n", ["column 'always 7'", "1e+300", "too large"]),

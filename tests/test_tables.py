@@ -432,7 +432,7 @@ def test_wrong_parquet(capsys, tmp_path):
     assert "has no rows" in line_of_error(capsys, 2, ["train", write_parquet("t.pq", HOUSES, [])])
     train("t.parquet")
     line = line_of_error(capsys, 2, ["predict", "m.npz", write_parquet("t.pq", ["town"], [["Bern"]])])
-    assert "t.pq lacks the model's column 'rooms', 'garden'; it has town" in line
+    assert "t.pq lacks the model's columns 'rooms', 'garden'; it has town" in line
 
 
 def test_parquet_needs_pyarrow(capsys, monkeypatch, tmp_path):

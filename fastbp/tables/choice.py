@@ -122,7 +122,8 @@ def _choose(table: Table, preparation: Preparation, count: int) -> tuple[list[st
     if preparation.features is not None and table.named:
         missing = [repr(name) for name in preparation.features if name not in names]
         if missing:
-            raise TableError(f"{table.source} lacks the model's column {listed(missing)}; it has {listed(names)}")
+            columns = f"column{'s' * (len(missing) > 1)} {listed(missing)}"
+            raise TableError(f"{table.source} lacks the model's {columns}; it has {listed(names)}")
         return preparation.features, preparation.target if preparation.target in names else None
     if width == count:
         return names, None

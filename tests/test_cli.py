@@ -442,7 +442,9 @@ HOLE = np.where(X8 == 5, np.nan, X8)
         (dict(X=HOLE, y=Y8), "", ["t.npz, row 3, array 'X', feature 2: the value is missing (--impute"]),
         (dict(X=X8, y=HOLE[:, 1]), "", ["t.npz, row 3, array 'y': the value is missing\n"]),
         (dict(X=X8, y=np.array(["a", "b"] * 4)), "--task regression", ["t.npz, row 1, array 'y': 'a' is not a number"]),
-        (dict(X=X8, y=np.array([{}] * 8)), "", ["t.npz is not an NPZ file that can be read"]),
+        (dict(X=X8, y=Y8.astype(object)), "", ["t.npz: the array 'y' holds Python objects", "y.astype(str)"]),
+        (dict(X=X8.astype(object), y=Y8), "", ["t.npz: the array 'X' holds Python objects", "X.astype(float)"]),
+        (dict(y=Y8, a=X8.astype(object)), "", ["t.npz: the array 'a' holds Python objects"]),
         (
             dict(X=X8[:3], y=Y8[:3]),
             "",

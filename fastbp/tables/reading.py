@@ -225,6 +225,18 @@ def _arrays(path: str) -> Iterator[Any]:
         raise TableError(f"{path} is not an NPZ file that can be read: {error}") from None
 
 
+def _array(path: str, file: Any, name: str) -> np.ndarray:
+    """Raises TableError where its elements are Python objects, which np.load would have to unpickle."""
+    try:
+        array: np.ndarray = file[name]
+    except ValueError as error:
+        if not str(error).startswith("Object arrays"):
+            raise
+        cure = f"save {name}.astype(float) if they are numbers, {name}.astype(str) if they are texts"
+        raise TableError(f"{path}: the array {name!r} holds Python objects: {cure}") from None
+    return array
+
+
 def _npz(path: str, target: str | None) -> Table:
     """The arrays of the features and, behind it, of the target."""
     with _arrays(path) as file:
@@ -256,7 +268,9 @@ def _first_of(names: Iterable[str | None], there: Sequence[str]) -> str | None:
 def _find_inputs(path: str, file: Any, y: str | None) -> str:
     """The array's name: one of INPUT_NAMES, or the only one of two or more dimensions besides the target."""
     found = _first_of((name for name in INPUT_NAMES if name != y), file.files)
-    several = [name for name in file.files if name != y and file[name].ndim >= 2] if found is None else [found]
+    if found is not None:
+        return found
+    several = [name for name in file.files if name != y and _array(path, file, name).ndim >= 2]
     if len(several) != 1:
         names = " or ".join(INPUT_NAMES)
         raise TableError(f"{path} has no array {names} for the features; it has {listed(file.files)}")
@@ -264,12 +278,12 @@ def _find_inputs(path: str, file: Any, y: str | None) -> str:
 
 
 def _table(path: str, file: Any, inputs: str, target: str | None) -> Table:
-    X = file[inputs]
+    X = _array(path, file, inputs)
     if X.dtype.kind not in "biuf" or X.size == 0:
         raise TableError(f"{path}: the array {inputs!r} must hold rows of numbers, got {X.dtype} of shape {X.shape}")
     columns = {inputs: np.atleast_1d(X)}
     if target is not None:
-        columns[target] = y = _target(path, target, file[target])
+        columns[target] = y = _target(path, target, _array(path, file, target))
         if len(y) != len(X):
             rows = f"as many rows as {inputs!r}, which has {len(X)}"
             raise TableError(f"{path}: {target!r} must have {rows}, got {len(y)}")

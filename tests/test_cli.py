@@ -5,6 +5,7 @@ import os
 import re
 import subprocess
 import sys
+import zipfile
 
 import numpy as np
 import pytest
@@ -463,6 +464,13 @@ def test_wrong_npz(arrays, options, phrases, capsys):
     line = line_of_error(capsys, 2, ["train", "t.npz", *options.split()])
     for phrase in phrases:
         assert phrase in line
+
+
+def test_npz_with_a_file_that_is_no_array(capsys):
+    np.savez("t.npz", y=Y8)
+    with zipfile.ZipFile("t.npz", "a") as file:
+        file.writestr("X", "a note")
+    assert "t.npz: 'X' is not an array" in line_of_error(capsys, 2, ["train", "t.npz"])
 
 
 def test_named_data_needs_scikit_learn(capsys, monkeypatch):

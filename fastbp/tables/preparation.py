@@ -246,9 +246,8 @@ def _split(table: Table, test_size: float, seed: int) -> tuple[np.ndarray, np.nd
     if train < 2:
         enough = range(int(3 / (1 - share)) + 2)
         needed = bisect.bisect_left(enough, 2, key=lambda count: _sizes(count, share)[0])
-        parts = "2 to train on, 1 for validation" + (
-            f", a share of {share} (--test-size) for the test" if share else ""
-        )
+        tested = f", a share of {share} (--test-size) for the test" if share else ""
+        parts = f"2 to train on, 1 for validation{tested}"
         raise TableError(f"too few rows: {table.source} has {rows}, at least {needed} are needed: {parts}")
     order = np.random.default_rng(seed).permutation(rows)
     return order[test + validation :], order[test : test + validation], order[:test]

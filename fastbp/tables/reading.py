@@ -226,14 +226,16 @@ def _arrays(path: str) -> Iterator[Any]:
 
 
 def _array(path: str, file: Any, name: str) -> np.ndarray:
-    """Raises TableError where its elements are Python objects, which np.load would have to unpickle."""
+    """Raises TableError if it is no array, or one of Python objects, which np.load would have to unpickle."""
     try:
-        array: np.ndarray = file[name]
+        array = file[name]
     except ValueError as error:
         if not str(error).startswith("Object arrays"):
             raise
         cure = f"save {name}.astype(float) if they are numbers, {name}.astype(str) if they are texts"
         raise TableError(f"{path}: the array {name!r} holds Python objects: {cure}") from None
+    if not isinstance(array, np.ndarray):  # np.load gives the bytes of what is no array
+        raise TableError(f"{path}: {name!r} is not an array")
     return array
 
 

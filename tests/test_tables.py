@@ -300,6 +300,15 @@ def test_pandas_names_columns_that_have_no_names_by_counting(capsys):
     assert len(predictions) == 60 and "--no-header takes it for data" in err
 
 
+@pytest.mark.parametrize(("target", "names"), [("0", "123"), ("2", "3102"), ("3", "012")])
+def test_the_names_of_the_model_make_a_header(target, names, capsys):
+    rows = [[10 + i % 2, i / 7, i % 5, i % 3] for i in range(60)]
+    train(write_csv("t.csv", "0123", rows), "--target", target, "--task", "classification")
+    expected, _ = predict(capsys, "m.npz", "t.csv")
+    write_csv("new.csv", names, [[row[int(name)] for name in names] for row in rows])
+    assert predict(capsys, "m.npz", "new.csv")[0] == expected
+
+
 @pytest.mark.parametrize("names", [["", "0"], ["", "0", "1", "2"]])
 def test_pandas_index_has_no_name_in_csv(names, capsys):
     path = write_csv("t.csv", names, [[i, *range(i, i + len(names) - 1)] for i in range(60)])

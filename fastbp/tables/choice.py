@@ -89,7 +89,7 @@ def read_to_predict(
     The target, where it is there, may be missing or unknown in any row.
     Raises TableError, OSError as `read` does.
     """
-    table = read(source, preparation.target, header=header, predicting=True)
+    table = read(source, preparation.target, header=header, known=preparation.features or (), predicting=True)
     categories = preparation.categories
     count = len(categories) if categories else math.prod(input_shape)
     if table.named or table.guessed:

@@ -36,13 +36,16 @@ def stem(source: str) -> str:
     return name
 
 
-def read(source: str, target: str | None, *, header: bool, predicting: bool = False) -> Table:
+def read(
+    source: str, target: str | None, *, header: bool, known: Sequence[str] = (), predicting: bool = False
+) -> Table:
     """All that a file holds, or a data set that scikit-learn ships.
 
     Arguments:
         source: a path, or one of BUNDLED.
         target: the name of the target's array in an NPZ file, if it is known.
         header: whether a CSV file may have a header line.
+        known: names that together make a first line the header, whatever they look like.
         predicting: whether the test set of an NPZ file comes first.
 
     Raises TableError for anything that is not a table with rows; OSError if the file can't be read.
@@ -56,7 +59,7 @@ def read(source: str, target: str | None, *, header: bool, predicting: bool = Fa
         raise TableError(f"no such file: {source} (data sets that have a name: {', '.join(BUNDLED)})")
     if source.endswith(".npz"):
         return _npz_to_predict(source, target) if predicting else _npz(source, target)
-    table = _parquet(source) if source.endswith(_PARQUET) else _csv(source, header)
+    table = _parquet(source) if source.endswith(_PARQUET) else _csv(source, header, known)
     if len(table) == 0:
         raise TableError(f"{source} has no rows")
     return table
@@ -112,8 +115,8 @@ def _is_text(cell: str) -> bool:
     return math.isnan(number(cell)) and cell.lower() not in MISSING
 
 
-def _is_header(path: str, first: list[str]) -> bool:
-    """Whether a CSV file's first line holds a text, or is 0, 1, 2, …, as pandas writes columns that have no names.
+def _is_header(path: str, first: list[str], known: Sequence[str]) -> bool:
+    """Whether a CSV file's first line holds a text or all known names, or is 0, 1, 2, …, pandas' names for want of any.
 
     Raises TableError if an empty cell is before such numbers: pandas' index.
     """
@@ -123,10 +126,10 @@ def _is_header(path: str, first: list[str]) -> bool:
             advice = "name it or, if it is pandas' index, write the file with index=False"
             raise TableError(f"{path}: the first column has no name: {advice}{_OR_DATA}")
         return True
-    return any(map(_is_text, first))
+    return any(map(_is_text, first)) or (len(known) > 0 and set(known) <= set(first))
 
 
-def _csv(path: str, header: bool) -> Table:
+def _csv(path: str, header: bool, known: Sequence[str]) -> Table:
     """Columns that hold a text are texts, which are read in a second pass; numbers take a tenth of their memory.
 
     Without a header line the columns' names are their numbers, from 1.
@@ -135,7 +138,7 @@ def _csv(path: str, header: bool) -> Table:
     _, first = next(_rows(path, data), (0, []))
     if not first:
         raise TableError(f"{path} is empty")
-    named = header and _is_header(path, first)
+    named = header and _is_header(path, first, known)
     names = [(named and cell) or str(place) for place, cell in enumerate(first, 1)]
     _check_names(path, names, _OR_DATA)
 

@@ -154,7 +154,7 @@ def _add_train(commands: Any) -> None:
 
 
 def _add_no_header(group: Any) -> None:
-    about = "the first line of a CSV file is data, though it holds text"
+    about = "the first line of a CSV file is data, though it holds text or is 0, 1, 2, …"
     group.add_argument("--no-header", action="store_true", help=about)
 
 
@@ -265,10 +265,7 @@ def _train(args: argparse.Namespace) -> int:
         args.data, args.target, args.task, drop=args.drop, text=args.text, header=not args.no_header
     )
     assert table.y is not None
-    numbers = table.numbers_as_names()
-    if numbers:
-        taken = f"the first line of {args.data} is taken for names, such as {numbers[0]!r}"
-        print(f"fastbp: {taken}: --no-header takes it for data", file=sys.stderr)
+    _report_header(table)
     task = args.task or tables.guess_task(table.y)
     image = _image(args, table)
     channels = image and image[0]
@@ -294,6 +291,14 @@ def _train(args: argparse.Namespace) -> int:
         _draw(picture, history, _loss_name(preparation), f"{tables.stem(args.data)}: {' '.join(score)}")
         _say("picture", str(picture))
     return INTERRUPTED if interrupted else 0
+
+
+def _report_header(table: Table) -> None:
+    """Say so where the header line may have been data."""
+    numbers = table.numbers_as_names()
+    if numbers:
+        taken = f"the first line of {table.source} is taken for names, such as {numbers[0]!r}"
+        print(f"fastbp: {taken}: --no-header takes it for data", file=sys.stderr)
 
 
 def _image(args: argparse.Namespace, table: Table) -> tuple[int, int, int] | None:
@@ -410,8 +415,9 @@ def _predict(args: argparse.Namespace) -> int:
         _check_place("--output", output, [args.model, args.data])
     net = network.load(args.model)
     preparation = _preparation(args.model, net)
-    header = not args.no_header
-    table = tables.read_to_predict(args.data, preparation, math.prod(net.input_shape), header=header)
+    table = tables.read_to_predict(args.data, preparation, net.input_shape, header=not args.no_header)
+    if preparation.features is None:  # no name proves the first line a header
+        _report_header(table)
     if (unknown := preparation.unknown(table)) is not None:
         print(f"fastbp: {unknown}", file=sys.stderr)
     X = preparation.inputs(table, net.dtype)

@@ -5,6 +5,7 @@ import os
 import re
 import subprocess
 import sys
+import zipfile
 
 import numpy as np
 import pytest
@@ -361,8 +362,8 @@ GOOD = "a,b,y\n" + "1,2,x\n3,4,z\n" * 10
         (GOOD, "--target 0", ["no column '0'", "a, b, y"]),
         ("a,b,a\n1,2,3\n", "", ["t.csv: two columns", "'a'"]),
         ("y\n1\n2\n", "", ["one column 'y'", "features"]),
-        ("a,b,y\n1,2,x\n1,2,z\n1,2,x\n", "", ["too few rows", "of 3"]),
-        (GOOD, "--test-size 0.99", ["too few rows", "of 20"]),
+        ("a,b,y\n1,2,x\n1,2,z\n1,2,x\n", "", ["too few rows: t.csv has 3, at least 4 are needed"]),
+        (GOOD, "--test-size 0.99", ["too few rows: t.csv has 20, at least", "(--test-size)"]),
         ("a,b,y\n" + "1,2,x\n" * 9, "", ["'y'", "at least 2 classes", "only x"]),
         ("a,y\n" + "".join(f"1,n{i}\n" for i in range(9)), "", ["'y'", "9 classes in 9 rows", "--target"]),
         ("a,y\n" + "".join(f"{i}e200,{i}.5\n" for i in range(9)), "", ["column 'a'", "too large"]),
@@ -377,6 +378,22 @@ def test_wrong_csv(text, options, phrases, capsys, tmp_path):
     for phrase in phrases:
         assert phrase in line
     assert [path.name for path in tmp_path.iterdir()] == ["t.csv"]
+
+
+@pytest.mark.parametrize("share", [1e-9, 0.2, 0.5, 0.7, 0.99, 0.99999999])
+def test_as_few_rows_as_are_needed(share):
+    def split(rows):
+        table = tables.Table("t", {"x": np.zeros(rows), "y": np.arange(rows) + 0.5}, np.arange(rows), target="y")
+        return tables.prepare(table, tables.REGRESSION, share, 0, np.float32)[1]
+
+    with pytest.raises(tables.TableError, match="2 to train on, 1 for validation, a share of") as error:
+        split(2)
+    needed = int(re.search(r"at least (\d+) are needed", str(error.value))[1])
+    if needed < 10_000:  # more would take memory
+        assert len(split(needed).train[0]) == 2
+        with pytest.raises(tables.TableError, match=f"t has {needed - 1}, at least {needed} are"):
+            split(needed - 1)
+    assert 2.5 <= needed * (1 - share) <= 5
 
 
 def test_wrong_files(capsys, tmp_path):
@@ -426,8 +443,19 @@ HOLE = np.where(X8 == 5, np.nan, X8)
         (dict(X=HOLE, y=Y8), "", ["t.npz, row 3, array 'X', feature 2: the value is missing (--impute"]),
         (dict(X=X8, y=HOLE[:, 1]), "", ["t.npz, row 3, array 'y': the value is missing\n"]),
         (dict(X=X8, y=np.array(["a", "b"] * 4)), "--task regression", ["t.npz, row 1, array 'y': 'a' is not a number"]),
-        (dict(X=X8, y=np.array([{}] * 8)), "", ["t.npz is not an NPZ file that can be read"]),
-        (dict(X=X8[:3], y=Y8[:3]), "", ["too few rows"]),
+        (dict(X=X8, y=Y8.astype(object)), "", ["t.npz: the array 'y' holds Python objects", "y.astype(str)"]),
+        (dict(X=X8.astype(object), y=Y8), "", ["t.npz: the array 'X' holds Python objects", "X.astype(float)"]),
+        (dict(y=Y8, a=X8.astype(object)), "", ["t.npz: the array 'a' holds Python objects"]),
+        (
+            dict(X=X8[:3], y=Y8[:3]),
+            "",
+            ["too few rows: t.npz has 3, at least 4 are needed", "0.2 (--test-size) for the test"],
+        ),
+        (
+            dict(x_train=X8[:2], y_train=Y8[:2], x_test=X8, y_test=Y8),
+            "",
+            ["too few rows: t.npz has 2, at least 3 are needed: 2 to train on, 1 for validation\n"],
+        ),
         (dict(x_train=X8, y_train=Y8, x_test=X8[:, :1], y_test=Y8), "", ["x_test and y_test must have the features"]),
     ],
 )
@@ -436,6 +464,13 @@ def test_wrong_npz(arrays, options, phrases, capsys):
     line = line_of_error(capsys, 2, ["train", "t.npz", *options.split()])
     for phrase in phrases:
         assert phrase in line
+
+
+def test_npz_with_a_file_that_is_no_array(capsys):
+    np.savez("t.npz", y=Y8)
+    with zipfile.ZipFile("t.npz", "a") as file:
+        file.writestr("X", "a note")
+    assert "t.npz: 'X' is not an array" in line_of_error(capsys, 2, ["train", "t.npz"])
 
 
 def test_named_data_needs_scikit_learn(capsys, monkeypatch):
@@ -554,7 +589,7 @@ def colour_model(tmp_path_factory):
     ("text", "phrases"),
     [
         ("size,always 7\n1,2\n", ["lacks the model's column 'weight'", "size, always 7"]),
-        ("a,b,c,d\n1,2,3,4\n", ["'size', 'weight', 'always 7'"]),
+        ("a,b,c,d\n1,2,3,4\n", ["the model's columns 'size', 'weight', 'always 7'; it has a, b, c, d"]),
         ("1,2\n3,4\n", ["the model's 3 columns, or 4 with the target, got 2"]),
         ("size,weight,always 7\n1,2,x\n", ["line 2", "column 'always 7'", "'x' is not a number"]),
         ("size,weight,always 7\n1,2,1e300\n", ["column 'always 7'", "1e+300", "too large"]),

@@ -283,6 +283,40 @@ def test_a_first_line_that_may_be_no_header(capsys):
     assert capsys.readouterr().err == ""
 
 
+def test_pandas_names_columns_that_have_no_names_by_counting(capsys):
+    rows = [[i / 7, i % 5, 10 + i % 3, i % 2] for i in range(60)]
+    path = write_csv("t.csv", "0123", rows)
+    preparation = train(path, "--target", "3")
+    assert preparation.features == ["0", "1", "2"] and preparation.classes == ["0", "1"]
+    out, err = capsys.readouterr()
+    assert "60 rows" in out and err.startswith("fastbp: the first line of t.csv is taken for names, such as '0'")
+    predictions, err = predict(capsys, "m.npz", write_csv("new.csv", "012", [row[:3] for row in rows]))
+    assert len(predictions) == 60 and err == ""
+
+    assert train(path, "--target", "3", "--no-header").position == 3
+    assert "61 rows" in capsys.readouterr().out
+    assert train(write_csv("one.csv", "1234", rows)).features is None
+    predictions, err = predict(capsys, "m.npz", path)  # a model without names can't tell
+    assert len(predictions) == 60 and "--no-header takes it for data" in err
+
+
+@pytest.mark.parametrize(("target", "names"), [("0", "123"), ("2", "3102"), ("3", "012")])
+def test_the_names_of_the_model_make_a_header(target, names, capsys):
+    rows = [[10 + i % 2, i / 7, i % 5, i % 3] for i in range(60)]
+    train(write_csv("t.csv", "0123", rows), "--target", target, "--task", "classification")
+    expected, _ = predict(capsys, "m.npz", "t.csv")
+    write_csv("new.csv", names, [[row[int(name)] for name in names] for row in rows])
+    assert predict(capsys, "m.npz", "new.csv")[0] == expected
+
+
+@pytest.mark.parametrize("names", [["", "0"], ["", "0", "1", "2"]])
+def test_pandas_index_has_no_name_in_csv(names, capsys):
+    path = write_csv("t.csv", names, [[i, *range(i, i + len(names) - 1)] for i in range(60)])
+    line = line_of_error(capsys, 2, ["train", path])
+    assert "t.csv: the first column has no name" in line and "index=False" in line and "--impute" not in line
+    assert "column '1': the value is missing" in line_of_error(capsys, 2, ["train", path, "--no-header"])
+
+
 def test_dropped_columns(capsys):
     path = write_csv("t.csv", [*HOUSES, "note"], [[*row, f"text {i}"] for i, row in enumerate(houses())])
     assert train(path, "--drop", "note", "--drop", "2").features == ["rooms", "garden"]
@@ -407,7 +441,7 @@ def test_wrong_parquet(capsys, tmp_path):
     assert "has no rows" in line_of_error(capsys, 2, ["train", write_parquet("t.pq", HOUSES, [])])
     train("t.parquet")
     line = line_of_error(capsys, 2, ["predict", "m.npz", write_parquet("t.pq", ["town"], [["Bern"]])])
-    assert "t.pq lacks the model's column 'rooms', 'garden'; it has town" in line
+    assert "t.pq lacks the model's columns 'rooms', 'garden'; it has town" in line
 
 
 def test_parquet_needs_pyarrow(capsys, monkeypatch, tmp_path):
@@ -490,6 +524,26 @@ def test_lenet(shape, capsys):
     np.testing.assert_allclose(scaled.mean(), 0, atol=0.05)
     expected = net.predict(scaled).max(axis=1)
     np.testing.assert_allclose([float(p["probability"]) for p in predictions], expected, rtol=1e-4)
+
+
+def test_images_to_predict_have_the_shape_of_those_trained_on_or_are_flat(capsys):
+    X, y = bars(60, 3, 16, 20)
+    for images, options, same, other in [
+        (X[:, 0], ["--preset", "lenet"], [(16, 20), (1, 16, 20), (16, 20, 1), (320,)], [(20, 16), (8, 40), (20, 20)]),
+        (X, ["--preset", "lenet"], [(3, 16, 20), (960,)], [(16, 20, 3), (48, 20), (16, 20)]),
+        (X[:, 0], [], [(16, 20), (20, 16), (320,)], []),  # for dense layers it is a row of numbers
+    ]:
+        np.savez("t.npz", X=images, y=y)
+        assert cli.main(["train", "t.npz", *options, "--epochs", "1", "--quiet", "--no-plot", "--save", "m.npz"]) == 0
+        expected = predict(capsys, "m.npz", "t.npz")
+        for shape in same:
+            np.savez("t.npz", X=images.reshape(-1, *shape), y=y)
+            assert predict(capsys, "m.npz", "t.npz") == expected
+        for shape in other:
+            np.savez("t.npz", X=np.ones((5, *shape)))
+            line = line_of_error(capsys, 2, ["predict", "m.npz", "t.npz"])
+            trained = f"rows of shape {images.shape[1:]}, as the model was trained on"
+            assert f"t.npz: 'X' must have {trained}, got {shape}\n" in line
 
 
 def test_lenet_is_the_classical_network(capsys):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 import shlex
 from collections.abc import Sequence
@@ -75,20 +76,22 @@ def _check_type(table: Table, name: str) -> None:
         raise table.error(name, wrong[0], f"{shown(column[wrong[0]])} is not a number ({hint})")
 
 
-def read_to_predict(source: str, preparation: Preparation, inputs: int, *, header: bool = True) -> Table:
+def read_to_predict(
+    source: str, preparation: Preparation, input_shape: tuple[int, ...], *, header: bool = True
+) -> Table:
     """A table to predict: the features in the model's order, by the names that they were trained with or by position.
 
     Arguments:
         source, header: as in `read`.
         preparation: the model's.
-        inputs: how many numbers the model takes.
+        input_shape: the network's.
 
     The target, where it is there, may be missing or unknown in any row.
     Raises TableError, OSError as `read` does.
     """
-    table = read(source, preparation.target, header=header, predicting=True)
+    table = read(source, preparation.target, header=header, known=preparation.features or (), predicting=True)
     categories = preparation.categories
-    count = len(categories) if categories else inputs
+    count = len(categories) if categories else math.prod(input_shape)
     if table.named or table.guessed:
         table = table.select(*_choose(table, preparation, count))
         kinds = categories or [None] * count
@@ -96,9 +99,21 @@ def read_to_predict(source: str, preparation: Preparation, inputs: int, *, heade
             table.columns[name] = table.numbers(name) if names is None else table.texts(name)
     else:
         width = table.columns[table.features[0]][0].size
-        if categories or width != count:
+        if categories or (width != count and len(input_shape) == 1):
             raise TableError(f"{source} must have the {count} features of the model, got {width} of numbers alone")
+        _check_shape(table, input_shape)
     return table
+
+
+def _check_shape(table: Table, input_shape: tuple[int, ...]) -> None:
+    """An array's rows must be the network's; they may be flat, and axes of length 1 make no difference."""
+    name = table.features[0]
+    row = table.columns[name].shape[1:]
+    wanted, given = (tuple(length for length in shape if length > 1) for shape in (input_shape, row))
+    flat = len(row) == 1 or len(input_shape) == 1
+    if math.prod(row) != math.prod(input_shape) or (wanted != given and not flat):
+        shape = f"rows of shape {wanted}, as the model was trained on"
+        raise TableError(f"{table.source}: {name!r} must have {shape}, got {row}")
 
 
 def _choose(table: Table, preparation: Preparation, count: int) -> tuple[list[str], str | None]:
@@ -107,7 +122,8 @@ def _choose(table: Table, preparation: Preparation, count: int) -> tuple[list[st
     if preparation.features is not None and table.named:
         missing = [repr(name) for name in preparation.features if name not in names]
         if missing:
-            raise TableError(f"{table.source} lacks the model's column {listed(missing)}; it has {listed(names)}")
+            columns = f"column{'s' * (len(missing) > 1)} {listed(missing)}"
+            raise TableError(f"{table.source} lacks the model's {columns}; it has {listed(names)}")
         return preparation.features, preparation.target if preparation.target in names else None
     if width == count:
         return names, None

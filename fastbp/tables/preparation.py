@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import bisect
 import itertools
 import shlex
 from collections.abc import Iterator
@@ -200,7 +201,7 @@ def prepare(
     classes = _classes(table) if task == CLASSIFICATION else None
     for name in table.features:
         _check_categories(table, name)
-    train, validation, test = _split(len(table), test_size, seed, table.test is None)
+    train, validation, test = _split(table, test_size, seed)
     learnt = table.take(train)
     preparation = _learn(learnt, task, classes, impute, channels)
     parts = [learnt, table.take(validation), table.test or table.take(test)]
@@ -238,17 +239,25 @@ def _check_categories(table: Table, name: str) -> None:
         raise TableError(f"{table.source}: the column {name!r} holds {texts}, {advice}")
 
 
-def _split(rows: int, test_size: float, seed: int, with_test: bool) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def _split(table: Table, test_size: float, seed: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Random places of the rows to train on, to validate with and to test with."""
-    test = max(1, round(rows * test_size)) if with_test else 0
-    validation = max(1, round((rows - test) * VALIDATION_SHARE))
-    if rows - test - validation < 2:
-        raise TableError(
-            f"too few rows: of {rows}, {test} are for the test and {validation} for validation,"
-            f" which leaves {max(0, rows - test - validation)} to train on; at least 2 are needed"
-        )
+    rows, share = len(table), test_size if table.test is None else 0.0
+    train, validation, test = _sizes(rows, share)
+    if train < 2:
+        enough = range(int(3 / (1 - share)) + 2)
+        needed = bisect.bisect_left(enough, 2, key=lambda count: _sizes(count, share)[0])
+        tested = f", a share of {share} (--test-size) for the test" if share else ""
+        parts = f"2 to train on, 1 for validation{tested}"
+        raise TableError(f"too few rows: {table.source} has {rows}, at least {needed} are needed: {parts}")
     order = np.random.default_rng(seed).permutation(rows)
     return order[test + validation :], order[test : test + validation], order[:test]
+
+
+def _sizes(rows: int, share: float) -> tuple[int, int, int]:
+    """How many rows are to train on, for validation and for the test, which gets that share, and none if it is 0."""
+    test = max(1, round(rows * share)) if share else 0
+    validation = max(1, round((rows - test) * VALIDATION_SHARE))
+    return rows - test - validation, validation, test
 
 
 def _learn(table: Table, task: str, classes: list[str] | None, impute: bool, channels: int | None) -> Preparation:

@@ -24,6 +24,7 @@ BUNDLED = ("breast_cancer", "diabetes", "digits", "iris", "wine")
 INPUT_NAMES, TARGET_NAMES = ("X", "x", "data"), ("y", "target")
 TRAINING_NAMES, TEST_NAMES = ("x_train", "X_train"), ("x_test", "X_test")
 _PARQUET = (".parquet", ".pq")
+_OR_DATA = " (with --no-header the first line is data)"
 
 
 def stem(source: str) -> str:
@@ -35,13 +36,16 @@ def stem(source: str) -> str:
     return name
 
 
-def read(source: str, target: str | None, *, header: bool, predicting: bool = False) -> Table:
+def read(
+    source: str, target: str | None, *, header: bool, known: Sequence[str] = (), predicting: bool = False
+) -> Table:
     """All that a file holds, or a data set that scikit-learn ships.
 
     Arguments:
         source: a path, or one of BUNDLED.
         target: the name of the target's array in an NPZ file, if it is known.
         header: whether a CSV file may have a header line.
+        known: names that together make a first line the header, whatever they look like.
         predicting: whether the test set of an NPZ file comes first.
 
     Raises TableError for anything that is not a table with rows; OSError if the file can't be read.
@@ -55,7 +59,7 @@ def read(source: str, target: str | None, *, header: bool, predicting: bool = Fa
         raise TableError(f"no such file: {source} (data sets that have a name: {', '.join(BUNDLED)})")
     if source.endswith(".npz"):
         return _npz_to_predict(source, target) if predicting else _npz(source, target)
-    table = _parquet(source) if source.endswith(_PARQUET) else _csv(source, header)
+    table = _parquet(source) if source.endswith(_PARQUET) else _csv(source, header, known)
     if len(table) == 0:
         raise TableError(f"{source} has no rows")
     return table
@@ -111,7 +115,21 @@ def _is_text(cell: str) -> bool:
     return math.isnan(number(cell)) and cell.lower() not in MISSING
 
 
-def _csv(path: str, header: bool) -> Table:
+def _is_header(path: str, first: list[str], known: Sequence[str]) -> bool:
+    """Whether a CSV file's first line holds a text or all known names, or is 0, 1, 2, …, pandas' names for want of any.
+
+    Raises TableError if an empty cell is before such numbers: pandas' index.
+    """
+    index = first[0] == ""
+    if len(first) > 1 and first[index:] == [str(place) for place in range(len(first) - index)]:
+        if index:
+            advice = "name it or, if it is pandas' index, write the file with index=False"
+            raise TableError(f"{path}: the first column has no name: {advice}{_OR_DATA}")
+        return True
+    return any(map(_is_text, first)) or (len(known) > 0 and set(known) <= set(first))
+
+
+def _csv(path: str, header: bool, known: Sequence[str]) -> Table:
     """Columns that hold a text are texts, which are read in a second pass; numbers take a tenth of their memory.
 
     Without a header line the columns' names are their numbers, from 1.
@@ -120,9 +138,9 @@ def _csv(path: str, header: bool) -> Table:
     _, first = next(_rows(path, data), (0, []))
     if not first:
         raise TableError(f"{path} is empty")
-    named = header and any(map(_is_text, first))
+    named = header and _is_header(path, first, known)
     names = [(named and cell) or str(place) for place, cell in enumerate(first, 1)]
-    _check_names(path, names, " (with --no-header the first line is data)")
+    _check_names(path, names, _OR_DATA)
 
     values, lines = array("d"), array("q")
     texts: dict[int, list[str]] = {}
@@ -210,6 +228,20 @@ def _arrays(path: str) -> Iterator[Any]:
         raise TableError(f"{path} is not an NPZ file that can be read: {error}") from None
 
 
+def _array(path: str, file: Any, name: str) -> np.ndarray:
+    """Raises TableError if it is no array, or one of Python objects, which np.load would have to unpickle."""
+    try:
+        array = file[name]
+    except ValueError as error:
+        if not str(error).startswith("Object arrays"):
+            raise
+        cure = f"save {name}.astype(float) if they are numbers, {name}.astype(str) if they are texts"
+        raise TableError(f"{path}: the array {name!r} holds Python objects: {cure}") from None
+    if not isinstance(array, np.ndarray):  # np.load gives the bytes of what is no array
+        raise TableError(f"{path}: {name!r} is not an array")
+    return array
+
+
 def _npz(path: str, target: str | None) -> Table:
     """The arrays of the features and, behind it, of the target."""
     with _arrays(path) as file:
@@ -241,7 +273,9 @@ def _first_of(names: Iterable[str | None], there: Sequence[str]) -> str | None:
 def _find_inputs(path: str, file: Any, y: str | None) -> str:
     """The array's name: one of INPUT_NAMES, or the only one of two or more dimensions besides the target."""
     found = _first_of((name for name in INPUT_NAMES if name != y), file.files)
-    several = [name for name in file.files if name != y and file[name].ndim >= 2] if found is None else [found]
+    if found is not None:
+        return found
+    several = [name for name in file.files if name != y and _array(path, file, name).ndim >= 2]
     if len(several) != 1:
         names = " or ".join(INPUT_NAMES)
         raise TableError(f"{path} has no array {names} for the features; it has {listed(file.files)}")
@@ -249,12 +283,12 @@ def _find_inputs(path: str, file: Any, y: str | None) -> str:
 
 
 def _table(path: str, file: Any, inputs: str, target: str | None) -> Table:
-    X = file[inputs]
+    X = _array(path, file, inputs)
     if X.dtype.kind not in "biuf" or X.size == 0:
         raise TableError(f"{path}: the array {inputs!r} must hold rows of numbers, got {X.dtype} of shape {X.shape}")
     columns = {inputs: np.atleast_1d(X)}
     if target is not None:
-        columns[target] = y = _target(path, target, file[target])
+        columns[target] = y = _target(path, target, _array(path, file, target))
         if len(y) != len(X):
             rows = f"as many rows as {inputs!r}, which has {len(X)}"
             raise TableError(f"{path}: {target!r} must have {rows}, got {len(y)}")

@@ -212,11 +212,11 @@ def conv_backward_input(op, dtype, rows, lo, hi):
                 p += 4 if four else 1
 
 
-# A piece of the batch, PIXELS, is read by the tiles of FILTERS filters and all taps before the next: it stays in the L2
-# cache. Within it TAPS taps go over FEW pixels after FEW: what a tile of filters reads of dy stays in the L1 cache
-# meanwhile, beside the sums of all the tiles.
+# FILTERS filters go over PIXELS pixels for all taps, and then over the next: their dy stays in the L2 cache. Of those a
+# tile of filters goes over FEW for TAPS taps, and then over the next: their dy stays in the L1 cache, beside the sums.
 PIXELS, FILTERS, TAPS, FEW = 256, 24, 32, 64
-SUMS, RUNS, PLACES = 6 * TAPS * 16, 3 * PIXELS, TAPS + 4
+# Numbers: of the sums of the largest tiles, of 6 filters and 16 lanes; of runs; of places of taps.
+SUMS, RUNS, PLACES = 6 * TAPS * 16, 3 * PIXELS, TAPS
 
 
 @inner
@@ -270,12 +270,12 @@ def _four_of(places):
 
 
 def _correlating(width, tile_of, following):
-    """The @njit function that adds a piece's part to the weights of up to FILTERS filters, `width` taps in a tile."""
+    """The @njit function that adds what some runs give to the weights of some filters, `width` taps in a tile."""
 
     @inner
     def add(extra, dtype, empty, f):
-        """To those of some filters, from f on, and the taps begin .. end."""
-        sums, dweight, taps, places, start, begin, end, x, dy, x_pixel, dy_filter, runs, count, few, n = extra
+        """Adds to the taps begin .. end of some filters, from f on; `places` are those from the tap `start` on."""
+        sums, places, start, begin, end, (dweight, taps, x, dy, x_pixel, dy_filter, runs, count, few, n) = extra
         dyf, apart, numbers = offset(dy, f * dy_filter), width * n, stack(dtype, 32)
         size = rows_of(empty) * apart
         for k in range(begin, end, width):
@@ -302,11 +302,12 @@ def _correlating(width, tile_of, following):
 
     @inner
     def correlate(extra, dtype, filters):
-        sums, places, dweight, taps, window, piece = extra
+        (sums, places), window, piece = extra
+        taps = piece[1]
         for begin in range(0, taps, TAPS):
             start, end = min(begin, taps - width), min(begin + TAPS, taps)
             _find_taps(places, start, end, window)
-            add_tiles((sums, dweight, taps, places, start, begin, end, *piece), dtype, filters, width)
+            add_tiles((sums, places, start, begin, end, piece), dtype, filters, width)
 
     return correlate
 
@@ -338,7 +339,8 @@ def conv_backward_weight(op, dtype, rows, lo, hi):
     else:
         lo, hi = 0, rows
     channel, out, of_group = in_h * in_w * n, out_h * out_w * n, filters // groups
-    taps, window = channels // groups * kernel_h * kernel_w, (kernel_h, kernel_w, channel, dilation_h * in_w * n)
+    taps = channels // groups * kernel_h * kernel_w
+    window = kernel_h, kernel_w, channel, dilation_h * in_w * n, dilation_w * n
     x_line, x_pixel = stride_h * in_w * n, stride_w * n
     if x_line == out_w * x_pixel:  # lines without gaps between them are one
         out_h, out_w = 1, out_h * out_w
@@ -355,12 +357,11 @@ def conv_backward_weight(op, dtype, rows, lo, hi):
         for group in range(begin // of_group, _parts(end, of_group)):
             xg, stop = offset(x, group * (channels // groups) * channel), min(end, (group + 1) * of_group)
             for f in range(max(begin, group * of_group), stop, FILTERS):
-                piece = xg, offset(dy, f * out), x_pixel, out, runs, count, few, n
-                extra = (*room, offset(dweight, f * taps), taps, (*window, dilation_w * n), piece)
+                piece = offset(dweight, f * taps), taps, xg, offset(dy, f * out), x_pixel, out, runs, count, few, n
                 if taps < 4:
-                    _by_one_tap(extra, dtype, min(stop - f, FILTERS))
+                    _by_one_tap((room, window, piece), dtype, min(stop - f, FILTERS))
                 else:
-                    _by_four_taps(extra, dtype, min(stop - f, FILTERS))
+                    _by_four_taps((room, window, piece), dtype, min(stop - f, FILTERS))
 
 
 @kernel("dbias dy filters pixels mode step grain")

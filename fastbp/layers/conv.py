@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, replace
-from typing import Any, ClassVar
+from typing import ClassVar
 
 from .. import activations
 from ..activations import ActivationFunction
@@ -17,7 +17,7 @@ from .windows import Axis, Size, check_maps, check_padding, check_size, each, in
 
 # Gradients of up to so many weights are summed by row tasks: what a task reads is then in its cache.
 SMALL_GRADIENT = 1 << 17
-# Filters of a task that sums others: tiles of 6, 6 and 4, and as many tasks for each of two, four or eight threads.
+# Gradients of more are cut by filters, so many to a task: few enough that threads get equal shares of 64 and more.
 GRAIN = 16
 
 
@@ -96,8 +96,9 @@ class Convolution(AffineLayer):
         plan.backward(kernels.conv_backward_input, flops, dx=x.grad, dy=y.grad, packed=packed, **sizes)
 
         of: Record = dict(x=x.value, dy=y.grad, **sizes)
-        cut: dict[str, Any] = dict(small=SMALL_GRADIENT, grains=(GRAIN,))
-        plan.gradient(kernels.conv_backward_weight, flops, weight, self.filters, taps, of, **cut)
+        plan.gradient(
+            kernels.conv_backward_weight, flops, weight, self.filters, taps, of, small=SMALL_GRADIENT, grains=(GRAIN,)
+        )
         plan.penalty(weight, self.l1, self.l2)
         if self.bias:
             of = dict(dy=y.grad, filters=self.filters, pixels=pixels)

@@ -15,7 +15,7 @@ from numba.core.errors import NumbaError
 from . import activations
 from ._jit import OPTIONS, digest
 from .activations import ActivationFunction
-from .errors import check_bool
+from .errors import brief, check_bool
 from .kernels import custom as kernels
 from .losses import Loss
 from .parts import Custom
@@ -205,7 +205,7 @@ def _check_name(name: Any, f: Callable) -> str:
         name = f.__name__
         return name if name.isidentifier() else "custom"  # a lambda
     if not isinstance(name, str) or not name.isidentifier():
-        raise ValueError(f"name must be a word of letters, digits and _, got {name!r}")
+        raise ValueError(f"name must be a word of letters, digits and _, got {brief(name)}")
     return name
 
 

@@ -34,7 +34,7 @@ from sklearn.utils.validation import check_is_fitted
 from . import losses, solvers
 from ._jit import threads_here
 from .data import check_weights, convert_weights
-from .errors import check_choice
+from .errors import brief, check_choice
 from .layers import Dense
 from .losses import BinaryCrossEntropy, CrossEntropy, Hinge, Loss
 from .network import Network
@@ -175,7 +175,7 @@ class _MLP(Settings):
         Raises TypeError if it is of another class, sklearn.exceptions.NotFittedError if it isn't fitted.
         """
         if not isinstance(fitted, cls._peer):
-            raise TypeError(f"fitted must be scikit-learn's {cls._peer.__name__}, got {fitted!r}")
+            raise TypeError(f"fitted must be scikit-learn's {cls._peer.__name__}, got {brief(fitted)}")
         check_is_fitted(fitted)
         model: Any = cls(**{**_settings_for(cls, fitted), "dtype": str(fitted.coefs_[0].dtype), **settings})
         model._check_settings()

@@ -22,7 +22,7 @@ from typing import IO, Any
 
 import numpy as np
 
-from .errors import FileFormatError
+from .errors import FileFormatError, brief
 
 try:
     import fcntl
@@ -109,7 +109,7 @@ def _plain(value: Any) -> Any:
     """One of NumPy's numbers as one of Python's."""
     if isinstance(value, np.generic):
         return value.item()
-    raise TypeError(f"a file's header must hold numbers, texts, lists and dicts of them, got {value!r}")
+    raise TypeError(f"a file's header must hold numbers, texts, lists and dicts of them, got {brief(value)}")
 
 
 def _seal(file: IO[bytes], size: int) -> bytes:

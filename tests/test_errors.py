@@ -1,9 +1,12 @@
 """Every bad argument: the error names it, what is required and what was given, and nothing has changed."""
 
+import re
+
 import numpy as np
 import pytest
 
 import fastbp as fb
+from fastbp.errors import brief
 
 X, Y = np.linspace(-1, 1, 40).reshape(10, 4), np.arange(10) % 3
 NAN, INF = X.copy(), X.copy()
@@ -83,7 +86,7 @@ FIT = [
     (dict(class_weight={3: 1.0}), ValueError, "class_weight must map labels 0 to 2 to weights, got the label 3"),
     (dict(class_weight={1: -1.0}), ValueError, r"class_weight\[1\] must be a finite number at least 0, got -1.0"),
     (dict(class_weight="even"), TypeError, "class_weight must be a mapping .*, got 'even'"),
-    (dict(class_weight=np.ones(3)), TypeError, r"class_weight must be a mapping .*, got array\(\[1., 1., 1.\]\)"),
+    (dict(class_weight=np.ones(3)), TypeError, r"class_weight must be a mapping .*, got an array of shape \(3,\)$"),
     (dict(callbacks=[3]), TypeError, r"callbacks must have a method on_epoch_end\(net, epoch, logs\), .*, got 3"),
     (dict(callbacks=[fb.StopAtLoss]), TypeError, r"callbacks must have a method on_epoch_end"),
     (dict(class_weight={1: 1e39}), ValueError, r"class_weight\[1\] must be a number that float32 has, got 1e\+39"),
@@ -340,3 +343,61 @@ def test_a_learning_rate_that_is_set(rate):
     with pytest.raises((TypeError, ValueError), match="learning_rate must be"):
         net.learning_rate = rate
     assert net.learning_rate == 1e-3
+
+
+WIDE = np.linspace(-1, 1, 240).reshape(60, 4)
+ARRAY = "an array of shape (60, 4)"
+LONG = [
+    (lambda: fb.find_learning_rate(WIDE, WIDE, classifier()), f"net must be a Network, got {ARRAY}"),
+    (lambda: fb.check_gradients(WIDE, X, Y), f"net must be a Network, got {ARRAY}"),
+    (lambda: fb.Ensemble(WIDE, 2), f"net must be a Network, got {ARRAY}"),
+    (lambda: classifier().fit(X, Y, WIDE, Y), f"epochs must be an integer, got {ARRAY}"),
+    (lambda: classifier().fit({"X": WIDE}), f"X must be an array with y, .*, got {{'X': {ARRAY}}}"),
+    (lambda: classifier().fit(X, Y, callbacks=WIDE), "callbacks must have a method .*, got an array of shape (4,)"),
+    (lambda: classifier().fit(X, Y, shuffle=WIDE), f"shuffle must be True or False, got {ARRAY}"),
+    (lambda: classifier().fit(X, Y, class_weight=WIDE), f"class_weight must be a mapping .*, got {ARRAY}"),
+    (lambda: classifier().save(WIDE), f"path must be a path of a file, got {ARRAY}"),
+    (lambda: classifier().export_c("model.c", WIDE), f"name must be a name in C, got {ARRAY}"),
+    (lambda: fb.Dense(WIDE), f"units must be an integer, got {ARRAY}"),
+    (lambda: fb.Dense(WIDE.tolist()), r"units must be an integer, got [[-1.0, .*..."),
+    (lambda: fb.Dense(2, l2=WIDE), f"l2 must be a number, got {ARRAY}"),
+    (lambda: fb.Dense(2, activation=WIDE), f"activation must be one of .*, got {ARRAY}"),
+    (lambda: fb.Dense(2, activation="relu" * 99), "activation must be one of .*, got 'relurelu.*relu'"),
+    (lambda: fb.EarlyStopping(WIDE), f"monitor must be a name .*, got {ARRAY}"),
+    (lambda: fb.set_num_threads(WIDE), f"n must be an integer or None, got {ARRAY}"),
+]
+
+
+@pytest.mark.parametrize(("call", "message"), LONG)
+def test_what_is_large_is_not_printed(call, message):
+    pattern = re.escape(message).replace(r"\.\*", ".*") + "$"
+    with pytest.raises((TypeError, ValueError), match=pattern) as caught:
+        call()
+    assert len(str(caught.value)) < 400 and "\n" not in str(caught.value)
+
+
+def test_what_a_file_cannot_hold_is_not_printed(tmp_path):
+    with pytest.raises(TypeError, match=r"file's header must hold .*, got an array of shape \(60, 4\)$"):
+        classifier().save(tmp_path / "net.npz", extra={"a": WIDE})
+
+
+def test_values_in_messages():
+    class Table:
+        shape = (60, 4)
+
+    class Lines:
+        def __repr__(self):
+            return "Lines(1,\n      2)"
+
+    wanted = {
+        "an array of shape (60, 4)": WIDE,
+        "[an array of shape (4,), an array of shape (4,)]": list(WIDE[:2]),
+        "array(3.)": np.array(3.0),
+        "a Table of shape (60, 4)": Table(),
+        "the class Table": Table,
+        "Lines(1, 2)": Lines(),
+        "'a  b'": "a  b",
+        "(None, 4)": (None, 4),
+    }
+    assert {brief(value): value for value in wanted.values()}.keys() == wanted.keys()
+    assert len(brief(WIDE.tolist())) == len(brief("x" * 1000)) == len(brief(fb.Residual([fb.Dense(4)] * 40))) == 100

@@ -22,7 +22,7 @@ from .data import Spec, check_class_weight, check_params
 from .diagnosis import explanation, symptoms
 from .diagnosis.explanation import Explanation
 from .diagnosis.symptoms import Diagnosis
-from .errors import DivergedError, FileFormatError, check_bool, check_integer, check_number, check_path
+from .errors import DivergedError, FileFormatError, brief, check_bool, check_integer, check_number, check_path
 from .feeds import Feed, Mapped, Source
 from .initializers import INITIALIZER_CLASSES
 from .jit import Handle, make_handle
@@ -41,12 +41,12 @@ from .workspace import Workspace
 
 
 def _check_shape(input_shape: Any) -> Shape:
-    if isinstance(input_shape, (int, np.integer)) and not isinstance(input_shape, bool):
-        raise TypeError(f"input_shape must be a tuple of sizes such as ({input_shape},), got {input_shape!r}")
     try:
         shape = tuple(input_shape)
     except TypeError:
-        raise TypeError(f"input_shape must be a tuple of sizes such as (784,), got {input_shape!r}") from None
+        shape = None
+    if shape is None or any(isinstance(size, bool) or not isinstance(size, (int, np.integer)) for size in shape):
+        raise TypeError(f"input_shape must be a tuple of integers such as (4,), got {brief(input_shape)}")
     if not shape:
         raise ValueError("input_shape must have at least one size, such as (784,), got ()")
     return tuple(check_integer("input_shape", size, low=1) for size in shape)

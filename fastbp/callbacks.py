@@ -39,7 +39,7 @@ from typing import IO, TYPE_CHECKING, Any
 
 from . import checkpoints, files
 from .augmentation import Flip, Noise, Shift
-from .errors import brief, check_bool, check_choice, check_integer, check_number, check_path
+from .errors import brief, check_bool, check_choice, check_integer, check_number, check_object, check_path
 from .training import History, Snapshot
 
 if TYPE_CHECKING:
@@ -64,9 +64,10 @@ def check_callbacks(callbacks: Any, logged: Sequence[str]) -> tuple[Any, ...]:
     except TypeError:
         raise TypeError(f"callbacks must be a sequence of callbacks, got {brief(callbacks)}") from None
     for callback in callbacks:
-        if isinstance(callback, type) or not _has_hook(callback):
+        if not _has_hook(callback):
             methods = "on_epoch_end(net, epoch, logs), on_chunk_end(net), on_train_begin(net) or on_train_end(net)"
             raise TypeError(f"callbacks must have a method {methods}, got {brief(callback)}")
+        check_object("callbacks", callback, object)
     _check_monitors(callbacks, list(logged))
     return callbacks
 

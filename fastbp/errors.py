@@ -94,6 +94,12 @@ def check_choice(name: str, value: Any, choices: Any) -> Any:
     return choices[value] if isinstance(choices, dict) else value
 
 
+def check_object(name: str, value: Any, kind: type | tuple[type, ...]) -> None:
+    """Raise TypeError if `value` is a class of objects of `kind`, whose parentheses were left out."""
+    if isinstance(value, type) and issubclass(value, kind):
+        raise TypeError(f"{name} must be an object such as {value.__name__}(), got the class")
+
+
 def check_path(name: str, value: Any) -> str | os.PathLike:
     """`value`, if it is a path of a file. Raises TypeError for anything else."""
     if not isinstance(value, (str, os.PathLike)):

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from ._jit import Kernel
-from .errors import brief, check_bool, check_choice, check_number
+from .errors import brief, check_bool, check_choice, check_number, check_object
 from .kernels import updates as kernels
 from .parts import Part
 from .schedules import Schedule, check_rate
@@ -432,6 +432,7 @@ def get(optimizer: Optimizer | str | None) -> Optimizer:
         return Adam()
     if isinstance(optimizer, Optimizer):
         return optimizer
+    check_object("optimizer", optimizer, Optimizer)
     if isinstance(optimizer, str):
         return check_choice("optimizer", optimizer.lower(), _BY_NAME)
     raise TypeError(f"optimizer must be an optimizer such as Adam(1e-3), or a name, got {brief(optimizer)}")

@@ -14,7 +14,7 @@ from sklearn.base import BaseEstimator
 from . import activations
 from ._jit import DTYPES
 from .activations import ActivationFunction
-from .errors import brief, check_bool, check_choice, check_integer, check_number
+from .errors import brief, check_bool, check_choice, check_integer, check_number, check_object
 from .initializers import Uniform
 from .layers import Dense, Dropout, Layer
 from .losses import Loss
@@ -113,6 +113,7 @@ class Settings(BaseEstimator, ABC):
             check_integer("n_iter_no_change", self.n_iter_no_change, low=1)
         if self.n_threads is not None:
             check_integer("n_threads", self.n_threads, low=1)
+        check_object("solver", self.solver, Optimizer)
         if not isinstance(self.solver, Optimizer):
             check_choice("solver", self.solver, ("lbfgs", *_OPTIMIZERS))
         self._check_loss()
@@ -143,6 +144,7 @@ class Settings(BaseEstimator, ABC):
         hidden = []
         for units, function, rate in zip(sizes, functions, rates, strict=True):
             units = check_integer("hidden_layer_sizes", units, low=1)
+            check_object("activation", function, ActivationFunction)
             if not isinstance(function, ActivationFunction):
                 function = check_choice("activation", function, _ACTIVATIONS)
             hidden.append((units, function, _check_share("dropout", rate)))

@@ -31,7 +31,7 @@ def _compiled(name: str, function: Any) -> Callable:
     if isinstance(function, Dispatcher):
         function = function.py_func
     if not callable(function) or not hasattr(function, "__code__"):
-        raise TypeError(f"{name} must be an @njit function, got {function!r}")
+        raise TypeError(f"{name} must be a function that is written in Python, @njit or not, got {brief(function)}")
     return njit(**OPTIONS)(function)
 
 
@@ -42,14 +42,14 @@ def _kernel_name(name: str, f: Callable, derivative: Callable) -> tuple[str, boo
 
 
 def _call(name: str, function: Callable, *arguments: float) -> float:
+    count = len(arguments)
+    numbers = f"{count} number{'s' * (count > 1)}"
     try:
         return float(function(*arguments))
     except NumbaError as error:
-        raise TypeError(
-            f"{name} must be a function that Numba compiles for {len(arguments)} numbers: {_reason(error)}"
-        ) from error
+        raise TypeError(f"{name} must be a function that Numba compiles for {numbers}: {_reason(error)}") from error
     except (TypeError, ValueError) as error:
-        raise TypeError(f"{name} must take {len(arguments)} numbers and return one: {error}") from error
+        raise TypeError(f"{name} must take {numbers} and return one: {error}") from error
 
 
 def _check_derivative(f: Callable, derivative: Callable, others: tuple[tuple[float, ...], ...], letters: str) -> None:

@@ -29,6 +29,7 @@ checkpoint ends as one that was never interrupted:
 from __future__ import annotations
 
 import csv
+import inspect
 import math
 import os
 import time
@@ -45,7 +46,14 @@ from .training import History, Snapshot
 if TYPE_CHECKING:
     from .network import Network
 
-HOOKS = ("on_train_begin", "on_chunk_end", "on_epoch_end", "on_epoch_recorded", "on_train_end")
+HOOKS = {
+    "on_train_begin": ("net",),
+    "on_chunk_end": ("net",),
+    "on_epoch_end": ("net", "epoch", "logs"),
+    "on_epoch_recorded": ("net", "history", "callbacks"),
+    "on_train_end": ("net",),
+}
+_OF_STATE: dict[str, tuple[str, ...]] = {"state": (), "restore": ("net", "state")}
 _MODES = ("auto", "min", "max")
 _GREATER_IS_BETTER = ("accuracy", "auc", "r2")  # what names of metrics end in
 _SMALLEST_STEP = 1e-8  # of a learning rate
@@ -55,7 +63,8 @@ def check_callbacks(callbacks: Any, logged: Sequence[str]) -> tuple[Any, ...]:
     """The callbacks as a tuple.
 
     logged: the names that training logs.
-    Raises TypeError if one has no hook, ValueError if it is known that one monitors what is not logged.
+    Raises TypeError if one has no hook, or one with other arguments, ValueError if it is known that one monitors what
+    is not logged.
     """
     if callbacks is None or _has_hook(callbacks):
         callbacks = () if callbacks is None else (callbacks,)
@@ -68,12 +77,30 @@ def check_callbacks(callbacks: Any, logged: Sequence[str]) -> tuple[Any, ...]:
             methods = "on_epoch_end(net, epoch, logs), on_chunk_end(net), on_train_begin(net) or on_train_end(net)"
             raise TypeError(f"callbacks must have a method {methods}, got {brief(callback)}")
         check_object("callbacks", callback, object)
+        _check_methods(callback)
     _check_monitors(callbacks, list(logged))
     return callbacks
 
 
 def _has_hook(callback: Any) -> bool:
     return any(callable(getattr(callback, hook, None)) for hook in HOOKS)
+
+
+def _check_methods(callback: Any) -> None:
+    """Raise TypeError if a user's callback has a method that can't be called as training calls it."""
+    if type(callback).__module__.partition(".")[0] == __package__:
+        return
+    methods = {**HOOKS, "epochs_at_once": ("net",), **(_OF_STATE if checkpoints.has_state(callback) else {})}
+    for name, arguments in methods.items():
+        if not hasattr(callback, name):
+            continue
+        try:
+            inspect.signature(getattr(callback, name)).bind(*arguments)
+        except ValueError:
+            pass  # what is written in C may have none to look at
+        except TypeError as error:
+            method = f"{type(callback).__name__}.{name}"
+            raise TypeError(f"callbacks: {method} must take ({', '.join(arguments)}), but: {error}") from None
 
 
 def _check_monitors(callbacks: Sequence[Any], logged: list[str]) -> None:

@@ -653,9 +653,11 @@ class Network:
 
         extra: what else to keep in the file, of types that JSON has; `load` ignores it.
 
-        Raises ValueError if a parameter is NaN or infinite, OSError if the file can't be written: in both cases a file
-        that was there stays.
+        Raises TypeError or ValueError for other arguments, ValueError if a parameter is NaN or infinite, OSError if the
+        file can't be written: a file that was there stays.
         """
+        if extra is not None and not isinstance(extra, dict):
+            raise TypeError(f"extra must be a dict or None, got {brief(extra)}")
         self._save(path, {} if extra is None else {"extra": extra}, {})
 
     def _save(self, path: str | os.PathLike, header: dict[str, Any], arrays: dict[str, np.ndarray]) -> None:

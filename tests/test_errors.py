@@ -372,6 +372,8 @@ LONG = [
     (lambda: classifier().fit(X, Y, shuffle=WIDE), f"shuffle must be True or False, got {ARRAY}"),
     (lambda: classifier().fit(X, Y, class_weight=WIDE), f"class_weight must be a mapping .*, got {ARRAY}"),
     (lambda: classifier().save(WIDE), f"path must be a path of a file, got {ARRAY}"),
+    (lambda: classifier().save("net.npz", extra=WIDE), f"extra must be a dict or None, got {ARRAY}"),
+    (lambda: classifier().save("net.npz", extra=5), "extra must be a dict or None, got 5"),
     (lambda: classifier().export_c("model.c", WIDE), f"name must be a name in C, got {ARRAY}"),
     (lambda: fb.Dense(WIDE), f"units must be an integer, got {ARRAY}"),
     (lambda: fb.Dense(WIDE.tolist()), r"units must be an integer, got [[-1.0, .*..."),

@@ -224,7 +224,8 @@ def train(net: Network, task: Task) -> History:
             raise
         history.stopped = "interrupted"
         history._cut()
-        text = f"fastbp: interrupted after {len(history.epoch)} whole epochs; Ctrl-C again ends the program"
+        whole, soon = f"{len(history.epoch)} whole epochs", f"within {AGAIN_SECONDS:g} seconds"
+        text = f"fastbp: interrupted after {whole}; Ctrl-C again {soon} ends the program"
         print(text, file=sys.stderr, flush=True)
     finally:
         with contextlib.ExitStack() as ends:  # runs all of them, whatever one raises

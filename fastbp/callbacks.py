@@ -372,7 +372,7 @@ class CSVLogger:
         path: where the file goes.
         append: whether lines are added to a file that is there, whose columns are then those; else it is replaced.
 
-    Raises TypeError for other arguments; when training begins, OSError if the file can't be written.
+    Raises TypeError or ValueError for other arguments; when training begins, OSError if the file can't be written.
     """
 
     path: str | os.PathLike
@@ -389,6 +389,7 @@ class CSVLogger:
         self._open("a+" if self.append else "w+")
 
     def _open(self, mode: str) -> None:
+        files.check_folder(self.path)
         self._file = open(self.path, mode, newline="", encoding="utf-8")  # noqa: SIM115
         self._file.seek(0)
         self._columns = next(csv.reader(self._file), [])

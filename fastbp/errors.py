@@ -101,7 +101,9 @@ def check_object(name: str, value: Any, kind: type | tuple[type, ...]) -> None:
 
 
 def check_path(name: str, value: Any) -> str | os.PathLike:
-    """`value`, if it is a path of a file. Raises TypeError for anything else."""
+    """`value`, if it is a path of a file. Raises TypeError for anything else, ValueError if it is empty."""
     if not isinstance(value, (str, os.PathLike)):
         raise TypeError(f"{name} must be a path of a file, got {brief(value)}")
+    if not os.fspath(value):
+        raise ValueError(f"{name} must be a path of a file, got an empty one")
     return value

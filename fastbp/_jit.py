@@ -25,6 +25,7 @@ from numba import njit, types
 from numba.core import caching
 from numba.core.dispatcher import Dispatcher
 
+from .errors import brief
 from .simd.memory import kernel_signature
 
 if numba.config.DISABLE_JIT:
@@ -520,7 +521,7 @@ def set_num_threads(n: int | None) -> None:
     global _threads
     if n is not None:
         if isinstance(n, bool) or not isinstance(n, (int, np.integer)):
-            raise TypeError(f"n must be an integer or None, got {n!r}")
+            raise TypeError(f"n must be an integer or None, got {brief(n)}")
         most = numba.config.NUMBA_NUM_THREADS
         if not 1 <= n <= most:
             raise ValueError(

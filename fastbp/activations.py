@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from ._jit import Kernel
-from .errors import check_choice
+from .errors import brief, check_choice, check_object
 from .kernels import activations as kernels
 
 if TYPE_CHECKING:
@@ -118,8 +118,9 @@ def get(activation: str | ActivationFunction | None) -> ActivationFunction:
         return linear
     if isinstance(activation, ActivationFunction):
         return activation
-    if callable(activation):
+    check_object("activation", activation, ActivationFunction)
+    if callable(activation) and not isinstance(activation, type):
         raise TypeError(
-            f"activation must be fb.CustomActivation(f, derivative) for a function of your own, got {activation!r}"
+            f"activation must be fb.CustomActivation(f, derivative) for a function of your own, got {brief(activation)}"
         )
     return check_choice("activation", activation, ACTIVATIONS | _ALIASES)

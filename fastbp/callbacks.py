@@ -29,6 +29,7 @@ checkpoint ends as one that was never interrupted:
 from __future__ import annotations
 
 import csv
+import inspect
 import math
 import os
 import time
@@ -39,13 +40,20 @@ from typing import IO, TYPE_CHECKING, Any
 
 from . import checkpoints, files
 from .augmentation import Flip, Noise, Shift
-from .errors import check_bool, check_choice, check_integer, check_number, check_path
+from .errors import brief, check_bool, check_choice, check_integer, check_number, check_object, check_path
 from .training import History, Snapshot
 
 if TYPE_CHECKING:
     from .network import Network
 
-HOOKS = ("on_train_begin", "on_chunk_end", "on_epoch_end", "on_epoch_recorded", "on_train_end")
+HOOKS = {
+    "on_train_begin": ("net",),
+    "on_chunk_end": ("net",),
+    "on_epoch_end": ("net", "epoch", "logs"),
+    "on_epoch_recorded": ("net", "history", "callbacks"),
+    "on_train_end": ("net",),
+}
+_OF_STATE: dict[str, tuple[str, ...]] = {"state": (), "restore": ("net", "state")}
 _MODES = ("auto", "min", "max")
 _GREATER_IS_BETTER = ("accuracy", "auc", "r2")  # what names of metrics end in
 _SMALLEST_STEP = 1e-8  # of a learning rate
@@ -55,24 +63,44 @@ def check_callbacks(callbacks: Any, logged: Sequence[str]) -> tuple[Any, ...]:
     """The callbacks as a tuple.
 
     logged: the names that training logs.
-    Raises TypeError if one has no hook, ValueError if it is known that one monitors what is not logged.
+    Raises TypeError if one has no hook, or one with other arguments, ValueError if it is known that one monitors what
+    is not logged.
     """
     if callbacks is None or _has_hook(callbacks):
         callbacks = () if callbacks is None else (callbacks,)
     try:
         callbacks = tuple(callbacks)
     except TypeError:
-        raise TypeError(f"callbacks must be a sequence of callbacks, got {callbacks!r}") from None
+        raise TypeError(f"callbacks must be a sequence of callbacks, got {brief(callbacks)}") from None
     for callback in callbacks:
-        if isinstance(callback, type) or not _has_hook(callback):
+        if not _has_hook(callback):
             methods = "on_epoch_end(net, epoch, logs), on_chunk_end(net), on_train_begin(net) or on_train_end(net)"
-            raise TypeError(f"callbacks must have a method {methods}, got {callback!r}")
+            raise TypeError(f"callbacks must have a method {methods}, got {brief(callback)}")
+        check_object("callbacks", callback, object)
+        _check_methods(callback)
     _check_monitors(callbacks, list(logged))
     return callbacks
 
 
 def _has_hook(callback: Any) -> bool:
     return any(callable(getattr(callback, hook, None)) for hook in HOOKS)
+
+
+def _check_methods(callback: Any) -> None:
+    """Raise TypeError if a user's callback has a method that can't be called as training calls it."""
+    if type(callback).__module__.partition(".")[0] == __package__:
+        return
+    methods = {**HOOKS, "epochs_at_once": ("net",), **(_OF_STATE if checkpoints.has_state(callback) else {})}
+    for name, arguments in methods.items():
+        if not hasattr(callback, name):
+            continue
+        try:
+            inspect.signature(getattr(callback, name)).bind(*arguments)
+        except ValueError:
+            pass  # what is written in C may have none to look at
+        except TypeError as error:
+            method = f"{type(callback).__name__}.{name}"
+            raise TypeError(f"callbacks: {method} must take ({', '.join(arguments)}), but: {error}") from None
 
 
 def _check_monitors(callbacks: Sequence[Any], logged: list[str]) -> None:
@@ -104,7 +132,7 @@ def _greater_is_better(monitor: str, mode: str) -> bool:
 
 def _check_name(monitor: Any) -> None:
     if not isinstance(monitor, str):
-        raise TypeError(f"monitor must be a name such as 'val_loss', got {monitor!r}")
+        raise TypeError(f"monitor must be a name such as 'val_loss', got {brief(monitor)}")
 
 
 @dataclass
@@ -344,7 +372,7 @@ class CSVLogger:
         path: where the file goes.
         append: whether lines are added to a file that is there, whose columns are then those; else it is replaced.
 
-    Raises TypeError for other arguments; when training begins, OSError if the file can't be written.
+    Raises TypeError or ValueError for other arguments; when training begins, OSError if the file can't be written.
     """
 
     path: str | os.PathLike
@@ -361,6 +389,7 @@ class CSVLogger:
         self._open("a+" if self.append else "w+")
 
     def _open(self, mode: str) -> None:
+        files.check_folder(self.path)
         self._file = open(self.path, mode, newline="", encoding="utf-8")  # noqa: SIM115
         self._file.seek(0)
         self._columns = next(csv.reader(self._file), [])

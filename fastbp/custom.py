@@ -15,7 +15,7 @@ from numba.core.errors import NumbaError
 from . import activations
 from ._jit import OPTIONS, digest
 from .activations import ActivationFunction
-from .errors import check_bool
+from .errors import brief, check_bool
 from .kernels import custom as kernels
 from .losses import Loss
 from .parts import Custom
@@ -31,7 +31,7 @@ def _compiled(name: str, function: Any) -> Callable:
     if isinstance(function, Dispatcher):
         function = function.py_func
     if not callable(function) or not hasattr(function, "__code__"):
-        raise TypeError(f"{name} must be an @njit function, got {function!r}")
+        raise TypeError(f"{name} must be a function that is written in Python, @njit or not, got {brief(function)}")
     return njit(**OPTIONS)(function)
 
 
@@ -42,14 +42,14 @@ def _kernel_name(name: str, f: Callable, derivative: Callable) -> tuple[str, boo
 
 
 def _call(name: str, function: Callable, *arguments: float) -> float:
+    count = len(arguments)
+    numbers = f"{count} number{'s' * (count > 1)}"
     try:
         return float(function(*arguments))
     except NumbaError as error:
-        raise TypeError(
-            f"{name} must be a function that Numba compiles for {len(arguments)} numbers: {_reason(error)}"
-        ) from error
+        raise TypeError(f"{name} must be a function that Numba compiles for {numbers}: {_reason(error)}") from error
     except (TypeError, ValueError) as error:
-        raise TypeError(f"{name} must take {len(arguments)} numbers and return one: {error}") from error
+        raise TypeError(f"{name} must take {numbers} and return one: {error}") from error
 
 
 def _check_derivative(f: Callable, derivative: Callable, others: tuple[tuple[float, ...], ...], letters: str) -> None:
@@ -205,7 +205,7 @@ def _check_name(name: Any, f: Callable) -> str:
         name = f.__name__
         return name if name.isidentifier() else "custom"  # a lambda
     if not isinstance(name, str) or not name.isidentifier():
-        raise ValueError(f"name must be a word of letters, digits and _, got {name!r}")
+        raise ValueError(f"name must be a word of letters, digits and _, got {brief(name)}")
     return name
 
 

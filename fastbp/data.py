@@ -7,7 +7,7 @@ from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 
-from .errors import check_number
+from .errors import brief, check_number
 from .losses import Loss
 from .plan import Shape
 
@@ -211,7 +211,7 @@ def check_class_weight(class_weight: Any, rows: Countable, spec: Spec) -> np.nda
         return None
     if not isinstance(class_weight, Mapping) and not (isinstance(class_weight, str) and class_weight == "balanced"):
         raise TypeError(
-            f"class_weight must be a mapping from label to weight, 'balanced' or None, got {class_weight!r}"
+            f"class_weight must be a mapping from label to weight, 'balanced' or None, got {brief(class_weight)}"
         )
     if not spec.classes:
         losses = "cross_entropy, or one output with binary_cross_entropy or hinge"

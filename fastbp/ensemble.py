@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from ._jit import num_threads, on_one_thread
-from .errors import DivergedError, check_integer, check_verbose
+from .errors import DivergedError, brief, check_integer, check_verbose
 from .network import Network
 from .training import EVALUATION_BATCH, History
 
@@ -51,10 +51,10 @@ class Ensemble:
 
     def __init__(self, net: Network, n: int, *, seeds: Iterable[int] | None = None):
         if not isinstance(net, Network):
-            raise TypeError(f"net must be a Network, got {net!r}")
+            raise TypeError(f"net must be a Network, got {brief(net)}")
         n = check_integer("n", n, low=1)
         if seeds is not None and not isinstance(seeds, Iterable):
-            raise TypeError(f"seeds must be {n} integers or None, got {seeds!r}")
+            raise TypeError(f"seeds must be {n} integers or None, got {brief(seeds)}")
         chosen = list(range(net.seed, net.seed + n) if seeds is None else seeds)
         if len(chosen) != n:
             raise ValueError(f"seeds must be {n} integers, one for each member, got {len(chosen)}")

@@ -5,7 +5,12 @@ from __future__ import annotations
 import math
 import numbers
 import os
+import reprlib
 from typing import Any
+
+import numpy as np
+
+_LONGEST = 100  # characters of a value in a message
 
 
 class DivergedError(ArithmeticError):
@@ -16,6 +21,32 @@ class FileFormatError(ValueError):
     """The file is not a whole, valid fastbp model."""
 
 
+class _Brief(reprlib.Repr):
+    """Reprs of a line at most; an array's is its shape."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.maxlevel, self.maxstring, self.maxother = 2, _LONGEST, _LONGEST
+
+    def repr_instance(self, value: Any, level: int) -> str:
+        if isinstance(value, type):
+            return f"the class {value.__name__}"
+        shape = getattr(value, "shape", None)
+        if isinstance(shape, tuple) and shape:
+            kind = "an array" if isinstance(value, np.ndarray) else f"a {type(value).__name__}"
+            return f"{kind} of shape {tuple(shape)}"
+        return " ".join(super().repr_instance(value, level).split())
+
+
+_repr = _Brief().repr
+
+
+def brief(value: Any) -> str:
+    """A value as messages show it: its repr if that is short, else the beginning of it; of an array the shape."""
+    text = _repr(value)
+    return text if len(text) <= _LONGEST else f"{text[: _LONGEST - 3]}..."
+
+
 def check_number(
     name: str, value: Any, *, low: float = -math.inf, high: float = math.inf, open_low: bool = False
 ) -> float:
@@ -24,7 +55,7 @@ def check_number(
     Raises TypeError if it is not a real number, ValueError if it is NaN, infinite or out of range.
     """
     if isinstance(value, bool) or not isinstance(value, numbers.Real):
-        raise TypeError(f"{name} must be a number, got {value!r}")
+        raise TypeError(f"{name} must be a number, got {brief(value)}")
     number = float(value)
     if not math.isfinite(number) or number < low or number > high or (open_low and number == low):
         bounds = []
@@ -32,39 +63,49 @@ def check_number(
             bounds.append(f"{'greater than' if open_low else 'at least'} {low:g}")
         if high < math.inf:
             bounds.append(f"at most {high:g}")
-        raise ValueError(f"{name} must be a finite number{' ' * bool(bounds)}{' and '.join(bounds)}, got {value!r}")
+        raise ValueError(
+            f"{name} must be a finite number{' ' * bool(bounds)}{' and '.join(bounds)}, got {brief(value)}"
+        )
     return number
 
 
 def check_integer(name: str, value: Any, *, low: int) -> int:
     """`value` as an int, low or more. Raises TypeError if it is no integer, ValueError if it is too small."""
     if isinstance(value, bool) or not isinstance(value, numbers.Integral):
-        raise TypeError(f"{name} must be an integer, got {value!r}")
+        raise TypeError(f"{name} must be an integer, got {brief(value)}")
     if value < low:
-        raise ValueError(f"{name} must be at least {low}, got {value!r}")
+        raise ValueError(f"{name} must be at least {low}, got {brief(value)}")
     return int(value)
 
 
 def check_bool(name: str, value: Any) -> bool:
     """`value` as a bool; numpy's too. Raises TypeError for anything else."""
     if type(value).__name__ not in ("bool", "bool_"):
-        raise TypeError(f"{name} must be True or False, got {value!r}")
+        raise TypeError(f"{name} must be True or False, got {brief(value)}")
     return bool(value)
 
 
 def check_choice(name: str, value: Any, choices: Any) -> Any:
     """`value`, if it is a key of `choices`. Raises TypeError if it is no string, ValueError if it is unknown."""
     if not isinstance(value, str):
-        raise TypeError(f"{name} must be one of {', '.join(map(repr, choices))}, got {value!r}")
+        raise TypeError(f"{name} must be one of {', '.join(map(repr, choices))}, got {brief(value)}")
     if value not in choices:
-        raise ValueError(f"{name} must be one of {', '.join(map(repr, choices))}, got {value!r}")
+        raise ValueError(f"{name} must be one of {', '.join(map(repr, choices))}, got {brief(value)}")
     return choices[value] if isinstance(choices, dict) else value
 
 
+def check_object(name: str, value: Any, kind: type | tuple[type, ...]) -> None:
+    """Raise TypeError if `value` is a class of objects of `kind`, whose parentheses were left out."""
+    if isinstance(value, type) and issubclass(value, kind):
+        raise TypeError(f"{name} must be an object such as {value.__name__}(), got the class")
+
+
 def check_path(name: str, value: Any) -> str | os.PathLike:
-    """`value`, if it is a path of a file. Raises TypeError for anything else."""
+    """`value`, if it is a path of a file. Raises TypeError for anything else, ValueError if it is empty."""
     if not isinstance(value, (str, os.PathLike)):
-        raise TypeError(f"{name} must be a path of a file, got {value!r}")
+        raise TypeError(f"{name} must be a path of a file, got {brief(value)}")
+    if not os.fspath(value):
+        raise ValueError(f"{name} must be a path of a file, got an empty one")
     return value
 
 

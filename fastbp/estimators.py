@@ -34,7 +34,7 @@ from sklearn.utils.validation import check_is_fitted
 from . import losses, solvers
 from ._jit import threads_here
 from .data import check_weights, convert_weights
-from .errors import check_choice
+from .errors import brief, check_choice, check_object
 from .layers import Dense
 from .losses import BinaryCrossEntropy, CrossEntropy, Hinge, Loss
 from .network import Network
@@ -175,7 +175,7 @@ class _MLP(Settings):
         Raises TypeError if it is of another class, sklearn.exceptions.NotFittedError if it isn't fitted.
         """
         if not isinstance(fitted, cls._peer):
-            raise TypeError(f"fitted must be scikit-learn's {cls._peer.__name__}, got {fitted!r}")
+            raise TypeError(f"fitted must be scikit-learn's {cls._peer.__name__}, got {brief(fitted)}")
         check_is_fitted(fitted)
         model: Any = cls(**{**_settings_for(cls, fitted), "dtype": str(fitted.coefs_[0].dtype), **settings})
         model._check_settings()
@@ -473,7 +473,9 @@ class MLPClassifier(ClassifierMixin, _MLP):
         return self._label_binarizer.y_type_ == "multiclass"
 
     def _check_loss(self) -> None:
-        if not isinstance(self.loss, (CrossEntropy, BinaryCrossEntropy, Hinge)):
+        kinds = (CrossEntropy, BinaryCrossEntropy, Hinge)
+        check_object("loss", self.loss, kinds)
+        if not isinstance(self.loss, kinds):
             check_choice("loss", self.loss, ("log_loss", "hinge"))
 
     def _network_loss(self) -> Loss:
@@ -586,6 +588,7 @@ class MLPRegressor(RegressorMixin, _MLP):
 
     def _check_loss(self) -> None:
         known = [name for name, loss in losses.LOSSES.items() if "labels" not in loss.kernels]
+        check_object("loss", self.loss, Loss)
         if not isinstance(self.loss, Loss):
             check_choice("loss", self.loss, known)
         elif "labels" in self.loss.kernels:

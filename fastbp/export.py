@@ -12,7 +12,7 @@ import numpy as np
 
 from . import activations
 from .activations import ActivationFunction
-from .errors import check_path
+from .errors import brief, check_path
 from .files import replacing
 from .layers import (
     Activation,
@@ -427,7 +427,7 @@ def export_c(net: Network, path: str | os.PathLike, name: str) -> None:
     """Write the file. See Network.export_c."""
     check_path("path", path)
     if not isinstance(name, str):
-        raise TypeError(f"name must be a name in C, got {name!r}")
+        raise TypeError(f"name must be a name in C, got {brief(name)}")
     if not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", name):
         raise ValueError(f"name must be a name in C: letters, digits and _, no digit first, got {name!r}")
     with net._lock:

@@ -22,6 +22,7 @@ from .data import (
     convert_targets,
     convert_weights,
 )
+from .errors import brief
 from .kernels import random
 from .workspace import Workspace, is_native
 
@@ -366,7 +367,7 @@ def batches(spec: Spec, X: Any, epochs: int) -> Batches:
     if hasattr(X, "__array__"):
         raise TypeError("y must be given with an array X; without y, X must be an iterable of batches (X, y)")
     if isinstance(X, (str, bytes, Mapping)) or not (hasattr(X, "__iter__") or hasattr(X, "__getitem__")):
-        raise TypeError(f"X must be an array with y, or an iterable of batches (X, y) without, got {X!r}")
+        raise TypeError(f"X must be an array with y, or an iterable of batches (X, y) without, got {brief(X)}")
     if isinstance(X, Iterator) and epochs > 1:
         raise ValueError(
             f"X must be iterated once an epoch, and a {type(X).__name__} is empty after the first: pass a list of"

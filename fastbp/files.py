@@ -22,7 +22,7 @@ from typing import IO, Any
 
 import numpy as np
 
-from .errors import FileFormatError
+from .errors import FileFormatError, brief
 
 try:
     import fcntl
@@ -81,6 +81,13 @@ def check_place(path: str | os.PathLike) -> None:
         raise _of(path, error) from None
 
 
+def check_folder(path: str | os.PathLike) -> None:
+    """Raise FileNotFoundError if the folder that the file shall be in is not there."""
+    folder = _behind_links(path).parent
+    if not folder.is_dir():
+        raise FileNotFoundError(errno.ENOENT, f"there is no folder {folder}", os.fspath(path))
+
+
 def _of(path: str | os.PathLike, error: OSError) -> OSError:
     """The error, with the path that the user knows of."""
     return type(error)(error.errno, error.strerror, os.fspath(path))
@@ -109,7 +116,7 @@ def _plain(value: Any) -> Any:
     """One of NumPy's numbers as one of Python's."""
     if isinstance(value, np.generic):
         return value.item()
-    raise TypeError(f"a file's header must hold numbers, texts, lists and dicts of them, got {value!r}")
+    raise TypeError(f"a file's header must hold numbers, texts, lists and dicts of them, got {brief(value)}")
 
 
 def _seal(file: IO[bytes], size: int) -> bytes:
@@ -122,13 +129,18 @@ def _seal(file: IO[bytes], size: int) -> bytes:
     return _SEAL + digest.hexdigest().encode()
 
 
+def _behind_links(path: str | os.PathLike) -> Path:
+    return Path(os.path.realpath(path) if os.path.islink(path) else path)
+
+
 def _target(path: str | os.PathLike) -> Path:
-    """The file that `path` means, behind symbolic links. Raises OSError if it is a folder or a device."""
-    target = Path(os.path.realpath(path) if os.path.islink(path) else path)
+    """The file that `path` means. Raises OSError if it is a folder or a device, or if its folder is not there."""
+    target = _behind_links(path)
     if target.is_dir():
         raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), os.fspath(path))
     if target.exists() and not target.is_file():
         raise OSError(errno.EINVAL, "it is no regular file", os.fspath(path))
+    check_folder(path)
     return target
 
 

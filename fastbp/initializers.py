@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from .errors import check_choice, check_number
+from .errors import brief, check_choice, check_number
 from .parts import Part
 
 
@@ -182,7 +182,9 @@ def get(name: str, initializer: Any) -> Initializer:
         return check_choice(name, initializer, INITIALIZERS)
     if isinstance(initializer, (bool, type(None))) or callable(initializer):
         known = ", ".join(map(repr, INITIALIZERS))
-        raise TypeError(f"{name} must be one of {known}, an initializer, a number or an array, got {initializer!r}")
+        raise TypeError(
+            f"{name} must be one of {known}, an initializer, a number or an array, got {brief(initializer)}"
+        )
     try:
         array = np.asarray(initializer)
         return Constant(float(array)) if array.ndim == 0 else Array(array)

@@ -39,6 +39,18 @@ from .simd.memory import address_of, call_c, pointer, release, take
 from .simd.tiles import stack
 from .workspace import Workspace
 
+__all__ = [
+    "Handle",
+    "forward",
+    "input_gradient",
+    "input_jacobian",
+    "jacobian",
+    "predict",
+    "train_epoch",
+    "train_step",
+    "value_and_grad",
+]
+
 _X, _Y, _ORDER, _OUT, _TRAINING = (INPUTS[name] for name in ("x", "y", "order", "out", "training"))
 
 BUSY, RUN, TOTALS_AT, CAPACITY, FEATURES, OUTPUTS, PARAMS, GRADS_AT, REAL, LABELS, PROGRAMS = range(11)
@@ -442,3 +454,7 @@ def input_jacobian(h, x, out):
     Arguments and errors otherwise as for predict.
     """
     _run(h, INPUT_JACOBIAN, _source(x), _NO_Y, _NO_ORDER, _in_any_shape(_target(h.params, out)), 0)
+
+
+def __dir__() -> list[str]:
+    return __all__

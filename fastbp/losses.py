@@ -11,7 +11,7 @@ import numpy as np
 from . import activations
 from ._jit import Kernel
 from .activations import ActivationFunction
-from .errors import check_choice, check_number
+from .errors import brief, check_choice, check_number, check_object
 from .kernels import losses as kernels
 from .parts import Part
 
@@ -233,6 +233,7 @@ def get(loss: str | Loss) -> Loss:
 
     Raises TypeError if it is neither a name nor a loss, ValueError if the name is unknown.
     """
-    if callable(loss):
-        raise TypeError(f"loss must be fb.CustomLoss(f, derivative) for a function of your own, got {loss!r}")
+    check_object("loss", loss, Loss)
+    if callable(loss) and not isinstance(loss, type):
+        raise TypeError(f"loss must be fb.CustomLoss(f, derivative) for a function of your own, got {brief(loss)}")
     return loss if isinstance(loss, Loss) else check_choice("loss", loss, LOSSES)

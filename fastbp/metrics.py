@@ -19,7 +19,7 @@ from typing import Any
 
 import numpy as np
 
-from .errors import check_choice, check_integer
+from .errors import brief, check_choice, check_integer
 
 Metric = Callable[..., float]
 
@@ -127,13 +127,13 @@ def check_metrics(metrics: Any) -> dict[str, Metric]:
     try:
         metrics = tuple(metrics)
     except TypeError:
-        raise TypeError(f"metrics must be a sequence of names and functions, got {metrics!r}") from None
+        raise TypeError(f"metrics must be a sequence of names and functions, got {brief(metrics)}") from None
     found: dict[str, Metric] = {}
     for metric in metrics:
         if isinstance(metric, str):
             name, metric = metric, check_choice("metrics", metric, METRICS)
         elif not callable(metric) or isinstance(metric, type) or not hasattr(metric, "__name__"):
-            raise TypeError(f"metrics must hold names or functions with a __name__, got {metric!r}")
+            raise TypeError(f"metrics must hold names or functions with a __name__, got {brief(metric)}")
         else:
             name = metric.__name__
         if name == "loss" or name in found:
@@ -159,7 +159,7 @@ def score(
         weights = {} if sample_weight is None or not _is_weighted(metric) else {"sample_weight": sample_weight}
         value = metric(y_true, y_pred, **weights)
         if np.ndim(value) > 0 or np.asarray(value).dtype.kind not in "biuf":
-            raise TypeError(f"metrics: {name} must return a number, got {value!r}")
+            raise TypeError(f"metrics: {name} must return a number, got {brief(value)}")
         found[name] = float(value)
     return found
 

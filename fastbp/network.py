@@ -22,7 +22,16 @@ from .data import Spec, check_class_weight, check_params
 from .diagnosis import explanation, symptoms
 from .diagnosis.explanation import Explanation
 from .diagnosis.symptoms import Diagnosis
-from .errors import DivergedError, FileFormatError, check_bool, check_integer, check_number, check_path, check_verbose
+from .errors import (
+    DivergedError,
+    FileFormatError,
+    brief,
+    check_bool,
+    check_integer,
+    check_number,
+    check_path,
+    check_verbose,
+)
 from .feeds import Feed, Mapped, Source
 from .initializers import INITIALIZER_CLASSES
 from .jit import Handle, make_handle
@@ -41,12 +50,12 @@ from .workspace import Workspace
 
 
 def _check_shape(input_shape: Any) -> Shape:
-    if isinstance(input_shape, (int, np.integer)) and not isinstance(input_shape, bool):
-        raise TypeError(f"input_shape must be a tuple of sizes such as ({input_shape},), got {input_shape!r}")
     try:
         shape = tuple(input_shape)
     except TypeError:
-        raise TypeError(f"input_shape must be a tuple of sizes such as (784,), got {input_shape!r}") from None
+        shape = None
+    if shape is None or any(isinstance(size, bool) or not isinstance(size, (int, np.integer)) for size in shape):
+        raise TypeError(f"input_shape must be a tuple of integers such as (4,), got {brief(input_shape)}")
     if not shape:
         raise ValueError("input_shape must have at least one size, such as (784,), got ()")
     return tuple(check_integer("input_shape", size, low=1) for size in shape)
@@ -59,7 +68,7 @@ def _check_dtype(dtype: Any) -> np.dtype:
                 return known
     except TypeError:
         pass  # NumPy doesn't know it either
-    raise ValueError(f"dtype must be {' or '.join(repr(str(known)) for known in DTYPES)}, got {dtype!r}")
+    raise ValueError(f"dtype must be {' or '.join(repr(str(known)) for known in DTYPES)}, got {brief(dtype)}")
 
 
 class Network:
@@ -127,7 +136,7 @@ class Network:
 
     def _bind_layers(self, layers: Sequence[Layer]) -> tuple[BoundLayer, ...]:
         if isinstance(layers, Layer) or not isinstance(layers, Sequence):
-            raise TypeError(f"layers must be a list of layers, got {layers!r}")
+            raise TypeError(f"layers must be a list of layers, got {brief(layers)}")
         if not layers:
             raise ValueError("layers must hold at least one layer, got none")
         bound: list[BoundLayer] = []
@@ -135,7 +144,7 @@ class Network:
         shape = self.input_shape
         for place, layer in enumerate(layers):
             if not isinstance(layer, Layer):
-                raise TypeError(f"layers must hold layers such as Dense(10), got {layer!r} at place {place}")
+                raise TypeError(f"layers must hold layers such as Dense(10), got {brief(layer)} at place {place}")
             kind = type(layer).__name__
             counts[kind] = counts.get(kind, 0) + 1
             name = f"{kind}_{counts[kind]}"
@@ -481,7 +490,7 @@ class Network:
         if y is None and X is not None:
             for name, given in (("sample_weight", sample_weight), ("validation_split", split or None)):
                 if given is not None:
-                    raise ValueError(f"{name} can't be given with an iterable of batches, got {given!r}")
+                    raise ValueError(f"{name} can't be given with an iterable of batches, got {brief(given)}")
             source = feeds.batches(spec, X, epochs)
         else:
             source = feeds.feed(spec, X, y, sample_weight)
@@ -660,9 +669,11 @@ class Network:
 
         extra: what else to keep in the file, of types that JSON has; `load` ignores it.
 
-        Raises ValueError if a parameter is NaN or infinite, OSError if the file can't be written: in both cases a file
-        that was there stays.
+        Raises TypeError or ValueError for other arguments, ValueError if a parameter is NaN or infinite, OSError if the
+        file can't be written: a file that was there stays.
         """
+        if extra is not None and not isinstance(extra, dict):
+            raise TypeError(f"extra must be a dict or None, got {brief(extra)}")
         self._save(path, {} if extra is None else {"extra": extra}, {})
 
     def _save(self, path: str | os.PathLike, header: dict[str, Any], arrays: dict[str, np.ndarray]) -> None:
@@ -813,10 +824,11 @@ def load(path: str | os.PathLike, custom_objects: Mapping[str, Any] | None = Non
     """
     check_path("path", path)
     if custom_objects is not None and not isinstance(custom_objects, Mapping):
-        raise TypeError(f"custom_objects must be a mapping from names to parts, got {custom_objects!r}")
+        raise TypeError(f"custom_objects must be a mapping from names to parts, got {brief(custom_objects)}")
     for name, part in (custom_objects or {}).items():
         if not isinstance(part, Custom):
-            raise TypeError(f"custom_objects must hold CustomActivations and CustomLosses, got {part!r} for {name!r}")
+            got = f"got {brief(part)} for {name!r}"
+            raise TypeError(f"custom_objects must hold CustomActivations and CustomLosses, {got}")
     return _open(path, dict(custom_objects or {}))[0]
 
 

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from ._jit import Kernel
-from .errors import check_bool, check_choice, check_number
+from .errors import brief, check_bool, check_choice, check_number, check_object
 from .kernels import updates as kernels
 from .parts import Part
 from .schedules import Schedule, check_rate
@@ -68,7 +68,9 @@ def _rate(name: str, value: Any) -> float | Schedule:
     if isinstance(value, Schedule):
         return value
     if not isinstance(value, (bool, str)) and callable(value):
-        raise TypeError(f"{name} must be a number or a schedule such as CosineDecay(0.1, steps=1000), got {value!r}")
+        raise TypeError(
+            f"{name} must be a number or a schedule such as CosineDecay(0.1, steps=1000), got {brief(value)}"
+        )
     return check_rate(name, value)
 
 
@@ -430,9 +432,10 @@ def get(optimizer: Optimizer | str | None) -> Optimizer:
         return Adam()
     if isinstance(optimizer, Optimizer):
         return optimizer
+    check_object("optimizer", optimizer, Optimizer)
     if isinstance(optimizer, str):
         return check_choice("optimizer", optimizer.lower(), _BY_NAME)
-    raise TypeError(f"optimizer must be an optimizer such as Adam(1e-3), or a name, got {optimizer!r}")
+    raise TypeError(f"optimizer must be an optimizer such as Adam(1e-3), or a name, got {brief(optimizer)}")
 
 
 def check_constants(optimizer: Optimizer, dtype: np.dtype) -> None:

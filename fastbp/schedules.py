@@ -11,7 +11,7 @@ from dataclasses import KW_ONLY, dataclass
 from typing import Any
 
 from ._jit import Kernel
-from .errors import check_integer, check_number
+from .errors import check_integer, check_number, check_object
 from .kernels import schedules as kernels
 from .parts import Part
 
@@ -261,6 +261,7 @@ class Warmup(Schedule):
         schedule = self.schedule
         if isinstance(schedule, Warmup):
             raise TypeError(f"schedule must be a rate or a schedule other than Warmup, got {schedule!r}")
+        check_object("schedule", schedule, Schedule)
         self._store(
             schedule=schedule if isinstance(schedule, Schedule) else check_rate("schedule", schedule),
             steps=check_integer("steps", self.steps, low=1),

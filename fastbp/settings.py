@@ -14,7 +14,7 @@ from sklearn.base import BaseEstimator
 from . import activations
 from ._jit import DTYPES
 from .activations import ActivationFunction
-from .errors import check_bool, check_choice, check_integer, check_number
+from .errors import brief, check_bool, check_choice, check_integer, check_number, check_object
 from .initializers import Uniform
 from .layers import Dense, Dropout, Layer
 from .losses import Loss
@@ -43,7 +43,9 @@ def _for_each(name: str, value: Any, layers: int) -> list[Any]:
         return [value] * layers
     values = list(value)
     if len(values) != layers:
-        raise ValueError(f"{name} must be one for all or one for each of the {layers} hidden layers, got {value!r}")
+        raise ValueError(
+            f"{name} must be one for all or one for each of the {layers} hidden layers, got {brief(value)}"
+        )
     return values
 
 
@@ -111,13 +113,14 @@ class Settings(BaseEstimator, ABC):
             check_integer("n_iter_no_change", self.n_iter_no_change, low=1)
         if self.n_threads is not None:
             check_integer("n_threads", self.n_threads, low=1)
+        check_object("solver", self.solver, Optimizer)
         if not isinstance(self.solver, Optimizer):
             check_choice("solver", self.solver, ("lbfgs", *_OPTIMIZERS))
         self._check_loss()
         self._dtype()
         dropped = any(rate for _, _, rate in self._hidden())
         if self.solver == "lbfgs" and dropped:
-            raise ValueError(f"dropout must be 0 with solver='lbfgs', got {self.dropout!r}")
+            raise ValueError(f"dropout must be 0 with solver='lbfgs', got {brief(self.dropout)}")
         if self.solver == "lbfgs" and self._callbacks():
             raise ValueError(f"callbacks must be () with solver='lbfgs', got {self.callbacks!r}")
 
@@ -130,7 +133,7 @@ class Settings(BaseEstimator, ABC):
                 return np.dtype(self.dtype)
         except TypeError:
             pass  # NumPy doesn't know it either
-        raise ValueError(f"dtype must be 'float32', 'float64' or None, got {self.dtype!r}")
+        raise ValueError(f"dtype must be 'float32', 'float64' or None, got {brief(self.dtype)}")
 
     def _hidden(self) -> list[tuple[int, ActivationFunction, float]]:
         """Units, activation and dropout of each hidden layer."""
@@ -141,6 +144,7 @@ class Settings(BaseEstimator, ABC):
         hidden = []
         for units, function, rate in zip(sizes, functions, rates, strict=True):
             units = check_integer("hidden_layer_sizes", units, low=1)
+            check_object("activation", function, ActivationFunction)
             if not isinstance(function, ActivationFunction):
                 function = check_choice("activation", function, _ACTIVATIONS)
             hidden.append((units, function, _check_share("dropout", rate)))

@@ -15,7 +15,7 @@ import numpy as np
 
 from . import reports
 from ._jit import interrupts_later
-from .errors import DivergedError, check_integer
+from .errors import DivergedError, brief, check_integer
 from .feeds import Feed, Mapped, Shuffle, Source, draw_orders
 from .metrics import Metric, score
 from .plan import BATCH_LOSS, LOSS_SUM, RIGHT_SUM
@@ -60,7 +60,7 @@ class History:
     def _add(self, epoch: int, logs: Mapping[str, float]) -> None:
         for name, value in logs.items():
             if not isinstance(value, numbers.Real):
-                raise TypeError(f"logs must hold numbers, got {value!r} for {name!r}")
+                raise TypeError(f"logs must hold numbers, got {brief(value)} for {name!r}")
             if name not in self.history:
                 self.history[name] = [math.nan] * len(self.epoch)
         for name, values in self.history.items():
@@ -224,7 +224,8 @@ def train(net: Network, task: Task) -> History:
             raise
         history.stopped = "interrupted"
         history._cut()
-        text = f"fastbp: interrupted after {len(history.epoch)} whole epochs; Ctrl-C again ends the program"
+        whole, soon = f"{len(history.epoch)} whole epochs", f"within {AGAIN_SECONDS:g} seconds"
+        text = f"fastbp: interrupted after {whole}; Ctrl-C again {soon} ends the program"
         print(text, file=sys.stderr, flush=True)
     finally:
         with contextlib.ExitStack() as ends:  # runs all of them, whatever one raises

@@ -2,6 +2,7 @@
 
 import copy
 import csv
+import functools
 import itertools
 import math
 import time
@@ -79,6 +80,52 @@ def test_a_callback_with_one_hook_is_enough(hook):
     net = classifier()
     net.fit(X, Y, callbacks=[own], verbose=False)
     assert calls and all(arguments[0] is net for arguments in calls)
+
+
+METHODS = {
+    "on_train_begin": (lambda self: None, r"\(net\), but: too many positional arguments"),
+    "on_chunk_end": (lambda self, net, batch: None, r"\(net\), but: missing a required argument: 'batch'"),
+    "on_epoch_end": (lambda self, epoch, logs: None, r"\(net, epoch, logs\), but: too many"),  # as Keras has it
+    "on_epoch_recorded": (lambda self, net, *, history: None, r"\(net, history, callbacks\), but: too many"),
+    "on_train_end": (None, r"\(net\), but: None is not a callable"),
+    "epochs_at_once": (lambda self: 1, r"\(net\), but: too many"),
+    "state": (lambda self, net: {}, r"\(\), but: missing a required argument: 'net'"),
+    "restore": (lambda self, state: None, r"\(net, state\), but: too many"),
+}
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_methods_with_other_arguments_are_found_before_training(name):
+    method, message = METHODS[name]
+    good = {"on_epoch_end": lambda self, *arguments: None, "state": dict, "restore": lambda self, net, state: None}
+    net = classifier()
+    before, begun = net.params.copy(), Recorder()
+    with pytest.raises(TypeError, match=f"^callbacks: Own.{name} must take {message}"):
+        net.fit(X, Y, callbacks=[begun, type("Own", (), {**good, name: method})()], verbose=False)
+    assert (net.params == before).all() and net.epochs_trained == 0 and not begun.calls
+
+
+def test_a_subclass_of_a_callback_is_looked_at_too():
+    class Mine(fb.StopAtLoss):
+        def on_epoch_end(self, epoch, logs):
+            pass
+
+    with pytest.raises(TypeError, match=r"^callbacks: Mine.on_epoch_end must take \(net, epoch, logs\), but: too many"):
+        classifier().fit(X, Y, callbacks=Mine(0.1), verbose=False)
+
+
+def test_methods_that_may_be_called_are_left_alone():
+    class Other:
+        state = "its own"  # without restore
+
+        def on_epoch_end(self, net, *others, option=None, **more):
+            self.epoch = others[0]
+
+        on_train_end = staticmethod(functools.partial(print, end=""))
+
+    callback = Other()
+    classifier().fit(X, Y, callbacks=callback, verbose=False)
+    assert callback.epoch == 0
 
 
 def test_what_a_callback_adds_goes_into_the_history():

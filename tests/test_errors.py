@@ -1,9 +1,12 @@
 """Every bad argument: the error names it, what is required and what was given, and nothing has changed."""
 
+import re
+
 import numpy as np
 import pytest
 
 import fastbp as fb
+from fastbp.errors import brief
 
 X, Y = np.linspace(-1, 1, 40).reshape(10, 4), np.arange(10) % 3
 NAN, INF = X.copy(), X.copy()
@@ -83,9 +86,11 @@ FIT = [
     (dict(class_weight={3: 1.0}), ValueError, "class_weight must map labels 0 to 2 to weights, got the label 3"),
     (dict(class_weight={1: -1.0}), ValueError, r"class_weight\[1\] must be a finite number at least 0, got -1.0"),
     (dict(class_weight="even"), TypeError, "class_weight must be a mapping .*, got 'even'"),
-    (dict(class_weight=np.ones(3)), TypeError, r"class_weight must be a mapping .*, got array\(\[1., 1., 1.\]\)"),
+    (dict(class_weight=np.ones(3)), TypeError, r"class_weight must be a mapping .*, got an array of shape \(3,\)$"),
     (dict(callbacks=[3]), TypeError, r"callbacks must have a method on_epoch_end\(net, epoch, logs\), .*, got 3"),
-    (dict(callbacks=[fb.StopAtLoss]), TypeError, r"callbacks must have a method on_epoch_end"),
+    (dict(callbacks=[int]), TypeError, r"callbacks must have a method on_epoch_end.*, got the class int$"),
+    (dict(callbacks=[fb.StopAtLoss]), TypeError, r"callbacks must be an object such as StopAtLoss\(\), got the class$"),
+    (dict(callbacks=fb.StopAtLoss), TypeError, r"callbacks must be an object such as StopAtLoss\(\), got the class$"),
     (dict(class_weight={1: 1e39}), ValueError, r"class_weight\[1\] must be a number that float32 has, got 1e\+39"),
     (dict(callbacks=3), TypeError, "callbacks must be a sequence of callbacks, got 3"),
     (dict(verbose="no"), TypeError, "verbose must be True or False, got 'no'"),
@@ -255,6 +260,10 @@ CONSTRUCT = [
     (lambda: fb.InverseScaling(0.1, -1), ValueError, "power must be .* at least 0, got -1"),
     (lambda: fb.Warmup(0.1, 5, 2), ValueError, "start must be .* at most 1, got 2"),
     (lambda: fb.Warmup(fb.Warmup(0.1, 5), 5), TypeError, "schedule must be a rate or a schedule other than Warmup"),
+    (lambda: fb.Warmup(fb.StepDecay, 5), TypeError, r"schedule must be an object such as StepDecay\(\), got the class"),
+    (lambda: fb.Adam(fb.CosineDecay), TypeError, "a schedule such as .*, got the class CosineDecay$"),
+    (lambda: fb.Dense(2, fb.CustomActivation), TypeError, r"an object such as CustomActivation\(\), got the class$"),
+    (lambda: fb.Dense(2, fb.Activation), TypeError, "activation must be one of .*, got the class Activation$"),
     (lambda: fb.Dense(2, lambda z: z), TypeError, "activation must be fb.CustomActivation"),
     (lambda: fb.Network([fb.Dense(2)], (2,), loss=abs), TypeError, "loss must be fb.CustomLoss"),
     (lambda: fb.Network([fb.Dense(1, kernel_init=1e39)], (2,), loss="mse"), ValueError, "numbers that float32 has"),
@@ -309,13 +318,22 @@ NETWORK = [
     (dict(layers=[]), ValueError, "layers must hold at least one layer, got none"),
     (dict(layers=fb.Dense(3)), TypeError, "layers must be a list of layers, got Dense"),
     (dict(layers=[fb.Dense(3), "relu"]), TypeError, r"layers must hold layers .*, got 'relu' at place 1"),
-    (dict(input_shape=4), TypeError, r"input_shape must be a tuple of sizes such as \(4,\), got 4"),
+    (dict(input_shape=4), TypeError, r"input_shape must be a tuple of integers such as \(4,\), got 4"),
+    (dict(input_shape=np.array(4)), TypeError, r"input_shape must be a tuple of integers such as .*, got array\(4\)"),
+    (dict(input_shape=None), TypeError, r"input_shape must be a tuple of integers such as \(4,\), got None"),
+    (dict(input_shape=(None, 4)), TypeError, r"input_shape must be a tuple of integers .*, got \(None, 4\)"),
+    (dict(input_shape=(4.0,)), TypeError, r"input_shape must be a tuple of integers .*, got \(4.0,\)"),
+    (dict(input_shape=(True,)), TypeError, r"input_shape must be a tuple of integers .*, got \(True,\)"),
+    (dict(input_shape=X), TypeError, r"input_shape must be a tuple of integers .*, got an array of shape \(10, 4\)"),
     (dict(input_shape=()), ValueError, "input_shape must have at least one size"),
     (dict(input_shape=(0,)), ValueError, "input_shape must be at least 1, got 0"),
-    (dict(input_shape=("4",)), TypeError, "input_shape must be an integer, got '4'"),
+    (dict(input_shape=("4",)), TypeError, "input_shape must be a tuple of integers .*, got \\('4',\\)"),
     (dict(input_shape=(2, 2)), ValueError, r"Dense_1: Dense takes rows of shape \(inputs,\), got \(2, 2\)"),
     (dict(loss="crossentropy"), ValueError, "loss must be one of 'mse', .*, got 'crossentropy'"),
     (dict(loss=None), TypeError, "loss must be one of .*, got None"),
+    (dict(loss=fb.CrossEntropy), TypeError, r"loss must be an object such as CrossEntropy\(\), got the class$"),
+    (dict(loss=dict), TypeError, "loss must be one of 'mse', .*, got the class dict$"),
+    (dict(optimizer=fb.Adam), TypeError, r"optimizer must be an object such as Adam\(\), got the class$"),
     (dict(optimizer="adm"), ValueError, "optimizer must be one of .*'adam'.*, got 'adm'"),
     (dict(optimizer=0.1), TypeError, r"optimizer must be an optimizer such as Adam\(1e-3\), or a name, got 0.1"),
     (dict(optimizer=fb.Adam(epsilon=1e-50)), ValueError, "epsilon must be a number that float32 has, got 1e-50"),
@@ -340,3 +358,63 @@ def test_a_learning_rate_that_is_set(rate):
     with pytest.raises((TypeError, ValueError), match="learning_rate must be"):
         net.learning_rate = rate
     assert net.learning_rate == 1e-3
+
+
+WIDE = np.linspace(-1, 1, 240).reshape(60, 4)
+ARRAY = "an array of shape (60, 4)"
+LONG = [
+    (lambda: fb.find_learning_rate(WIDE, WIDE, classifier()), f"net must be a Network, got {ARRAY}"),
+    (lambda: fb.check_gradients(WIDE, X, Y), f"net must be a Network, got {ARRAY}"),
+    (lambda: fb.Ensemble(WIDE, 2), f"net must be a Network, got {ARRAY}"),
+    (lambda: classifier().fit(X, Y, WIDE, Y), f"epochs must be an integer, got {ARRAY}"),
+    (lambda: classifier().fit({"X": WIDE}), f"X must be an array with y, .*, got {{'X': {ARRAY}}}"),
+    (lambda: classifier().fit(X, Y, callbacks=WIDE), "callbacks must have a method .*, got an array of shape (4,)"),
+    (lambda: classifier().fit(X, Y, shuffle=WIDE), f"shuffle must be True or False, got {ARRAY}"),
+    (lambda: classifier().fit(X, Y, class_weight=WIDE), f"class_weight must be a mapping .*, got {ARRAY}"),
+    (lambda: classifier().save(WIDE), f"path must be a path of a file, got {ARRAY}"),
+    (lambda: classifier().save("net.npz", extra=WIDE), f"extra must be a dict or None, got {ARRAY}"),
+    (lambda: classifier().save("net.npz", extra=5), "extra must be a dict or None, got 5"),
+    (lambda: classifier().export_c("model.c", WIDE), f"name must be a name in C, got {ARRAY}"),
+    (lambda: fb.Dense(WIDE), f"units must be an integer, got {ARRAY}"),
+    (lambda: fb.Dense(WIDE.tolist()), r"units must be an integer, got [[-1.0, .*..."),
+    (lambda: fb.Dense(2, l2=WIDE), f"l2 must be a number, got {ARRAY}"),
+    (lambda: fb.Dense(2, activation=WIDE), f"activation must be one of .*, got {ARRAY}"),
+    (lambda: fb.Dense(2, activation="relu" * 99), "activation must be one of .*, got 'relurelu.*relu'"),
+    (lambda: fb.EarlyStopping(WIDE), f"monitor must be a name .*, got {ARRAY}"),
+    (lambda: fb.set_num_threads(WIDE), f"n must be an integer or None, got {ARRAY}"),
+]
+
+
+@pytest.mark.parametrize(("call", "message"), LONG)
+def test_what_is_large_is_not_printed(call, message):
+    pattern = re.escape(message).replace(r"\.\*", ".*") + "$"
+    with pytest.raises((TypeError, ValueError), match=pattern) as caught:
+        call()
+    assert len(str(caught.value)) < 400 and "\n" not in str(caught.value)
+
+
+def test_what_a_file_cannot_hold_is_not_printed(tmp_path):
+    with pytest.raises(TypeError, match=r"file's header must hold .*, got an array of shape \(60, 4\)$"):
+        classifier().save(tmp_path / "net.npz", extra={"a": WIDE})
+
+
+def test_values_in_messages():
+    class Table:
+        shape = (60, 4)
+
+    class Lines:
+        def __repr__(self):
+            return "Lines(1,\n      2)"
+
+    wanted = {
+        "an array of shape (60, 4)": WIDE,
+        "[an array of shape (4,), an array of shape (4,)]": list(WIDE[:2]),
+        "array(3.)": np.array(3.0),
+        "a Table of shape (60, 4)": Table(),
+        "the class Table": Table,
+        "Lines(1, 2)": Lines(),
+        "'a  b'": "a  b",
+        "(None, 4)": (None, 4),
+    }
+    assert {brief(value): value for value in wanted.values()}.keys() == wanted.keys()
+    assert len(brief(WIDE.tolist())) == len(brief("x" * 1000)) == len(brief(fb.Residual([fb.Dense(4)] * 40))) == 100

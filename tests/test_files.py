@@ -174,8 +174,30 @@ def test_a_failed_save_leaves_the_old_file_and_nothing_else(tmp_path, monkeypatc
                 net.save(path)
         assert caught.value.filename == str(path)
         assert path.read_bytes() == before and os.listdir(tmp_path) == ["net.npz"]
-    with pytest.raises(FileNotFoundError):
-        net.save(tmp_path / "no" / "net.npz")
+
+
+WRITERS = {
+    "save": lambda net, path: net.save(path),
+    "export_c": lambda net, path: net.export_c(path),
+    "Checkpoint": lambda net, path: net.fit(*data(), callbacks=fb.Checkpoint(path), verbose=False),
+    "CSVLogger": lambda net, path: net.fit(*data(), callbacks=fb.CSVLogger(path), verbose=False),
+}
+
+
+@pytest.mark.parametrize("name", WRITERS)
+def test_a_folder_that_is_not_there_is_named(name, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    Path("a.csv").write_text("a")
+    Path("link").symlink_to(tmp_path / "gone" / "x")
+    net = network("two", "tanh", "cross_entropy", inputs=4)
+    for path, folder in (("models/x", "models"), (Path("a.csv/x"), "a.csv"), ("link", str(tmp_path / "gone"))):
+        with pytest.raises(FileNotFoundError) as caught:
+            WRITERS[name](net, path)
+        assert caught.value.strerror == f"there is no folder {folder}" and caught.value.filename == str(path)
+    assert net.epochs_trained == 0 and sorted(os.listdir()) == ["a.csv", "link"]
+    for call in (*WRITERS.values(), lambda net, path: fb.load(path)):
+        with pytest.raises(ValueError, match=r"^path must be a path of a file, got an empty one$"):
+            call(net, "")
 
 
 def test_a_folder_that_cannot_be_flushed_is_no_error(tmp_path, monkeypatch):

@@ -2,6 +2,7 @@
 
 import copy
 import pickle
+import pydoc
 import subprocess
 import sys
 import threading
@@ -10,6 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 import pytest
 from numba import njit, prange, vectorize
+from numba.core.dispatcher import Dispatcher
 from numba.core.errors import TypingError
 from numba.typed import List
 
@@ -404,3 +406,10 @@ def test_a_function_of_another_version_is_refused(monkeypatch):
 
     with pytest.raises(RuntimeError, match="the function was compiled for another version of fastbp"):
         later(h, x, out)
+
+
+def test_dir_and_help_show_what_users_call():
+    compiled = (value for value in vars(fb.jit).values() if isinstance(value, Dispatcher))
+    functions = {f.__name__ for f in compiled if f.__module__ == fb.jit.__name__ and not f.__name__.startswith("_")}
+    assert set(dir(fb.jit)) == set(fb.jit.__all__) == {"Handle", *functions} - {"out_size"}
+    assert "train_epoch(h, x, y, order)" in pydoc.render_doc(fb.jit, renderer=pydoc.plaintext)

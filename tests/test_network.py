@@ -578,3 +578,8 @@ def test_a_long_call_is_cut_so_that_ctrl_c_is_heard(digits, monkeypatch):
     want, loss = net.predict(X, batch_size=16), net.evaluate(X, y, batch_size=16)["loss"]
     monkeypatch.setattr("fastbp.feeds._CHUNK_FLOPS", 1)
     assert (net.predict(X, batch_size=16) == want).all() and net.evaluate(X, y, batch_size=16)["loss"] == loss
+
+
+def test_dir_shows_the_public_names():
+    assert set(dir(fb)) == {*fb.__all__, "MLPClassifier", "MLPRegressor", "__version__"}
+    assert all(hasattr(fb, name) for name in fb.__all__)

@@ -508,7 +508,9 @@ assert again.stopped == "epochs" and net.epochs_trained == before + 2 and net.st
 def test_ctrl_c_ends_training_soon(wait):
     late, _, err = interrupt(FAST, wait)
     assert late < 0.5
-    assert re.search(r"fastbp: interrupted after \d+ whole epochs; Ctrl-C again ends the program\n$", err)
+    assert re.search(
+        r"fastbp: interrupted after \d+ whole epochs; Ctrl-C again within 2 seconds ends the program\n$", err
+    )
 
 
 def test_a_history_that_was_interrupted_within_an_epoch_is_cut():

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from .. import reports
-from ..errors import DivergedError, check_integer, check_number
+from ..errors import DivergedError, brief, check_integer, check_number
 from ..network import Network
 from ..plan import BATCH_LOSS
 from .probe import twin
@@ -129,7 +129,7 @@ def check_gradients(
     Raises TypeError or ValueError for other arguments, DivergedError if the loss is not finite.
     """
     if not isinstance(net, Network):
-        raise TypeError(f"net must be a Network, got {net!r}")
+        raise TypeError(f"net must be a Network, got {brief(net)}")
     samples = None if samples is None else check_integer("samples", samples, low=1)
     tolerance = check_number("tolerance", tolerance, low=0, open_low=True)
     generator = np.random.default_rng(check_integer("seed", seed, low=0))

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from .. import reports
-from ..errors import DivergedError, check_integer, check_number
+from ..errors import DivergedError, brief, check_integer, check_number
 from ..feeds import Feed
 from ..network import Network
 from ..optimizers import Rprop
@@ -126,7 +126,7 @@ def find_learning_rate(
     Source: Smith 2017, Cyclical Learning Rates for Training Neural Networks, section 3.3.
     """
     if not isinstance(net, Network):
-        raise TypeError(f"net must be a Network, got {net!r}")
+        raise TypeError(f"net must be a Network, got {brief(net)}")
     if isinstance(net.optimizer, Rprop):
         raise ValueError("net must have an optimizer whose steps depend on a learning rate, got one with Rprop")
     low = check_number("low", low, low=0, open_low=True)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
+from ..errors import brief
 from ..kernels import elementwise as kernels
 from ..plan import MOVE, Plan, Record, Shape, Tensor
 from .base import Layer, Parameter, WeightedLayer
@@ -31,12 +32,12 @@ class Residual(WeightedLayer):
     def __post_init__(self) -> None:
         super().__post_init__()
         if isinstance(self.layers, Layer) or not isinstance(self.layers, Sequence):
-            raise TypeError(f"layers must be a list of layers, got {self.layers!r}")
+            raise TypeError(f"layers must be a list of layers, got {brief(self.layers)}")
         if not self.layers:
             raise ValueError("layers must hold at least one layer, got none")
         for place, layer in enumerate(self.layers):
             if not isinstance(layer, Layer):
-                raise TypeError(f"layers must hold layers such as Dense(10), got {layer!r} at place {place}")
+                raise TypeError(f"layers must hold layers such as Dense(10), got {brief(layer)} at place {place}")
             if isinstance(layer, WeightedLayer) and (not layer.trainable or layer.learning_rate != 1):
                 raise ValueError(f"trainable and learning_rate must be given to Residual, got {layer!r}")
         self._store(layers=tuple(self.layers))

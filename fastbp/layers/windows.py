@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
-from ..errors import check_choice, check_integer
+from ..errors import brief, check_choice, check_integer
 from ..plan import Shape
 
 Size = int | tuple[int, ...]
@@ -29,7 +29,7 @@ def check_size(name: str, value: Any, dims: int, *, low: int) -> Size:
         return check_integer(name, value, low=low)
     if len(value) != dims:
         what = "a number" if dims == 1 else f"a number or {dims} of them"
-        raise ValueError(f"{name} must be {what}, got {value!r}")
+        raise ValueError(f"{name} must be {what}, got {brief(value)}")
     return tuple(check_integer(name, size, low=low) for size in value)
 
 

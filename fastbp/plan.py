@@ -252,7 +252,7 @@ class Plan:
         self._penalty_sums = {
             b: self._sums_of(penalty.items, self._update_grain(b)) for b, penalty in self._penalties.items()
         }
-        self._ratio, self._square_sums = self._more_sums(1), {}
+        self._ratio, self._square_sums = self._room("totals", 1, 0), {}
         self._noise_keys = [self.key() for _ in self._blocks] if optimizer.gradient_noise else []
         if optimizer.clip_norm is not None:
             blocks = enumerate(self._blocks)
@@ -262,17 +262,18 @@ class Plan:
 
     def buffer(self, per_row: int, blocked: bool = False) -> Buffer:
         """Room for `per_row` numbers for each row of the batch."""
-        size = self._size["work"]
-        place = Buffer("work", size[0], size[1], blocked)
-        size[1] += per_row
-        return place
+        return self._room("work", 0, per_row, blocked)
 
     def fixed(self, size: int) -> Buffer:
         """Room for `size` numbers, whatever the rows."""
-        size = -(-size // ALIGNMENT) * ALIGNMENT
-        counts = self._size["work"]
-        place = Buffer("work", counts[0], counts[1])
-        counts[0] += size
+        return self._room("work", _aligned(size), 0)
+
+    def _room(self, arena: str, fixed: int, per_row: int, blocked: bool = False) -> Buffer:
+        """Room for `fixed` numbers, and so many more for each row of the batch."""
+        counts = self._size[arena]
+        place = Buffer(arena, counts[0], counts[1], blocked)
+        counts[0] += fixed
+        counts[1] += per_row
         return place
 
     def tensor(self, shape: Shape, blocked: bool = False) -> Tensor:
@@ -330,7 +331,7 @@ class Plan:
 
     def task_sums(self, count: int) -> Buffer:
         """Room for `count` float64 for each task of rows: `grain` of them, and one of fewer."""
-        return self._more_sums(count, -(-count // BLOCKS))
+        return self._room("totals", count, -(-count // BLOCKS))
 
     def _add_backward(self, added: Op, to_input: bool = False) -> Backward:
         self._backward.append(Backward(added, self._layer, to_input))
@@ -363,7 +364,8 @@ class Plan:
         self._forward[-1] = writer.with_relu()
         if writer in self._few:
             self._few[self._forward[-1]] = self._few.pop(writer).with_relu()
-        of, own = ("dy", "x", "relu"), (x.grad, writer.field("x"), 0)  # x.grad may be the layer's before, too
+        # x.grad may be that of a layer before, too: those that read it for this one have the writer's own input.
+        of, own = ("dy", "x", "relu"), (x.grad, writer.field("x"), 0)
         readers = [i for i, b in enumerate(self._backward) if tuple(map(b.op.field, of)) == own]
         for i in readers:
             self._backward[i] = self._backward[i]._replace(op=self._backward[i].op.with_relu())
@@ -520,18 +522,10 @@ class Plan:
             groups.append(self._serial(op(updates.add_penalties, count, totals=totals, sums=first, count=count)))
         return groups
 
-    def _more_sums(self, count: int, per_row: int = 0) -> Buffer:
-        """Room for `count` sums, and so many more for each row, behind those that there are."""
-        counts = self._size["totals"]
-        place = Buffer("totals", counts[0], counts[1])
-        counts[0] += count
-        counts[1] += per_row
-        return place
-
     def _sums_of(self, items: int, grain: int) -> tuple[Buffer, int]:
         """Room for the sums of tasks of `grain` items, and how many they are."""
         tasks = -(-items // grain)
-        return self._more_sums(tasks), tasks
+        return self._room("totals", tasks, 0), tasks
 
     def _update_groups(self, blocks: list[int]) -> list[Group]:
         """The groups of a training step that come behind the rows': gradients, and the optimizer's step."""
@@ -586,9 +580,7 @@ class Plan:
     def _partial(self, block: Block) -> Buffer:
         """Room for the partial gradients of each row task: rows // grain of them, and one of fewer rows."""
         size = self._partial_size(block)
-        place = self.buffer(-(-size // self._least_rows))
-        self.fixed(size)  # right behind: buffers lie in the order of their fixed and row parts
-        return place
+        return self._room("work", _aligned(size), -(-size // self._least_rows))
 
     def _partial_size(self, block: Block) -> int:
         return (block.items + 1) * block.width  # a layer without a bias gets room for one
@@ -685,6 +677,10 @@ class Plan:
         """Elements of the arena `work` or `totals` for batches of `capacity` rows."""
         fixed, per_row = self._size[arena]
         return fixed + per_row * capacity
+
+
+def _aligned(size: int) -> int:
+    return -(-size // ALIGNMENT) * ALIGNMENT
 
 
 def _together(sums: dict[int, tuple[Buffer, int]]) -> tuple[Buffer, int]:

@@ -15,6 +15,7 @@ import tempfile
 import threading
 import types as python_types
 import warnings
+import weakref
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -100,10 +101,21 @@ _folder: tuple[Path | None] | None = None
 _lock = threading.RLock()
 
 
+_owners: weakref.WeakSet[Any] = weakref.WeakSet()
+
+
+def give_lock(owner: Any) -> None:
+    """Make `owner._lock`, a reentrant lock, and another one in each child process that is forked."""
+    owner._lock = threading.RLock()
+    _owners.add(owner)
+
+
 def _unlock() -> None:
-    """In a child process: a thread that held the lock when it was forked is not there."""
+    """In a child process: threads that held the locks when it was forked are not there."""
     global _lock
     _lock = threading.RLock()
+    for owner in _owners:
+        owner._lock = threading.RLock()
 
 
 if hasattr(os, "register_at_fork"):

@@ -106,7 +106,7 @@ NETWORKS = {
         maps=(Maps(32, 3, same=True, norm=True), Maps(64, 3, same=True, norm=True, pool=2)),
         shape=(1, 28, 28),
     ),
-    "conv deep": Spec(
+    "conv 256": Spec(
         (12544, 10),
         "relu",
         "cross_entropy",

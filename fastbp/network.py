@@ -6,14 +6,13 @@ import math
 import os
 import sys
 import threading
-import weakref
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
 from . import checkpoints, export, feeds, files, losses, optimizers, reports, training
-from ._jit import DTYPES, interrupts_later
+from ._jit import DTYPES, give_lock, interrupts_later
 from .augmentation import Augmentation
 from .callbacks import check_callbacks
 from .capi import CPointers, make_pointers
@@ -125,8 +124,7 @@ class Network:
         self.stop_training = False
         self._augmentations: tuple[Augmentation, ...] = ()  # of the fit that runs
         self._space: Workspace | None = None
-        self._lock = threading.RLock()
-        _networks.add(self)
+        give_lock(self)
         self._chunk = (0, 1)  # batches in a compiled call of fit, for a size of batch
 
     def __setattr__(self, name: str, value: Any) -> None:
@@ -785,19 +783,6 @@ class Network:
         """The memory that programs work on, beside a workspace's own."""
         arenas = {"params": self._params, "grads": self._grads, "state": self._state, "scalars": self._scalars}
         return {**arenas, "statistics": self._statistics}
-
-
-_networks: weakref.WeakSet[Network] = weakref.WeakSet()
-
-
-def _unlock() -> None:
-    """In a child process: threads that held the locks when it was forked are not there."""
-    for net in _networks:
-        net._lock = threading.RLock()
-
-
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_unlock)
 
 
 def _split(source: Feed | Mapped, share: float) -> tuple[Feed | Mapped, Feed | Mapped]:

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from ._jit import give_lock
 from .data import Spec, check_params
 from .feeds import Feed, feed_in_memory
 from .plan import BATCH_LOSS, Plan
@@ -22,6 +23,8 @@ class Objective:
     of the arrays later matters to it. Several Python threads may call it; they take turns.
     """
 
+    _lock: threading.RLock
+
     def __init__(self, plan: Plan, arrays: dict[str, np.ndarray], spec: Spec, X: Any, y: Any, sample_weight: Any):
         spec = Spec(spec.input_shape, spec.output_shape, spec.loss, _DOUBLE)
         given = feed_in_memory(spec, X, y, sample_weight)
@@ -31,7 +34,7 @@ class Objective:
         own = {name: array.astype(_DOUBLE) for name, array in arrays.items()}
         self._params, self._grads = own["params"], np.zeros_like(own["params"])
         self._workspace = Workspace(plan, {**own, "grads": self._grads}, _DOUBLE, given.rows)
-        self._lock = threading.Lock()
+        give_lock(self)
 
     def __call__(self, params: Any) -> tuple[float, np.ndarray]:
         """The loss at params (num_params,), and its gradient there, a new array.

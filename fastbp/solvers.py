@@ -261,7 +261,7 @@ def fit_lbfgs(model: Any, rows: Rows) -> None:
 
     def objective(params: np.ndarray) -> tuple[float, np.ndarray]:
         nonlocal loss
-        net.params = params
+        net.params[:] = params  # any: a search may try what is not finite
         loss, gradient = 0.0, np.zeros(net.num_params)
         for start in range(0, len(train), step):
             piece = train[start : start + step]
@@ -278,9 +278,11 @@ def fit_lbfgs(model: Any, rows: Rows) -> None:
 
     options = {"maxiter": model.max_iter, "maxfun": model.max_fun, "gtol": model.tol}
     result = minimize(objective, net.params.copy(), method="L-BFGS-B", jac=True, options=options, callback=say)
-    if not (np.isfinite(result.x).all() and math.isfinite(result.fun)):
+    with np.errstate(over="ignore"):
+        found = result.x.astype(model.network_.dtype)
+    if not (np.isfinite(found).all() and math.isfinite(result.fun)):
         raise DivergedError("L-BFGS has found no finite parameters; scaling the inputs to about -1 to 1 may help")
-    model.network_.params = result.x
+    model.network_.params = found
     model.loss_, model.n_iter_ = scale(float(result.fun)), min(int(result.nit), model.max_iter)
     if result.status != 0:
         text = f"L-BFGS has not converged after {model.n_iter_} iterations ({result.message}): increase max_iter or"

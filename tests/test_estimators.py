@@ -896,3 +896,11 @@ def test_importing_fastbp_leaves_scikit_learn_alone():
     assert "ImportError: MLPClassifier and MLPRegressor need scikit-learn: pip install 'fastbp[sklearn]'" in done.stderr
     with pytest.raises(AttributeError, match="module 'fastbp' has no attribute 'MLPTransformer'"):
         fb.MLPTransformer  # noqa: B018
+
+
+@pytest.mark.parametrize("scales", [(1e150, 1.0), (1.0, 1e160)], ids=["inputs", "targets"])
+def test_lbfgs_that_finds_nothing_finite_says_so(scales):
+    X = np.random.default_rng(0).standard_normal((50, 3))
+    model = fb.MLPRegressor(hidden_layer_sizes=(5,), solver="lbfgs", max_iter=30, random_state=0)
+    with pytest.raises(fb.DivergedError, match="L-BFGS has found no finite parameters; scaling the inputs"):
+        model.fit(X * scales[0], X[:, 0] * scales[1])

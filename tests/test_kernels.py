@@ -217,20 +217,13 @@ def in_rows(blocks, rows):
     return x.reshape(-1, *x.shape[2:])[:rows]
 
 
-def check_block_rows(kernel, rng, dtype, rows, n):
+def check_block(kernel, rng, dtype, rows, n):
     x = normal(rng, dtype, rows, n)
-    want = naive.block_rows(x, lanes(dtype))
+    want = getattr(naive, kernel.name)(x, lanes(dtype))
     y = Guarded(None, dtype, want.shape)
-    run_kernel(kernel, dtype, rows, block_pieces(rng, dtype, rows), y=y, x=x, features=n)
+    record = dict(zip(kernel.fields, (y, x, n), strict=True))
+    run_kernel(kernel, dtype, rows, block_pieces(rng, dtype, rows), **record)
     assert (y.array == want).all()
-
-
-def check_block_gradients(kernel, rng, dtype, rows, n):
-    dy = normal(rng, dtype, rows, n)
-    want = naive.block_gradients(dy, lanes(dtype))
-    dx = Guarded(None, dtype, want.shape)
-    run_kernel(kernel, dtype, rows, block_pieces(rng, dtype, rows), dx=dx, dy=dy, features=n)
-    assert (dx.array == want).all()
 
 
 def check_unblock_rows(kernel, rng, dtype, rows, n):
@@ -823,8 +816,7 @@ CHECKS = {
     ),
     **dict.fromkeys(("kl_divergence_loss", "binary_cross_entropy_loss", "cross_entropy_labels_loss"), check_loss),
     **dict.fromkeys(("cross_entropy_probabilities_loss", "cross_entropy_smoothed_loss"), check_loss),
-    "block_rows": check_block_rows,
-    "block_gradients": check_block_gradients,
+    **dict.fromkeys(("block_rows", "block_gradients"), check_block),
     "unblock_rows": check_unblock_rows,
     "pad_maps": check_pad_maps,
     "crop_maps": check_crop_maps,

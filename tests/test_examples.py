@@ -33,7 +33,13 @@ def online(numbers):
     assert numbers[9] < 0.5 * numbers[0] and numbers[10] > 10_000
 
 
-CHECKS = {check.__name__: check for check in (cartpole, ode, surrogate, lbfgs, online)}
+def textbook(numbers):
+    before, after, steps, difference, literal, engine = numbers
+    assert steps == 50 and after < 0.5 * before and difference < 1e-14
+    assert literal > 0 and engine > 0  # microseconds
+
+
+CHECKS = {check.__name__: check for check in (cartpole, ode, surrogate, lbfgs, online, textbook)}
 
 
 def test_every_example_is_checked():

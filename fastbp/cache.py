@@ -29,7 +29,7 @@ _TIDY_EVERY = 16  # files that a process keeps
 _HOUR = 3600.0  # how exactly it is known when a file was last used
 
 # What lies in a root: a folder for each version, and in it a file for each kernel, or what is left of one whose writing
-# was cut off. Version 0.1 wrote files of Numba's own format, with an index (.nbi) beside each.
+# was cut off. Earlier versions wrote files of Numba's own format, with an index (.nbi) beside each.
 _VERSION = re.compile(r"[0-9a-f]{16}")
 _FILE = re.compile(r".+\.nb[ci](\.tmp\.\w+)?")
 
@@ -315,7 +315,7 @@ def tidy(current: Path) -> None:
             break
         entry.remove()
         excess -= entry.size
-    # Where version 0.1 kept it. pip leaves a folder that it did not make behind, which Python takes for a package.
+    # Where earlier versions kept it. pip leaves a folder that it did not make, and Python takes that for a package.
     shutil.rmtree(_PACKAGE / "__pycache__" / "compiled", ignore_errors=True)
 
 
@@ -338,7 +338,7 @@ def clear() -> str:
         return "nothing: no folder can be used"
     removed = [_remove(folder, entries) for folder, entries in _entries(current.parent).items()]
     kernels, freed = (sum(numbers) for numbers in zip(*removed, strict=True)) if removed else (0, 0)
-    return f"{_megabytes(freed)}: {kernels} kernels in {current.parent}"
+    return f"{_megabytes(freed)}: {_kernels(kernels)} in {current.parent}"
 
 
 def report() -> Iterator[tuple[str, str]]:
@@ -358,7 +358,11 @@ def report() -> Iterator[tuple[str, str]]:
 
 def _amount(entries: list[Entry]) -> str:
     kernels = sum(entry.path.suffix == ".nbc" for entry in entries)
-    return f"{kernels} kernels, {_megabytes(sum(entry.size for entry in entries))}"
+    return f"{_kernels(kernels)}, {_megabytes(sum(entry.size for entry in entries))}"
+
+
+def _kernels(number: int) -> str:
+    return f"{number} kernel{'' if number == 1 else 's'}"
 
 
 def _megabytes(size: int) -> str:

@@ -80,7 +80,7 @@ def test_second_start_compiles_nothing_and_an_edit_compiles_again(tmp_path):
     assert compiled and float(edited) > float(loss) + 20
 
 
-def test_equal_packages_share_it_and_what_0_1_left_beside_one_is_removed(tmp_path):
+def test_equal_packages_share_it_and_what_earlier_versions_left_in_one_is_removed(tmp_path):
     copies = [tmp_path / name for name in ("one", "two")]
     left = copy_package(copies[0]) / "__pycache__" / "compiled"
     (left / "0123456789abcdef").mkdir(parents=True)
@@ -470,7 +470,7 @@ def test_the_command_shows_and_clears_what_is_ours_alone(tmp_path, monkeypatch, 
     day = 86400.0
     keep(current, "one", 1_500_000, 0), keep(current, "two", 500_000, 2 * day)
     other = keep(root / f"{1:016x}", "three", 1_000_000, 9 * day)
-    (other.parent / "three.py311.nbi").write_bytes(bytes(1_000_000))  # Numba's own index, as version 0.1 wrote it
+    (other.parent / "three.py311.nbi").write_bytes(bytes(1_000_000))  # as earlier versions wrote it
     (other.parent / "four.py311.nbc.tmp.a_1").write_bytes(bytes(1_000_000))
     for path in other.parent.iterdir():
         os.utime(path, (time.time() - 9 * day, time.time() - 10 * day))
@@ -485,7 +485,7 @@ def test_the_command_shows_and_clears_what_is_ours_alone(tmp_path, monkeypatch, 
     this, another = lines[2:]
     assert this.startswith("this version    0123456789abcdef: 2 kernels, 2.0 MB, compiled ")
     assert re.findall(r"\d{4}-\d\d-\d\d", this) == [date(3), date(1), date(0)]
-    assert another.startswith(f"another version {1:016x}: 1 kernels, 3.0 MB, compiled ")
+    assert another.startswith(f"another version {1:016x}: 1 kernel, 3.0 MB, compiled ")
     assert re.findall(r"\d{4}-\d\d-\d\d", another) == [date(10), date(10), date(9)]
 
     assert cli.main(["cache", "--clear"]) == 0

@@ -54,7 +54,7 @@ REPEATS = 3
 
 def seconds(script, cache):
     """What the script prints, in a new interpreter whose compiled code is kept in the folder `cache`."""
-    environment = {**os.environ, "NUMBA_CACHE_DIR": cache, "FASTBP_CACHE": "1"}
+    environment = {**os.environ, "FASTBP_CACHE_DIR": cache, "FASTBP_CACHE": "1"}
     done = subprocess.run([sys.executable, "-c", script], env=environment, capture_output=True, text=True)
     if done.returncode:
         raise RuntimeError(done.stderr)

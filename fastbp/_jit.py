@@ -8,10 +8,9 @@ import hashlib
 import importlib
 import importlib.metadata
 import os
-import shutil
+import pickle
 import signal
 import sys
-import tempfile
 import threading
 import types as python_types
 import warnings
@@ -25,7 +24,9 @@ import numpy as np
 from numba import njit, types
 from numba.core import caching
 from numba.core.dispatcher import Dispatcher
+from numba.core.serialize import dumps
 
+from . import cache
 from .errors import brief
 from .simd.memory import kernel_signature
 
@@ -43,61 +44,6 @@ inner = njit(forceinline=True, no_cpython_wrapper=True, no_cfunc_wrapper=True, *
 
 # --- the cache ----------------------------------------------------------------------------------------
 
-_PACKAGE = Path(__file__).parent
-_KEPT_FOLDERS = 8
-
-
-def cache_enabled() -> bool:
-    """False when FASTBP_CACHE is 0, off, no or false."""
-    return os.environ.get("FASTBP_CACHE", "1").lower() not in ("0", "off", "no", "false")
-
-
-def _sources() -> list[Path]:
-    """The files that compiled code comes from."""
-    files = [_PACKAGE / name for name in ("_jit.py", "engine.py", "jit.py", "capi.py")]
-    return files + [path for folder in ("simd", "kernels") for path in sorted((_PACKAGE / folder).glob("*.py"))]
-
-
-def _sources_key() -> str:
-    """Changes with any of the sources, with Numba, and with the CPU compiled for."""
-    digest = hashlib.sha256()
-    for path in _sources():
-        digest.update(path.relative_to(_PACKAGE).as_posix().encode())
-        digest.update(path.read_bytes())
-    codegen = numba.core.registry.cpu_target.target_context.codegen()
-    digest.update(repr((numba.__version__, np.__version__, codegen.magic_tuple())).encode())
-    return digest.hexdigest()[:16]
-
-
-def _roots() -> list[Path]:
-    """Where the cache may live, best first: Numba's own setting, beside the package, the user's cache folder."""
-    if numba.config.CACHE_DIR:
-        return [Path(numba.config.CACHE_DIR) / "fastbp"]
-    place = hashlib.sha256(str(_PACKAGE).encode()).hexdigest()[:8]
-    if sys.platform == "win32":
-        user = Path(os.environ.get("LOCALAPPDATA") or Path.home() / "AppData" / "Local")
-    else:
-        user = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
-    return [_PACKAGE / "__pycache__" / "compiled", user / "fastbp" / place]
-
-
-def _usable(folder: Path) -> bool:
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryFile(dir=folder):
-            return True
-    except OSError:
-        return False
-
-
-def _forget_old(root: Path, keep: Path) -> None:
-    """Each edit of the sources makes a folder of its own; drop all but the newest few."""
-    folders = [f for f in root.iterdir() if f.is_dir() and f != keep]
-    for folder in sorted(folders, key=lambda f: f.stat().st_mtime, reverse=True)[_KEPT_FOLDERS - 1 :]:
-        shutil.rmtree(folder, ignore_errors=True)
-
-
-_folder: tuple[Path | None] | None = None
 _lock = threading.RLock()
 
 
@@ -122,81 +68,40 @@ if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_unlock)
 
 
-def cache_folder() -> Path | None:
-    """The folder of this version's compiled code; None when the cache is off or no folder can be written."""
-    global _folder
-    with _lock:
-        if not cache_enabled():
-            return None
-        if _folder is None:
-            key = _sources_key()
-            found = next((root / key for root in _roots() if _usable(root / key)), None)
-            if found is not None:
-                with contextlib.suppress(OSError):  # another process tidies the same folder
-                    _forget_old(found.parent, found)
-            _folder = (found,)
-        return _folder[0]
-
-
-class _Locator:
-    """Tells Numba's cache where a function's files are; the folder's name is what makes them valid."""
+class _Implementation(caching.CompileResultCacheImpl):
+    """Tells Numba's check of what can be cached which name to use in its warning."""
 
     def __init__(self, folder: Path):
-        self._folder = folder
-        self._py_file = str(folder)  # named in Numba's warnings
-
-    def ensure_cache_path(self) -> None:
-        self._folder.mkdir(parents=True, exist_ok=True)
-
-    def get_cache_path(self) -> str:
-        return str(self._folder)
-
-    def get_source_stamp(self) -> str:
-        return self._folder.name
+        self._lineno = 0
+        self._locator = python_types.SimpleNamespace(_py_file=str(folder))
 
 
-class _Implementation(caching.CompileResultCacheImpl):
-    """One index file for each function *and signature*.
+class _Cache(caching.NullCache):
+    """Numba's interface to the cache of a function that is compiled for one signature: a file in the folder.
 
-    Numba keeps one index a function and numbers its entries, so that two processes that compile two
-    signatures at once can each write entry 1, and the index of one then names the code of the other.
+    Numba's own keeps an index for each function, with a hash of what the function closes over, which differs from
+    process to process for @njit functions. The folder's and the file's names already say all that the code depends on.
     """
 
-    def __init__(self, function, name, folder):
-        self._lineno = 0
-        self._locator = _Locator(folder)
-        self._filename_base = f"{name}.py{sys.version_info.major}{sys.version_info.minor}{getattr(sys, 'abiflags', '')}"
-
-
-class _Cache(caching.FunctionCache):
-    def __init__(self, function, name, folder):
-        self._name = name
-        self._py_func = function
-        self._impl = _Implementation(function, name, folder)
-        self._cache_path = self._impl.locator.get_cache_path()
-        self._cache_file = caching.IndexDataCacheFile(
-            cache_path=self._cache_path,
-            filename_base=self._impl.filename_base,
-            source_stamp=self._impl.locator.get_source_stamp(),
-        )
-        self.enable()
-
-    def _index_key(self, sig, codegen):
-        # Numba adds a hash of what the function closes over, which differs from process to process for @njit
-        # functions; the folder's and the file's names already say all that the code depends on.
-        return sig, codegen.magic_tuple()
+    def __init__(self, name: str, folder: Path):
+        self._name = f"{name}.py{sys.version_info.major}{sys.version_info.minor}{getattr(sys, 'abiflags', '')}"
+        self._folder = folder
+        self._implementation = _Implementation(folder)
 
     def load_overload(self, sig, target_context):
-        overload = super().load_overload(sig, target_context)
-        if overload is None:
+        target_context.refresh()
+        content = cache.load(self._folder, self._name)
+        if content is None:
             _tell_once()
-        return overload
+            return None
+        return self._implementation.rebuild(target_context, pickle.loads(content))
 
     def save_overload(self, sig, data):
-        try:
-            super().save_overload(sig, data)
-        except OSError as error:  # a full disk, say: what was compiled works all the same
-            warnings.warn(f"fastbp can't keep compiled code in {self._cache_path}: {error}", stacklevel=2)
+        if self._implementation.check_cachable(data):
+            try:
+                cache.save(self._folder, self._name, dumps(self._implementation.reduce(data)))
+            except OSError as error:  # a full disk, say: what was compiled works all the same
+                warnings.warn(f"fastbp can't keep compiled code in {self._folder}: {error}", stacklevel=2)
 
 
 _told = False
@@ -206,7 +111,7 @@ def _tell_once() -> None:
     global _told
     if not _told:
         _told = True
-        kept = "kept for later runs" if cache_folder() else "not kept: there is no cache"
+        kept = "kept for later runs" if cache.folder() else "not kept: there is no cache"
         print(f"fastbp: compiling kernels for this machine ({kept}) ...", file=sys.stderr, flush=True)
 
 
@@ -234,11 +139,10 @@ def _compile(dispatcher, name: str | None, signature):
     """The compiled overload of `signature`, from the cache if it is there; without a name it is not cached."""
     with interrupts_later(), _lock:  # LLVM calls back into Python while it loads code, and loses an exception there
         if signature.args not in dispatcher.overloads:
-            folder = cache_folder() if name else None
-            if folder is None:
-                _tell_once()
+            if name is not None and (folder := cache.folder()) is not None:
+                dispatcher._cache = _Cache(name, folder)
             else:
-                dispatcher._cache = _Cache(dispatcher.py_func, name, folder)
+                _tell_once()
             dispatcher.compile(signature)
         return dispatcher.overloads[signature.args]
 

@@ -1,4 +1,4 @@
-"""The command line: fastbp train, predict, info and bench."""
+"""The command line: fastbp train, predict, info, cache and bench."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from typing import Any, NoReturn
 
 import numpy as np
 
-from . import __version__, _jit, activations, bench, files, network, plots, presets, tables
+from . import __version__, _jit, activations, bench, cache, files, network, plots, presets, tables
 from .errors import DivergedError, FileFormatError
 from .layers import Dense, Dropout, Layer
 from .network import Network
@@ -119,6 +119,10 @@ def _parser() -> argparse.ArgumentParser:
     _add_predict(commands)
     info = commands.add_parser("info", help="show versions, processor, threads and cache", allow_abbrev=False)
     info.set_defaults(run=_info)
+    about = "Show where compiled code is kept, how much of it there is and how old it is, or remove it."
+    kept = commands.add_parser("cache", help="show or clear the compiled code", description=about, allow_abbrev=False)
+    kept.set_defaults(run=_cache)
+    kept.add_argument("--clear", action="store_true", help="remove it: what is needed is compiled again")
     bench.add_command(commands)
     return parser
 
@@ -501,7 +505,7 @@ def _write_csv(path: Path | None, columns: dict[str, Sequence[str]]) -> None:
         text.detach()
 
 
-# --- info ---------------------------------------------------------------------------------------------
+# --- info and cache -----------------------------------------------------------------------------------
 
 
 def _info(args: argparse.Namespace) -> int:
@@ -515,7 +519,13 @@ def _info(args: argparse.Namespace) -> int:
     _say("processor", f"{llvmlite.binding.get_host_cpu_name()} (LLVM's name), {os.cpu_count()} logical cores")
     _say("threads", str(_jit.get_num_threads()))
     _say("threading layer", _jit.threading_layer())
-    _say("cache folder", str(_jit.cache_folder() or "none: nothing that is compiled is kept"))
+    _say("cache folder", str(cache.folder() or "none: nothing that is compiled is kept"))
+    return 0
+
+
+def _cache(args: argparse.Namespace) -> int:
+    for label, text in [("freed", cache.clear())] if args.clear else cache.report():
+        _say(label, text)
     return 0
 
 

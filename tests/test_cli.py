@@ -651,7 +651,7 @@ def test_info(capsys):
 def test_version_and_help(capsys):
     assert cli.main(["--version"]) == 0
     assert capsys.readouterr().out == f"fastbp {fb.__version__}\n"
-    for argv in (["--help"], ["train", "--help"], ["predict", "--help"], ["info", "--help"]):
+    for argv in (["--help"], ["train", "--help"], ["predict", "--help"], ["info", "--help"], ["cache", "--help"]):
         assert cli.main(argv) == 0
         assert capsys.readouterr().out.startswith("usage: fastbp")
 

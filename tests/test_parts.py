@@ -430,9 +430,9 @@ def test_own_kernels_are_cached(tmp_path):
     """A second process compiles nothing; one with another constant does."""
     (script := tmp_path / "own.py").write_text(OWN.format(constant=1.0))
     run = f"exec(compile(open({str(script)!r}).read(), 'own', 'exec'))"
-    results = [run_python(run, NUMBA_CACHE_DIR=str(tmp_path / "cache")) for _ in range(2)]
+    results = [run_python(run, FASTBP_CACHE_DIR=str(tmp_path / "cache")) for _ in range(2)]
     script.write_text(OWN.format(constant=3.0))
-    results.append(run_python(run, NUMBA_CACHE_DIR=str(tmp_path / "cache")))
+    results.append(run_python(run, FASTBP_CACHE_DIR=str(tmp_path / "cache")))
     assert all(result.returncode == 0 for result in results), results
     assert ["compiling" in result.stderr for result in results] == [True, False, True]
     first, second, third = (float(result.stdout) for result in results)

@@ -97,7 +97,7 @@ def _checked_weight(sample_weight: Any, X: Any) -> np.ndarray | None:
     """The weight of each row, float64; one number is that of all."""
     if sample_weight is None:
         return None
-    if np.shape(sample_weight) == (X.shape[0], 1):
+    if getattr(sample_weight, "shape", None) == (X.shape[0], 1):
         sample_weight = np.ravel(sample_weight)
     weight = convert_weights(_check_sample_weight(sample_weight, X, dtype=np.float64), np.dtype(np.float64))
     if not weight.any():

@@ -375,13 +375,34 @@ class _MLP(Settings):
 
     def _infer(self, program: str, X: Any) -> np.ndarray:
         """What the network's method of that name gives (rows, outputs)."""
-        check_is_fitted(self)
-        net = self.network_
-        X = validate_data(self, X, accept_sparse="csr", dtype=net.dtype, reset=False)
-        with threads_here(self.n_threads):
+        with contextlib.nullcontext() if self.n_threads is None else threads_here(self.n_threads):
+            if self._takes(X):
+                try:
+                    return getattr(self.network_, program)(X)
+                except ValueError:  # a number that is not finite, which scikit-learn has its own words for
+                    pass
+            check_is_fitted(self)
+            infer = getattr(self.network_, program)
+            X = validate_data(self, X, accept_sparse="csr", dtype=self.network_.dtype, reset=False)
             if not sparse.issparse(X):
-                return getattr(net, program)(X)
-            return np.concatenate([getattr(net, program)(piece) for piece in solvers.dense_pieces(X)])
+                return infer(X)
+            return np.concatenate([infer(piece) for piece in solvers.dense_pieces(X)])
+
+    def _takes(self, X: Any) -> bool:
+        """Whether X is a plain array, in which scikit-learn's checks could find no fault but numbers that are not finite.
+
+        These checks take several times as long as a prediction for one row.
+        """
+        fitted = vars(self)
+        return (
+            type(X) is np.ndarray
+            and "network_" in fitted
+            and "feature_names_in_" not in fitted
+            and X.dtype == self.network_.dtype
+            and X.ndim == 2
+            and X.shape[1] == self.n_features_in_
+            and len(X) > 0
+        )
 
 
 @dataclass(eq=False, repr=False)
@@ -448,13 +469,17 @@ class MLPClassifier(ClassifierMixin, _MLP):
     def predict(self, X: Any) -> np.ndarray:
         """The likeliest class of each row (rows,); or 0 and 1 for each label (rows, labels)."""
         answers = self._answers(self._infer("predict", X))
-        return self.classes_[answers] if self._has_several() else self._label_binarizer.inverse_transform(answers)
+        if self._has_several():
+            return self.classes_[answers]
+        if self.n_outputs_ == 1 and len(self.classes_) == 2:
+            return self.classes_[answers[:, 0]]
+        return self._label_binarizer.inverse_transform(answers)
 
     @available_if(_has_probabilities)
     def predict_proba(self, X: Any) -> np.ndarray:
         """The probability of each class (rows, classes), in the order of classes_; or of each label (rows, labels)."""
         p = self._infer("predict", X)
-        return np.hstack([1 - p, p]) if self.n_outputs_ == 1 else p
+        return np.concatenate([1 - p, p], axis=1) if self.n_outputs_ == 1 else p
 
     @available_if(_has_probabilities)
     def predict_log_proba(self, X: Any) -> np.ndarray:

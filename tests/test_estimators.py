@@ -7,6 +7,7 @@ import os
 import pickle
 import re
 import runpy
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -30,7 +31,8 @@ from sklearn.utils.class_weight import compute_sample_weight
 from threadpoolctl import threadpool_limits
 
 import fastbp as fb
-from fastbp import solvers
+from fastbp import estimators, solvers
+from fastbp.estimators import validate_data
 
 PEERS = {fb.MLPClassifier: neural_network.MLPClassifier, fb.MLPRegressor: neural_network.MLPRegressor}
 NEW = "sample_weight" in inspect.signature(neural_network.MLPClassifier.fit).parameters  # scikit-learn 1.7
@@ -549,6 +551,65 @@ def test_sparse_rows_give_the_bits_of_dense_ones(monkeypatch, target, at_once, s
         np.testing.assert_allclose(model.predict(convert(X)), dense.predict(X), rtol=1e-12)
     parts = clone(dense).set_params(early_stopping=False)
     assert same(parts.fit(sparse.csr_matrix(X), y), clone(parts).fit(X, y))
+
+
+METHODS = ("predict", "predict_proba", "predict_log_proba")
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("target", ["two", "three", "words", "labels", "real", "reals"])
+def test_plain_arrays_need_no_checks_of_scikit_learn(monkeypatch, target, dtype):
+    X, targets = data()
+    X = X.astype(dtype)
+    model = kind_for(target)(max_iter=3, random_state=0).fit(X, targets[target])
+    methods = [getattr(model, name) for name in METHODS if hasattr(model, name)]
+    rows = [X, X[:1], X[::-2], np.asfortranarray(X), X[:, ::-1][:, ::-1]]
+    with monkeypatch.context() as patch:
+        patch.setattr(estimators, "validate_data", None)
+        plain = [[method(x) for x in rows] for method in methods]
+    checks = []
+    monkeypatch.setattr(estimators, "validate_data", lambda *a, **k: checks.append(1) or validate_data(*a, **k))
+    for method, found in zip(methods, plain, strict=True):
+        for x, values in zip(rows, found, strict=True):
+            checked = method(sparse.csr_matrix(x))
+            assert np.array_equal(checked, values) and checked.dtype == values.dtype
+        method(X.astype(">f8")), method(X.tolist()), method(X.astype(np.float16))
+    assert len(checks) >= len(methods) * (len(rows) + 3)
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_what_is_wrong_with_plain_arrays_is_said_by_scikit_learn(method):
+    pandas = pytest.importorskip("pandas")
+    X, targets = data()
+    ours = fb.MLPClassifier(max_iter=3, random_state=0).fit(X, targets["three"])
+    theirs = neural_network.MLPClassifier(max_iter=3, random_state=0).fit(X, targets["three"])
+    nan, infinite = (np.where(X == X[3, 2], value, X) for value in (np.nan, np.inf))
+    for bad in (nan, infinite, X[:, :5], X[0], X[:0], np.float64(3.0), X.astype(complex), X[np.newaxis]):
+        with pytest.raises(ValueError) as error:
+            getattr(theirs, method)(bad)
+        with pytest.raises(ValueError, match=re.escape(str(error.value))):
+            getattr(ours, method)(bad)
+    with pytest.raises(NotFittedError):
+        getattr(fb.MLPClassifier(), method)(X)
+    named = fb.MLPClassifier(max_iter=3, random_state=0).fit(pandas.DataFrame(X).add_prefix("x"), targets["three"])
+    with pytest.warns(UserWarning, match="X does not have valid feature names, but MLPClassifier was fitted with"):
+        assert np.array_equal(getattr(named, method)(X), getattr(ours, method)(X))
+
+
+def test_threads_predict_with_one_estimator():
+    X, targets = data()
+    model = fb.MLPClassifier(max_iter=3, random_state=0).fit(X, targets["three"])
+    want = [model.predict_proba(X[i : i + 1]) for i in range(len(X))]
+
+    def predict(number):
+        rows = [(number * 7 + i) % len(X) for i in range(500)]
+        return all(np.array_equal(model.predict_proba(X[row : row + 1]), want[row]) for row in rows)
+
+    with ThreadPoolExecutor(4) as pool:
+        assert all(pool.map(predict, range(8)))
+    again = pickle.loads(pickle.dumps(model))
+    again.coefs_ = [0 * weight for weight in again.coefs_]
+    assert np.ptp(again.predict_proba(X), axis=0).max() == 0 and np.array_equal(model.predict_proba(X[:1]), want[0])
 
 
 def test_labels_of_all_kinds():

@@ -92,7 +92,9 @@ def check_finite(name: str, array: np.ndarray, dtype: np.dtype, first: int = 0) 
     step = max(1, _CHECKED_AT_ONCE * len(array) // array.size)
     for start in range(0, len(array), step):
         chunk = array[start : start + step]
-        if -limit <= np.minimum.reduce(chunk, axis=None) and np.maximum.reduce(chunk, axis=None) <= limit:  # not for NaN
+        if (
+            -limit <= np.minimum.reduce(chunk, axis=None) and np.maximum.reduce(chunk, axis=None) <= limit
+        ):  # not for NaN
             continue
         values = chunk.reshape(len(chunk), -1)
         row, column = np.argwhere(~(np.abs(values) <= limit))[0]

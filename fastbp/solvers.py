@@ -187,7 +187,9 @@ def _warn(stopped: str, model: Any, most: int | None) -> None:
     if stopped == "interrupted":
         warnings.warn("Training interrupted by user.", stacklevel=6)
     if stopped == "diverged":
-        text = f"Stochastic Optimizer: the loss became infinite or NaN in iteration {model.n_iter_} and the optimization"
+        text = (
+            f"Stochastic Optimizer: the loss became infinite or NaN in iteration {model.n_iter_} and the optimization"
+        )
         cure = "a smaller learning_rate_init may help, or inputs scaled to about -1 to 1"
         text += f" hasn't converged yet. The weights are those with the best validation score so far; {cure}."
         warnings.warn(text, ConvergenceWarning, stacklevel=6)
@@ -330,6 +332,8 @@ def fit_lbfgs(model: Any, rows: Rows) -> None:
     model.network_.params = found
     model.loss_, model.n_iter_ = scale(float(result.fun)), min(int(result.nit), model.max_iter)
     if result.status != 0:
-        text = f"lbfgs failed to converge after {model.n_iter_} iteration(s) (status={result.status}):\n{result.message}"
+        text = (
+            f"lbfgs failed to converge after {model.n_iter_} iteration(s) (status={result.status}):\n{result.message}"
+        )
         cure = "Increase the number of iterations (max_iter), or max_fun, or scale the inputs."
         warnings.warn(f"{text}\n{cure}", ConvergenceWarning, stacklevel=5)

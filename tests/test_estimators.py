@@ -436,7 +436,9 @@ def test_early_stopping_splits_each_class_alike():
     assert np.bincount(y[held]).tolist() == [4, 4, 4] and not set(kept) & set(held) and len(kept) == 108
     lonely = np.where(np.arange(120) == 7, 3, y)  # a class with one row can't be on both sides
     assert fb.MLPClassifier(early_stopping=True, max_iter=1).fit(X, lonely).n_iter_ == 1
-    small = "The validation set is too small. Increase 'validation_fraction' or the size of your dataset. At least 2 rows"
+    small = (
+        "The validation set is too small. Increase 'validation_fraction' or the size of your dataset. At least 2 rows"
+    )
     with pytest.raises(ValueError, match=small):
         fb.MLPRegressor(early_stopping=True).fit(X[:5], y[:5])
     with pytest.raises(ValueError, match=r"The least populated classes in y have only 1 member"):
@@ -910,8 +912,20 @@ def test_bad_settings_leave_what_was_fitted(kind, name, value, error, message):
         ),
         (fb.MLPClassifier, {"class_weight": {0: 0, 1: 0, 2: 0}}, {}, ValueError, "must not be zero for all rows"),
         (fb.MLPClassifier, {"class_weight": "even"}, {}, ValueError, "class_weight"),
-        (fb.MLPClassifier, {"loss": fb.Huber()}, {}, TypeError, "must be one of 'log_loss', 'hinge'. Got 'huber' instead"),
-        (fb.MLPRegressor, {"loss": "cross_entropy"}, {}, ValueError, "The 'loss' parameter of MLPRegressor must be one of"),
+        (
+            fb.MLPClassifier,
+            {"loss": fb.Huber()},
+            {},
+            TypeError,
+            "must be one of 'log_loss', 'hinge'. Got 'huber' instead",
+        ),
+        (
+            fb.MLPRegressor,
+            {"loss": "cross_entropy"},
+            {},
+            ValueError,
+            "The 'loss' parameter of MLPRegressor must be one of",
+        ),
         (fb.MLPRegressor, {"loss": fb.CrossEntropy()}, {}, ValueError, "must be one for real targets"),
         (
             fb.MLPRegressor,
@@ -922,8 +936,20 @@ def test_bad_settings_leave_what_was_fitted(kind, name, value, error, message):
         ),
         (fb.MLPRegressor, {"loss": "poisson"}, {"y": -np.ones(120)}, ValueError, "y must be 0 or more for poisson"),
         (fb.MLPRegressor, {}, {"sample_weight": -np.ones(120)}, ValueError, "sample_weight must be 0 or more"),
-        (fb.MLPRegressor, {}, {"sample_weight": np.zeros(120)}, ValueError, "Sample weights must contain at least one non-zero number"),
-        (fb.MLPRegressor, {}, {"sample_weight": np.ones(3)}, ValueError, r"sample_weight.shape == \(3,\), expected \(120,\)!"),
+        (
+            fb.MLPRegressor,
+            {},
+            {"sample_weight": np.zeros(120)},
+            ValueError,
+            "Sample weights must contain at least one non-zero number",
+        ),
+        (
+            fb.MLPRegressor,
+            {},
+            {"sample_weight": np.ones(3)},
+            ValueError,
+            r"sample_weight.shape == \(3,\), expected \(120,\)!",
+        ),
         (fb.MLPRegressor, {}, {"validation_data": 3}, TypeError, r"validation_data must be \(X, y\) or .*, got a int"),
         (fb.MLPRegressor, {}, {"validation_data": (np.ones((3, 2)), np.ones(3))}, ValueError, "features"),
         (fb.MLPClassifier, {}, {"validation_data": (np.ones((3, 8)), [0, 1, 7])}, ValueError, "`y` has classes not in"),
@@ -934,7 +960,13 @@ def test_bad_settings_leave_what_was_fitted(kind, name, value, error, message):
             ValueError,
             "validation_data must be None",
         ),
-        (fb.MLPRegressor, {"solver": "lbfgs", "dropout": 0.5}, {}, ValueError, "'dropout' .* must be 0 with solver='lbfgs'. Got"),
+        (
+            fb.MLPRegressor,
+            {"solver": "lbfgs", "dropout": 0.5},
+            {},
+            ValueError,
+            "'dropout' .* must be 0 with solver='lbfgs'. Got",
+        ),
         (
             fb.MLPRegressor,
             {"solver": "lbfgs", "callbacks": [fb.StopAtLoss(0)]},

@@ -449,7 +449,13 @@ def test_what_raises_within_an_epoch_puts_the_network_back(digits, hook, error):
     with pytest.raises(type(error), match="no") as raised:
         net.fit(
             *(X, y),
-            **dict(epochs=9, batch_size=len(X), validation_split=0.1, verbose=False, metrics=[lambda y_true, y_pred: broken.metric(y_true, y_pred)]),
+            **dict(
+                epochs=9,
+                batch_size=len(X),
+                validation_split=0.1,
+                verbose=False,
+                metrics=[lambda y_true, y_pred: broken.metric(y_true, y_pred)],
+            ),
             callbacks=[Keep(broken.kept), broken],
         )
     assert raised.value is error and len(broken.kept) == 3
@@ -480,7 +486,12 @@ def test_errors_at_numbers_that_are_not_finite_are_divergence(hook, poisoned, er
     with pytest.raises(wanted, match="no" if wanted is OSError else text) as raised:
         net.fit(
             *(X, y),
-            **dict(epochs=9, batch_size=len(X), verbose=False, metrics=[lambda y_true, y_pred: broken.metric(y_true, y_pred)]),
+            **dict(
+                epochs=9,
+                batch_size=len(X),
+                verbose=False,
+                metrics=[lambda y_true, y_pred: broken.metric(y_true, y_pred)],
+            ),
             validation_data=(np.full_like(X[:2], outlier), y[:2]),
             callbacks=[Keep(broken.kept), Poison(), broken],
         )

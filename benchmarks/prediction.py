@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import warnings
+
 import numpy as np
 from numba import njit
+from sklearn import neural_network
+from sklearn.datasets import load_digits
 
 import fastbp as fb
 
@@ -64,3 +68,30 @@ class OneRow:
 
     def time_in_njit(self, network):
         _predict_rows(self.handle, self.X, self.out)
+
+
+class EstimatorOneRow:
+    """Predict 300 rows of scikit-learn's digits one by one, with estimators of fastbp and of scikit-learn.
+
+    Both have the same weights, of 100 hidden units, and compute in float64.
+    """
+
+    params = (("MLPClassifier", "MLPRegressor"), ("predict", "predict_proba"), ("fastbp", "scikit-learn"))
+    param_names = ("estimator", "method", "library")
+
+    def setup(self, estimator, method, library):
+        X, y = load_digits(return_X_y=True)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of a training that is too short to converge
+            theirs = getattr(neural_network, estimator)(max_iter=2, random_state=0).fit(X, y)
+        if not hasattr(theirs, method):
+            raise NotImplementedError  # a regressor has no probabilities: asv leaves this combination out
+        ours = getattr(fb, estimator).from_sklearn(theirs)
+        self.method = getattr({"fastbp": ours, "scikit-learn": theirs}[library], method)
+        self.calls = [X[i : i + 1] for i in range(300)]
+        np.testing.assert_allclose(getattr(ours, method)(X), getattr(theirs, method)(X), rtol=1e-9, atol=1e-12)
+        self.method(self.calls[0])
+
+    def time_one_row(self, estimator, method, library):
+        for x in self.calls:
+            self.method(x)

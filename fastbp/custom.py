@@ -5,7 +5,8 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Callable
-from typing import Any
+from functools import partial
+from typing import Any, NamedTuple
 
 import numpy as np
 from numba import njit
@@ -26,7 +27,7 @@ _TARGETS = (0.0, 1.0, 0.3, -1.0, 2.0)
 _numbers = itertools.count()
 
 
-def _compiled(name: str, function: Any) -> Callable:
+def _to_compile(name: str, function: Any) -> Callable:
     """The function, to be compiled as kernels are. Raises TypeError if it is no function of Python's or Numba's."""
     if isinstance(function, Dispatcher):
         function = function.py_func
@@ -35,10 +36,31 @@ def _compiled(name: str, function: Any) -> Callable:
     return njit(**OPTIONS)(function)
 
 
-def _kernel_name(name: str, f: Callable, derivative: Callable) -> tuple[str, bool]:
-    """A name that no other kernel has, and whether it says all that the code depends on, so that it can be cached."""
+class _Compiled(NamedTuple):
+    """Two functions, compiled by Numba and compared with each other, and the kernels around them."""
+
+    f: Callable
+    derivative: Callable
+    kernels: Any
+
+
+# By what makes the kernels, and the digest of the functions. It only grows: what is compiled is never let go anyway.
+_known: dict[tuple[Callable, str], _Compiled] = {}
+
+
+def _compile(make: Callable, name: str, f: Callable, derivative: Callable, check: Callable | None) -> _Compiled:
+    """The functions, checked by `check`, and what `make` makes of them: what there is already, if they are equal.
+
+    name: what names of kernels begin with; they end with the digest, which says all that their code depends on, so that
+    they can be kept on disk, or with a number.
+    """
     found = digest(f, derivative)
-    return (f"{name}_{found}", True) if found else (f"{name}_{next(_numbers)}", False)
+    if found is not None and (make, found) in _known:
+        return _known[make, found]
+    if check is not None:
+        check(f, derivative)
+    made = _Compiled(f, derivative, make(f, derivative, f"{name}_{found or next(_numbers)}", cached=found is not None))
+    return made if found is None else _known.setdefault((make, found), made)
 
 
 def _call(name: str, function: Callable, *arguments: float) -> float:
@@ -52,7 +74,7 @@ def _call(name: str, function: Callable, *arguments: float) -> float:
         raise TypeError(f"{name} must take {numbers} and return one: {error}") from error
 
 
-def _check_derivative(f: Callable, derivative: Callable, others: tuple[tuple[float, ...], ...], letters: str) -> None:
+def _check_derivative(others: tuple[tuple[float, ...], ...], letters: str, f: Callable, derivative: Callable) -> None:
     """Raise ValueError where `derivative` is not that of f by its first argument.
 
     Left out are points where f is not finite, or has a kink or a jump: where the slopes on both sides differ.
@@ -90,12 +112,10 @@ class CustomActivation(Custom, ActivationFunction):
     """
 
     def __init__(self, f: Callable, derivative: Callable, *, name: str | None = None):
-        compiled, slope = _compiled("f", f), _compiled("derivative", derivative)
+        functions = _to_compile("f", f), _to_compile("derivative", derivative)
         name = _check_name(name, f)
-        _check_derivative(compiled, slope, ((),), "z")
-        kernel_name, cached = _kernel_name(name, compiled, slope)
-        forward, backward = kernels.activation_kernels(compiled, slope, kernel_name, cached=cached)
-        super().__init__(name, forward, backward)
+        made = _compile(kernels.activation_kernels, name, *functions, partial(_check_derivative, ((),), "z"))
+        super().__init__(name, *made.kernels)
         object.__setattr__(self, "_arguments", (f, derivative, name))
 
     def __repr__(self) -> str:
@@ -132,18 +152,17 @@ class CustomLoss(Custom, Loss):
         link: str | None = None,
         name: str | None = None,
     ):
-        compiled, slope = _compiled("f", f), _compiled("derivative", derivative)
+        functions = _to_compile("f", f), _to_compile("derivative", derivative)
         check_bool("whole_row", whole_row)
         name, inverse = _check_name(name, f), None if link is None else activations.get(link)
-        if not whole_row:
-            _check_derivative(compiled, slope, tuple((t,) for t in _TARGETS), "yt")
-        kernel_name, cached = _kernel_name(name, compiled, slope)
-        make = kernels.row_loss if whole_row else kernels.elementwise_loss
-        kernel = make(compiled, slope, kernel_name, cached=cached)
+        if whole_row:
+            made = _compile(kernels.row_loss, name, *functions, None)
+        else:
+            check = partial(_check_derivative, tuple((t,) for t in _TARGETS), "yt")
+            made = _compile(kernels.elementwise_loss, name, *functions, check)
         options = {"whole_row": whole_row, "link": link, "name": name}
-        self._store(
-            name=name, link=inverse, kernel=kernel, _functions=(compiled, slope), _again=((f, derivative), options)
-        )
+        again = (f, derivative), options
+        self._store(name=name, link=inverse, kernel=made.kernels, _functions=(made.f, made.derivative), _again=again)
 
     def __repr__(self) -> str:
         return f"CustomLoss({self.name!r})"

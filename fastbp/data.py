@@ -7,12 +7,14 @@ from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 
+from ._jit import DTYPES
 from .errors import brief, check_number
 from .losses import Loss
 from .plan import Shape
 
 _CHECKED_AT_ONCE = 1 << 20  # elements
 _COLUMNS_NAMED = 5  # in an error
+_LARGEST = {dtype: np.finfo(dtype).max for dtype in DTYPES}
 
 
 class Spec(NamedTuple):
@@ -40,7 +42,7 @@ def _as_numbers(name: str, value: Any) -> np.ndarray:
         array = np.asarray(value)
     except ValueError as error:
         raise ValueError(f"{name} must be an array of numbers with rows of one length: {error}") from None
-    if np.ma.is_masked(value):
+    if type(value) is not np.ndarray and np.ma.is_masked(value):
         raise ValueError(f"{name} must have no masked elements, got {np.ma.count_masked(value)} of {array.size}")
     if array.dtype.kind in "biuf":
         return array
@@ -86,11 +88,13 @@ def check_finite(name: str, array: np.ndarray, dtype: np.dtype, first: int = 0) 
     """
     if array.dtype.kind != "f" or array.size == 0:
         return
-    limit = np.finfo(dtype).max
+    limit = _LARGEST[dtype]
     step = max(1, _CHECKED_AT_ONCE * len(array) // array.size)
     for start in range(0, len(array), step):
         chunk = array[start : start + step]
-        if -limit <= chunk.min() and chunk.max() <= limit:  # both are false for NaN
+        if (
+            -limit <= np.minimum.reduce(chunk, axis=None) and np.maximum.reduce(chunk, axis=None) <= limit
+        ):  # not for NaN
             continue
         values = chunk.reshape(len(chunk), -1)
         row, column = np.argwhere(~(np.abs(values) <= limit))[0]

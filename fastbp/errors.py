@@ -71,7 +71,7 @@ def check_number(
 
 def check_integer(name: str, value: Any, *, low: int) -> int:
     """`value` as an int, low or more. Raises TypeError if it is no integer, ValueError if it is too small."""
-    if isinstance(value, bool) or not isinstance(value, numbers.Integral):
+    if type(value) is not int and (isinstance(value, bool) or not isinstance(value, numbers.Integral)):
         raise TypeError(f"{name} must be an integer, got {brief(value)}")
     if value < low:
         raise ValueError(f"{name} must be at least {low}, got {brief(value)}")

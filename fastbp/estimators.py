@@ -29,12 +29,12 @@ from sklearn.utils import check_random_state, column_or_1d
 from sklearn.utils.class_weight import compute_sample_weight
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.multiclass import check_classification_targets, type_of_target, unique_labels
-from sklearn.utils.validation import check_is_fitted
+from sklearn.utils.validation import _check_sample_weight, check_is_fitted
 
 from . import losses, solvers
 from ._jit import threads_here
-from .data import check_weights, convert_weights
-from .errors import brief, check_choice, check_object
+from .data import convert_weights
+from .errors import DivergedError, brief, check_choice, check_object
 from .layers import Dense
 from .losses import BinaryCrossEntropy, CrossEntropy, Hinge, Loss
 from .network import Network
@@ -61,7 +61,7 @@ _RECORD = (
 def _is_stochastic(model: _MLP) -> bool:
     """Whether there is partial_fit. Raises AttributeError if not."""
     if model.solver == "lbfgs":
-        raise AttributeError("there is no partial_fit with solver='lbfgs', which wants all rows at once")
+        raise AttributeError("partial_fit is only available for stochastic optimizers. lbfgs is not stochastic.")
     return True
 
 
@@ -93,13 +93,15 @@ def _settings_for(kind: Any, model: BaseEstimator) -> dict[str, Any]:
     return {name: value for name, value in model.get_params(deep=False).items() if name in names}
 
 
-def _checked_weight(sample_weight: Any, rows: int) -> np.ndarray | None:
-    weight = check_weights(sample_weight, rows)
-    if weight is None:
+def _checked_weight(sample_weight: Any, X: Any) -> np.ndarray | None:
+    """The weight of each row, float64; one number is that of all."""
+    if sample_weight is None:
         return None
-    weight = convert_weights(weight, np.dtype(np.float64))
+    if getattr(sample_weight, "shape", None) == (X.shape[0], 1):
+        sample_weight = np.ravel(sample_weight)
+    weight = convert_weights(_check_sample_weight(sample_weight, X, dtype=np.float64), np.dtype(np.float64))
     if not weight.any():
-        raise ValueError("sample_weight must not be zero for all rows")
+        raise ValueError("Sample weights must contain at least one non-zero number: sample_weight is 0 for all rows")
     return weight
 
 
@@ -113,6 +115,8 @@ def _unchanged_by_errors(model: BaseEstimator) -> Iterator[None]:
     before = dict(vars(model))
     try:
         yield
+    except DivergedError:  # the weights of the last good iteration stay
+        raise
     except (TypeError, ValueError):
         vars(model).clear()
         vars(model).update(before)
@@ -260,13 +264,13 @@ class _MLP(Settings):
         """See fit; incremental: an epoch of partial_fit, and classes: its argument."""
         self._check_settings()
         if incremental and self.early_stopping:
-            raise ValueError("early_stopping must be False for partial_fit, got True")
+            raise ValueError("partial_fit does not support early_stopping=True")
         first = not hasattr(self, "network_") or not (self.warm_start or incremental)
         with _unchanged_by_errors(self), threads_here(self.n_threads):
             # without a wish, float32 stays and all else becomes float64
             dtype = (self._dtype() or (np.float64, np.float32)) if first else self.network_.dtype
             X, y = self._validated(X, y, dtype, reset=first)
-            weight = _checked_weight(sample_weight, X.shape[0])
+            weight = _checked_weight(sample_weight, X)
             self._learn_classes(y, first, incremental, classes)
             rows, of_class = Rows(X, self._encoded(y), weight), self._class_weights(y, incremental)
             validation = None if validation_data is None else self._validation_rows(validation_data, X.dtype)
@@ -301,7 +305,7 @@ class _MLP(Settings):
             raise TypeError(f"validation_data must be (X, y) or (X, y, sample_weight), got a {type(given).__name__}")
         X, y, sample_weight = (*given, None)[:3]
         X, y = self._validated(X, y, dtype, reset=False)
-        weight = _checked_weight(sample_weight, X.shape[0])
+        weight = _checked_weight(sample_weight, X)
         self._learn_classes(y, False, True, None)
         return Rows(X, self._encoded(y), weight)
 
@@ -310,15 +314,17 @@ class _MLP(Settings):
         settings = dict(test_size=self.validation_fraction, random_state=random, stratify=self._strata(targets))
         kept, held = train_test_split(np.arange(len(targets)), **settings)
         if len(held) < 2:
+            text = "The validation set is too small. Increase 'validation_fraction' or the size of your dataset."
             got = f"{self.validation_fraction!r} of {len(targets)} rows"
-            raise ValueError(f"validation_fraction must leave at least 2 rows for validation, got {got}")
+            raise ValueError(f"{text} At least 2 rows must be held back, got {got}.")
         return kept, held
 
     def _batch_rows(self, rows: int) -> int:
         if isinstance(self.batch_size, str):  # "auto"
             return min(200, rows)
         if self.batch_size > rows:
-            warnings.warn(f"batch_size is {self.batch_size}, but there are only {rows} rows", stacklevel=5)
+            text = "Got `batch_size` less than 1 or larger than sample size. It is going to be clipped"
+            warnings.warn(f"{text} from {self.batch_size} to {rows} rows", stacklevel=5)
         return min(self.batch_size, rows)
 
     def _prepare(self, rows: Rows, seed: int, l2: float, first: bool, incremental: bool) -> None:
@@ -361,6 +367,7 @@ class _MLP(Settings):
             self.best_loss_ = math.inf
         if validates and self.validation_scores_ is None:
             self.validation_scores_, self.best_validation_score_ = [], -math.inf
+            self._best_params = self.network_.params.copy()
         if validates and self.validation_loss_curve_ is None:
             self.validation_loss_curve_ = []
 
@@ -368,13 +375,34 @@ class _MLP(Settings):
 
     def _infer(self, program: str, X: Any) -> np.ndarray:
         """What the network's method of that name gives (rows, outputs)."""
-        check_is_fitted(self)
-        net = self.network_
-        X = validate_data(self, X, accept_sparse="csr", dtype=net.dtype, reset=False)
-        with threads_here(self.n_threads):
+        with contextlib.nullcontext() if self.n_threads is None else threads_here(self.n_threads):
+            if self._takes(X):
+                try:
+                    return getattr(self.network_, program)(X)
+                except ValueError:  # a number that is not finite, which scikit-learn has its own words for
+                    pass
+            check_is_fitted(self)
+            infer = getattr(self.network_, program)
+            X = validate_data(self, X, accept_sparse="csr", dtype=self.network_.dtype, reset=False)
             if not sparse.issparse(X):
-                return getattr(net, program)(X)
-            return np.concatenate([getattr(net, program)(piece) for piece in solvers.dense_pieces(X)])
+                return infer(X)
+            return np.concatenate([infer(piece) for piece in solvers.dense_pieces(X)])
+
+    def _takes(self, X: Any) -> bool:
+        """Whether X is a plain array, in which scikit-learn's checks could find no fault but numbers that are not finite.
+
+        These checks take several times as long as a prediction for one row.
+        """
+        fitted = vars(self)
+        return (
+            type(X) is np.ndarray
+            and "network_" in fitted
+            and "feature_names_in_" not in fitted
+            and X.dtype == self.network_.dtype
+            and X.ndim == 2
+            and X.shape[1] == self.n_features_in_
+            and len(X) > 0
+        )
 
 
 @dataclass(eq=False, repr=False)
@@ -441,13 +469,17 @@ class MLPClassifier(ClassifierMixin, _MLP):
     def predict(self, X: Any) -> np.ndarray:
         """The likeliest class of each row (rows,); or 0 and 1 for each label (rows, labels)."""
         answers = self._answers(self._infer("predict", X))
-        return self.classes_[answers] if self._has_several() else self._label_binarizer.inverse_transform(answers)
+        if self._has_several():
+            return self.classes_[answers]
+        if self.n_outputs_ == 1 and len(self.classes_) == 2:
+            return self.classes_[answers[:, 0]]
+        return self._label_binarizer.inverse_transform(answers)
 
     @available_if(_has_probabilities)
     def predict_proba(self, X: Any) -> np.ndarray:
         """The probability of each class (rows, classes), in the order of classes_; or of each label (rows, labels)."""
         p = self._infer("predict", X)
-        return np.hstack([1 - p, p]) if self.n_outputs_ == 1 else p
+        return np.concatenate([1 - p, p], axis=1) if self.n_outputs_ == 1 else p
 
     @available_if(_has_probabilities)
     def predict_log_proba(self, X: Any) -> np.ndarray:
@@ -455,7 +487,10 @@ class MLPClassifier(ClassifierMixin, _MLP):
         z = self._infer("forward", X)
         if self._has_several():
             return log_softmax(z, axis=1)
-        return np.hstack([log_expit(-z), log_expit(z)]) if self.n_outputs_ == 1 else log_expit(z)
+        log_p, p = log_expit(z), self.predict_proba(X)
+        if self.n_outputs_ == 1:
+            log_p = np.hstack([log_expit(-z), log_p])
+        return np.log(p, out=log_p, where=p > 0.5)  # so that the order is that of probabilities which round to 1
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()
@@ -498,15 +533,18 @@ class MLPClassifier(ClassifierMixin, _MLP):
             if type_of_target(y).startswith("multilabel"):
                 classes = y
             elif classes is None:
-                raise ValueError("classes must be given in the first call of partial_fit")
+                raise ValueError("classes must be passed on the first call to partial_fit.")
             self._set_classes(classes)
         elif classes is not None and not np.array_equal(self.classes_, unique_labels(classes)):
-            raise ValueError(f"classes must be what they were in the first call, {self.classes_}, got {classes}")
+            was = f"was: {self.classes_!r}"
+            raise ValueError(f"`classes={classes!r}` is not the same as on last call to partial_fit, {was}")
         found = unique_labels(y)
+        if not incremental and set(found) != set(self.classes_):
+            text = "warm_start can only be used where `y` has the same classes as in the previous call to fit."
+            raise ValueError(f"{text} Previously got {self.classes_}, `y` has {found}")
         if len(np.setdiff1d(found, self.classes_)):
-            raise ValueError(f"y must hold classes that are known, {self.classes_}, got {found}")
-        if not incremental and len(found) < len(self.classes_):
-            raise ValueError(f"y must hold all classes of the last fit with warm_start, {self.classes_}, got {found}")
+            text = "`y` has classes not in `self.classes_`."
+            raise ValueError(f"{text} `self.classes_` has {self.classes_}. 'y' has {found}.")
 
     def _set_classes(self, y: Any) -> None:
         self._label_binarizer = LabelBinarizer().fit(y)
@@ -531,9 +569,10 @@ class MLPClassifier(ClassifierMixin, _MLP):
 
     def _strata(self, targets: np.ndarray) -> np.ndarray | None:
         labels = self._answers(targets) if targets.ndim == 2 else targets
-        if labels.ndim == 2 and labels.shape[1] > 1:
+        if self._outputs_for(targets) == 1:  # a class that can't be on both sides is an error, as in scikit-learn
+            return labels.astype(bool)
+        if labels.ndim == 2:
             return None
-        labels = labels.ravel()
         _, counts = np.unique(labels, return_counts=True)
         held = math.ceil(self.validation_fraction * len(labels))
         possible = counts.min() > 1 and len(counts) <= min(held, len(labels) - held)
@@ -547,6 +586,8 @@ class MLPClassifier(ClassifierMixin, _MLP):
 
     def _metric(self) -> Callable[..., float]:
         def score(y_true: np.ndarray, y_pred: np.ndarray, sample_weight: np.ndarray | None = None) -> float:
+            if not np.isfinite(y_pred).all():
+                return math.nan
             right = self._answers(y_pred) == (y_true if y_true.ndim == 1 else self._answers(y_true))
             return float(np.average(right if right.ndim == 1 else right.all(axis=1), weights=sample_weight))
 
@@ -611,6 +652,9 @@ class MLPRegressor(RegressorMixin, _MLP):
 
     def _metric(self) -> Callable[..., float]:
         def score(y_true: np.ndarray, y_pred: np.ndarray, sample_weight: np.ndarray | None = None) -> float:
-            return float(r2_score(y_true, y_pred, sample_weight=sample_weight))
+            if not np.isfinite(y_pred).all():
+                return math.nan
+            with np.errstate(over="ignore", invalid="ignore"):  # of squares of predictions that are far too large
+                return float(r2_score(y_true, y_pred, sample_weight=sample_weight))
 
         return score

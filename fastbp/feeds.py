@@ -337,7 +337,7 @@ def _check(spec: Spec, X: Any, y: Any, sample_weight: Any = None, prefix: str = 
 
 
 def _source(rows: _Rows) -> Feed | Mapped:
-    if any(_span(array) >= _MAPPED_FROM and _map_of(array) is not None for array in rows.arrays()):
+    if any(_map_of(array) is not None and _span(array) >= _MAPPED_FROM for array in rows.arrays()):
         mapped = Mapped(rows)
         mapped.check()
         return mapped
@@ -359,7 +359,11 @@ def feed_in_memory(spec: Spec, X: Any, y: Any, sample_weight: Any = None) -> Fee
 
 def feed_inputs(spec: Spec, X: Any) -> Feed | Mapped:
     """X, checked. Raises TypeError or ValueError, naming it."""
-    return _source(_Rows(spec, check_inputs(X, spec.input_shape)))
+    x = check_inputs(X, spec.input_shape)
+    if _map_of(x) is not None:
+        return _source(_Rows(spec, x))
+    check_finite("X", x, spec.dtype)
+    return Feed(x)
 
 
 def batches(spec: Spec, X: Any, epochs: int) -> Batches:

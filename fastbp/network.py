@@ -388,8 +388,9 @@ class Network:
         Returns a History. Ctrl-C ends training with the history so far, within about 0.1 s: a batch that takes longer
         is as if it had not begun. A second one within two seconds is raised.
         Raises TypeError or ValueError, naming the argument, before anything has changed; DivergedError if the
-        loss turns NaN or infinite. After that, as after any exception within an epoch (a bad batch, say, or one of a
-        callback's on_chunk_end), the network is as it was before that epoch, or before all that ran in one call.
+        loss turns NaN or infinite, or a metric or callback raises ValueError or ArithmeticError when the network, or
+        what it gives for the validation data, has done so. After that, as after any exception within an epoch (of a bad
+        batch, a metric, a callback), the network is as it was before that epoch, or before all that ran in one call.
         """
         epochs = check_integer("epochs", epochs, low=1)
         batch_size = check_integer("batch_size", batch_size, low=1)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import numbers
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import KW_ONLY, dataclass
@@ -27,6 +28,17 @@ _ACTIVATIONS = activations.ACTIVATIONS | {
     "swish": activations.silu,
 }
 _OPTIMIZERS: dict[str, Any] = {name.lower(): kind for name, kind in OPTIMIZERS.items()}
+
+
+class InvalidSettingError(ValueError, TypeError):
+    """A setting is not what it must be: an error of both classes, as scikit-learn's is."""
+
+
+def _in_words_of_scikit_learn(kind: str, text: str) -> str:
+    """`NAME must be THIS, got THAT` as scikit-learn says it, since programs look for its words."""
+    name, must, rest = text.partition(" must be ")
+    wanted, got, given = rest.rpartition(", got ")
+    return f"The {name!r} parameter of {kind} must be {wanted}. Got {given} instead." if must and got else text
 
 
 def _check_share(name: str, value: Any) -> float:
@@ -92,7 +104,15 @@ class Settings(BaseEstimator, ABC):
         """The loss that the network minimises."""
 
     def _check_settings(self) -> None:
-        """Raise TypeError or ValueError, naming the argument, for a setting that is not what it must be."""
+        """Raise InvalidSettingError, naming the argument, for a setting that is not what it must be."""
+        try:
+            self._check_each_setting()
+        except InvalidSettingError:
+            raise
+        except (TypeError, ValueError) as error:
+            raise InvalidSettingError(_in_words_of_scikit_learn(type(self).__name__, str(error))) from None
+
+    def _check_each_setting(self) -> None:
         for name in ("alpha", "power_t", "tol"):
             check_number(name, getattr(self, name), low=0)
         for name in ("learning_rate_init", "epsilon"):
@@ -138,7 +158,12 @@ class Settings(BaseEstimator, ABC):
     def _hidden(self) -> list[tuple[int, ActivationFunction, float]]:
         """Units, activation and dropout of each hidden layer."""
         sizes = self.hidden_layer_sizes
-        sizes = list(sizes) if isinstance(sizes, Iterable) and not isinstance(sizes, str) else [sizes]
+        if isinstance(sizes, Iterable) and not isinstance(sizes, (str, bytes)) and getattr(sizes, "ndim", 1):
+            sizes = list(sizes)
+            if any(isinstance(units, numbers.Integral) and units <= 0 for units in sizes):
+                raise InvalidSettingError(f"hidden_layer_sizes must be > 0, got {sizes}.")
+        else:
+            sizes = [sizes]
         functions = _for_each("activation", self.activation, len(sizes))
         rates = _for_each("dropout", self.dropout, len(sizes))
         hidden = []

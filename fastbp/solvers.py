@@ -22,6 +22,10 @@ from .network import Network
 _DENSE_AT_ONCE = 1 << 28  # bytes: sparse rows that take more are made dense batch by batch
 _ROWS_AT_ONCE = 4096  # for a gradient of L-BFGS
 _LEAST_RATE = 1e-6  # "adaptive" divides no smaller one
+# scikit-learn's words, which programs look for; they stand at the beginning of ours.
+_NON_FINITE = (
+    "Solver produced non-finite parameter weights. The input data may contain large values and need to be preprocessed."
+)
 
 
 @dataclass(frozen=True)
@@ -79,6 +83,10 @@ def dense_pieces(x: Any) -> Iterator[np.ndarray]:
     step = _rows_at_once(x)
     for start in range(0, x.shape[0], step):
         yield x[start : start + step].toarray()
+
+
+class NonFiniteWeightsError(DivergedError, ValueError):
+    """A solver has diverged; a ValueError too, as scikit-learn's is."""
 
 
 class _SparseBatches:
@@ -143,6 +151,7 @@ def fit_stochastic(
     """Train model.network_ for some epochs, or until nothing becomes better; keeps the record in the model.
 
     warn: whether it is worth a ConvergenceWarning that `epochs` were not enough.
+    Raises NonFiniteWeightsError if the loss turns NaN or infinite, unless early_stopping has kept the best weights.
     """
     net, factor = model.network_, _weight_of_loss(model.network_)
     watch = _Watch(model, rows, validation)
@@ -152,21 +161,41 @@ def fit_stochastic(
         source = {"X": _SparseBatches(train, batch_size, net, model.shuffle)}
     else:
         source = dict(zip(("X", "y", "sample_weight"), train.dense(), strict=False))
-    history = net.fit(
-        **source,
-        epochs=epochs,
-        batch_size=batch_size,
-        shuffle=model.shuffle,
-        validation_data=given,
-        metrics=() if given is None else (model._metric(),),
-        callbacks=(watch, *model._callbacks()),
-        verbose=False,
-    )
+    try:
+        stopped = net.fit(
+            **source,
+            epochs=epochs,
+            batch_size=batch_size,
+            shuffle=model.shuffle,
+            validation_data=given,
+            metrics=() if given is None else (model._metric(),),
+            callbacks=(watch, *model._callbacks()),
+            verbose=False,
+        ).stopped
+    except DivergedError as error:
+        if not model.early_stopping:
+            raise NonFiniteWeightsError(f"{_NON_FINITE} {error}") from error
+        watch.record_divergence()
+        stopped = "diverged"
     if model.early_stopping:
         net.params[:] = model._best_params
-    if warn and history.stopped == "epochs":
-        text = f"training has not converged in {epochs} iterations: increase max_iter, or scale the inputs"
-        warnings.warn(text, ConvergenceWarning, stacklevel=5)
+    _warn(stopped, model, epochs if warn else None)
+
+
+def _warn(stopped: str, model: Any, most: int | None) -> None:
+    """Warn if training has ended otherwise than by convergence; most: the iterations that were to be enough."""
+    if stopped == "interrupted":
+        warnings.warn("Training interrupted by user.", stacklevel=6)
+    if stopped == "diverged":
+        text = (
+            f"Stochastic Optimizer: the loss became infinite or NaN in iteration {model.n_iter_} and the optimization"
+        )
+        cure = "a smaller learning_rate_init may help, or inputs scaled to about -1 to 1"
+        text += f" hasn't converged yet. The weights are those with the best validation score so far; {cure}."
+        warnings.warn(text, ConvergenceWarning, stacklevel=6)
+    if stopped == "epochs" and most is not None:
+        text = f"Stochastic Optimizer: Maximum iterations ({most}) reached and the optimization hasn't converged yet."
+        warnings.warn(f"{text} Increase max_iter, or scale the inputs.", ConvergenceWarning, stacklevel=6)
 
 
 class _Watch:
@@ -179,16 +208,11 @@ class _Watch:
 
     def on_epoch_end(self, net: Network, epoch: int, logs: dict[str, float]) -> None:
         model = self._model
-        model.n_iter_ += 1
-        model.t_ += self._rows
-        model.loss_ = self._scale(logs["loss"])
-        model.loss_curve_.append(model.loss_)
-        text = f"Iteration {model.n_iter_}: loss {model.loss_:.8f}"
+        score = logs.get("val_score", math.nan)
+        self._record(self._scale(logs["loss"]), logs.get("val_loss", math.nan), score)
+        self._say(f"Iteration {model.n_iter_}, loss = {model.loss_:.8f}")
         if self._validation_scale is not None:
-            model.validation_loss_curve_.append(self._validation_scale(logs["val_loss"]))
-            model.validation_scores_.append(logs["val_score"])
-            text += f", validation loss {model.validation_loss_curve_[-1]:.8f}, score {logs['val_score']:.6f}"
-        self._say(text)
+            self._say(f"Validation score: {score:.6f}, loss = {model.validation_loss_curve_[-1]:.8f}")
         worse = self._is_worse(net)
         model._no_improvement_count = model._no_improvement_count + 1 if worse else 0
         if model.solver == "sgd" and model.learning_rate == "invscaling":
@@ -196,12 +220,30 @@ class _Watch:
         if model._no_improvement_count > model.n_iter_no_change:
             self._stop(net)
 
+    def record_divergence(self) -> None:
+        """Record the iteration whose numbers were not finite any more."""
+        self._record(math.nan, math.nan, math.nan)
+        self._say(f"Iteration {self._model.n_iter_}, loss = nan")
+
+    def _record(self, loss: float, validation_loss: float, score: float) -> None:
+        model = self._model
+        model.n_iter_ += 1
+        model.t_ += self._rows
+        model.loss_ = loss
+        model.loss_curve_.append(loss)
+        if self._validation_scale is not None:
+            model.validation_loss_curve_.append(self._validation_scale(validation_loss))
+            model.validation_scores_.append(score)
+
     def epochs_at_once(self, net: Network) -> int:
         """The epochs before training can stop or the learning rate change."""
         model = self._model
         if model.solver == "sgd" and model.learning_rate == "invscaling":
             return 1
-        return model.n_iter_no_change + 1 - model._no_improvement_count
+        if model.n_iter_no_change == math.inf:
+            return model.max_iter
+        # an earlier fit, or partial_fit, may have left a count at which training stops as soon as it is worse
+        return max(1, int(model.n_iter_no_change) + 1 - model._no_improvement_count)
 
     def _is_worse(self, net: Network) -> bool:
         """Whether this epoch is not better than the best by tol; and record the best."""
@@ -222,15 +264,16 @@ class _Watch:
     def _stop(self, net: Network) -> None:
         """Stop, or go on with a fifth of the learning rate if it is adaptive."""
         model = self._model
-        what = "validation score" if model.early_stopping else "training loss"
-        text = f"The {what} has not become better by tol={model.tol:g} for {model.n_iter_no_change} iterations"
+        what = "Validation score" if model.early_stopping else "Training loss"
+        count = f"{model.n_iter_no_change} consecutive epochs"
+        text = f"{what} did not improve more than tol={model.tol:f} for {count}."
         if model.solver == "sgd" and model.learning_rate == "adaptive" and net.learning_rate > _LEAST_RATE:
             _change_rate(net, net.learning_rate / 5)
             model._no_improvement_count = 0
-            self._say(f"{text}: the learning rate becomes {net.learning_rate:g}")
+            self._say(f"{text} Setting learning rate to {net.learning_rate:f}")
         else:
             net.stop_training = True
-            self._say(f"{text}: stopping")
+            self._say(f"{text} Stopping.")
 
     def _say(self, text: str) -> None:
         if self._model.verbose:
@@ -257,7 +300,7 @@ def fit_lbfgs(model: Any, rows: Rows) -> None:
         net.params = model.network_.params
     train, scale = rows.scaled(_weight_of_loss(net)), _Scale.of(net, rows)
     step = min(_ROWS_AT_ONCE, _rows_at_once(rows.x))
-    loss, done = math.nan, 0
+    loss, done, reached = math.nan, 0, net.params.copy()
 
     def objective(params: np.ndarray) -> tuple[float, np.ndarray]:
         nonlocal loss
@@ -271,19 +314,26 @@ def fit_lbfgs(model: Any, rows: Rows) -> None:
         return loss, gradient
 
     def say(params: np.ndarray) -> None:
-        nonlocal done
-        done += 1
+        nonlocal done, reached
+        done, reached = done + 1, params.copy()
         if model.verbose:
-            print(f"Iteration {done}: loss {scale(loss):.8f}")
+            print(f"Iteration {done}, loss = {scale(loss):.8f}")
 
     options = {"maxiter": model.max_iter, "maxfun": model.max_fun, "gtol": model.tol}
-    result = minimize(objective, net.params.copy(), method="L-BFGS-B", jac=True, options=options, callback=say)
-    with np.errstate(over="ignore"):
-        found = result.x.astype(model.network_.dtype)
-    if not (np.isfinite(found).all() and math.isfinite(result.fun)):
-        raise DivergedError("L-BFGS has found no finite parameters; scaling the inputs to about -1 to 1 may help")
+    try:
+        result = minimize(objective, reached, method="L-BFGS-B", jac=True, options=options, callback=say)
+        with np.errstate(over="ignore"):
+            found = result.x.astype(model.network_.dtype)
+        if not (np.isfinite(found).all() and math.isfinite(result.fun)):
+            raise NonFiniteWeightsError(f"{_NON_FINITE} Scaling the inputs to about -1 to 1 may help.")
+    except BaseException:  # Ctrl-C too: not what a search has tried last
+        model.network_.params = reached
+        raise
     model.network_.params = found
     model.loss_, model.n_iter_ = scale(float(result.fun)), min(int(result.nit), model.max_iter)
     if result.status != 0:
-        text = f"L-BFGS has not converged after {model.n_iter_} iterations ({result.message}): increase max_iter or"
-        warnings.warn(f"{text} max_fun, or scale the inputs", ConvergenceWarning, stacklevel=5)
+        text = (
+            f"lbfgs failed to converge after {model.n_iter_} iteration(s) (status={result.status}):\n{result.message}"
+        )
+        cure = "Increase the number of iterations (max_iter), or max_fun, or scale the inputs."
+        warnings.warn(f"{text}\n{cure}", ConvergenceWarning, stacklevel=5)

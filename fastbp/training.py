@@ -256,24 +256,50 @@ class _Run:
             kept.take(net)
             many = self._epochs_at_once() if epoch >= one_by_one else 1
             try:
-                if many > 1:
-                    if not self._train_together(epoch, many, kept):
-                        one_by_one = epoch + many  # one of these will say what is wrong
-                    continue
-                logs, whole = self._train_epoch(epoch)
-            except Exception:  # not Ctrl-C, which leaves what was learnt
+                if many <= 1:
+                    if not self._run_epoch(epoch):
+                        break
+                elif not self._train_together(epoch, many, kept):
+                    one_by_one = epoch + many  # one of these will say what is wrong
+            except Exception as error:  # not Ctrl-C, which leaves what was learnt
+                diverged = self._is_divergence(error)
                 kept.put_back(net)
+                if diverged:
+                    raise DivergedError(_diverged("numbers became infinite or NaN", epoch, None, net)) from error
                 raise
-            if not logs:
-                break
-            if task.validation is not None:
-                found = evaluate(net, task.validation, metrics=task.metrics)
-                logs |= {f"val_{name}": value for name, value in found.items()}
-            self._end_epoch(epoch, logs)
-            if whole:
-                _call(task.callbacks, "on_epoch_recorded", net, self.history, task.callbacks)
         if net.stop_training:
             self.history.stopped = "callback"
+
+    def _run_epoch(self, epoch: int) -> bool:
+        """Train for an epoch, and validate; False if there were no rows before net.stop_training."""
+        net, task = self.net, self.task
+        logs, whole = self._train_epoch(epoch)
+        if not logs:
+            return False
+        if task.validation is not None:
+            found = evaluate(net, task.validation, metrics=task.metrics)
+            logs |= {f"val_{name}": value for name, value in found.items()}
+        self._end_epoch(epoch, logs)
+        if whole:
+            _call(task.callbacks, "on_epoch_recorded", net, self.history, task.callbacks)
+        return True
+
+    def _is_divergence(self, error: Exception) -> bool:
+        """Whether an error of a metric or a callback comes from numbers that are not finite any more.
+
+        Such numbers make numeric code raise ValueError or ArithmeticError; an error of another kind is its own cause.
+        """
+        if isinstance(error, DivergedError) or not isinstance(error, (ValueError, ArithmeticError)):
+            return False
+        if not are_finite(self.net._arrays().values()):
+            return True
+        if self.task.validation is None:
+            return False
+        try:
+            found = evaluate(self.net, self.task.validation, metrics={"finite": _share_of_finite})
+        except Exception:  # the same error again, from reading the rows
+            return False
+        return not (math.isfinite(found["loss"]) and found["finite"] == 1)
 
     def _end_epoch(self, epoch: int, logs: dict[str, float]) -> None:
         """Tell the callbacks, the history and the user."""
@@ -409,9 +435,14 @@ def are_finite(arrays: Iterable[np.ndarray]) -> bool:
         return all(math.isfinite(np.add.reduce(array)) or bool(np.isfinite(array).all()) for array in arrays)
 
 
-def _diverged(what: str, epoch: int, step: int, net: Network) -> str:
+def _share_of_finite(y_true: np.ndarray, y_pred: np.ndarray) -> float:
+    return float(np.isfinite(y_pred).mean())
+
+
+def _diverged(what: str, epoch: int, step: int | None, net: Network) -> str:
+    where = f"epoch {epoch + 1}" if step is None else f"epoch {epoch + 1}, step {step + 1}"
     return (
-        f"{what} in epoch {epoch + 1}, step {step + 1}; the parameters are those before that epoch."
+        f"{what} in {where}; the parameters are those before that epoch."
         f" A smaller learning_rate than {net.learning_rate:g} may help, or inputs scaled to about -1 to 1."
     )
 

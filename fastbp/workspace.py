@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import contextlib
-from collections.abc import Iterator
+from typing import NamedTuple
 
 import numpy as np
 
 from . import engine
 from ._jit import num_threads, thread_limit
-from .kernels import data
 from .kernels.data import FLOAT32, FLOAT64, INT32, INT64, UINT8
 from .plan import ALIGNMENT, CAPACITY, FEW_ROWS, INPUTS, INPUTS_SIZE, Buffer, Field, Group, Plan
 
@@ -21,8 +19,11 @@ _NATIVE = {
 
 def is_native(array: np.ndarray) -> bool:
     """True if kernels read `array` (rows, …) as it is: its rows are vectors with one stride, of a known type."""
-    whole = all(stride % array.itemsize == 0 for stride in array.strides)
-    return array.dtype in _NATIVE and array.flags.aligned and whole and _vectors(array) is not None
+    if array.dtype not in _NATIVE or not array.flags.aligned:
+        return False
+    if array.flags.c_contiguous:
+        return True
+    return all(stride % array.itemsize == 0 for stride in array.strides) and _vectors(array) is not None
 
 
 def _vectors(array: np.ndarray) -> np.ndarray | None:
@@ -32,6 +33,26 @@ def _vectors(array: np.ndarray) -> np.ndarray | None:
     if array.ndim == 1:
         return array[:, np.newaxis]
     return array.reshape(len(array), -1) if array.flags.c_contiguous else None
+
+
+class _Linked(NamedTuple):
+    """A program with the addresses of a workspace in it.
+
+    row      as the engine reads it
+    address  of the row
+    tables   that the row holds the addresses of
+    flops, row_flops  operations of all groups: so many, and so many more for each row of the batch
+    """
+
+    row: np.ndarray
+    address: int
+    tables: tuple[np.ndarray, ...]
+    flops: int
+    row_flops: int
+
+    def is_small(self, rows: int) -> bool:
+        """Whether a batch of so many rows is too little work to share among threads."""
+        return self.flops + self.row_flops * rows <= engine.FORK
 
 
 class Workspace:
@@ -44,22 +65,25 @@ class Workspace:
         self.plan, self.dtype = plan, dtype
         self.capacity = -(-capacity // ALIGNMENT) * ALIGNMENT
         self._one = np.ones(1, dtype)
+        self._ones = (self._one.ctypes.data, _NATIVE[self._one.dtype], 0, 0)  # one number for all rows
         self.inputs = np.zeros(INPUTS_SIZE, np.int64)
         self.totals = np.zeros(plan.arena_size("totals", self.capacity))
         work = _aligned(plan.arena_size("work", self.capacity), dtype)
         self.arenas = {**arenas, "work": work, "totals": self.totals, "inputs": self.inputs}
-        self._programs: dict[tuple[str, str, bool], tuple[np.ndarray, ...]] = {}
+        self._programs: dict[tuple[str, str, bool], _Linked] = {}
         self._bound: tuple = ()
 
-    @contextlib.contextmanager
-    def bound(self, *arrays: np.ndarray | None, sums: np.ndarray | None = None) -> Iterator[None]:
-        """bind(*arrays) inside; then they are let go."""
+    def bound(self, *arrays: np.ndarray | None, sums: np.ndarray | None = None) -> Workspace:
+        """A context: bind(*arrays) inside; then they are let go."""
         self.bind(*arrays, sums=sums)  # type: ignore
-        try:
-            yield
-        finally:
-            self._bound = ()
-            self.inputs[INPUTS["sums"]] = 0
+        return self
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(self, *error: object) -> None:
+        self._bound = ()
+        self.inputs[INPUTS["sums"]] = 0
 
     def bind(
         self,
@@ -79,32 +103,33 @@ class Workspace:
         self._describe("x", x)
         if y is not None:
             self._describe("y", y)
-        # a single 1 with stride 0 stands for weights of 1
-        self._describe("weight", self._one if weight is None else weight)
         if weight is None:
-            self.inputs[INPUTS["weight"] + data.ROW_STRIDE] = 0
+            at = INPUTS["weight"]
+            self.inputs[at : at + 4] = self._ones
+        else:
+            self._describe("weight", weight)
         for name, array in (("order", order), ("out", out), ("sums", sums)):
             self.inputs[INPUTS[name]] = 0 if array is None else array.ctypes.data
         self._bound = (x, y, weight, order, out, sums)  # keeps them alive
 
     def _describe(self, name: str, array: np.ndarray) -> None:
-        vectors = _vectors(array)
-        assert vectors is not None and array.dtype in _NATIVE
-        at = INPUTS[name]
-        strides = [stride // array.itemsize for stride in vectors.strides]
-        self.inputs[at : at + 4] = vectors.ctypes.data, _NATIVE[array.dtype], *strides
+        vectors, at, size = _vectors(array), INPUTS[name], array.itemsize
+        assert vectors is not None
+        row_stride, stride = vectors.strides
+        self.inputs[at : at + 4] = vectors.ctypes.data, _NATIVE[array.dtype], row_stride // size, stride // size
 
     def run(self, name: str, target: str, rows: int, batch_size: int, first: int = 0, last: int | None = None) -> int:
         """Run a program on the batches first .. last of the `rows` rows that are bound, counted on through epochs.
 
         Returns the number of the first batch that was not run: `last`, or less if its loss was not finite.
         """
-        program = self.program(name, target, min(rows, batch_size))
+        most = min(rows, batch_size)
+        program = self._linked(name, target, most)
         if last is None:
             last = -(-rows // batch_size)
         self.inputs[INPUTS["training"]] = name == "train"
-        threads = num_threads()
-        args = program.ctypes.data, rows, batch_size, first, last, threads
+        threads = 1 if program.is_small(most) else num_threads()
+        args = program.address, rows, batch_size, first, last, threads
         if threads == 1:
             return engine.run_batches(*args)
         with thread_limit(threads):
@@ -112,13 +137,15 @@ class Workspace:
 
     def program(self, name: str, target: str, rows: int) -> np.ndarray:
         """A program for batches of `rows` rows in this memory, as the engine reads it."""
+        return self._linked(name, target, rows).row
+
+    def _linked(self, name: str, target: str, rows: int) -> _Linked:
         key = (name, target, rows <= FEW_ROWS)
         if key not in self._programs:
             self._programs[key] = self._link(*self.plan.program(*key))
-        return self._programs[key][0]
+        return self._programs[key]
 
-    def _link(self, program: list[Group], update: int) -> tuple[np.ndarray, ...]:
-        """The program's own row, and the tables that it holds the addresses of."""
+    def _link(self, program: list[Group], update: int) -> _Linked:
         ops = [o for group in program for o in group.ops]
         groups = np.zeros((len(program), engine.GROUP_WIDTH), np.int64)
         table = np.zeros((len(ops), engine.OP_WIDTH), np.int64)
@@ -133,7 +160,8 @@ class Workspace:
         arrays = groups, table, self.inputs, self.totals
         groups_at, ops_at, inputs_at, totals_at = (array.ctypes.data for array in arrays)
         row = np.array([groups_at, len(groups), update, ops_at, inputs_at, totals_at], np.int64)
-        return row, groups, table
+        work = sum(group.flops for group in program), sum(group.row_flops for group in program)
+        return _Linked(row, row.ctypes.data, arrays, *work)
 
     def _resolve(self, field: Field) -> int:
         if field == CAPACITY:

@@ -411,6 +411,94 @@ def test_divergence_leaves_the_last_good_epoch(at_once, together):
     assert np.isfinite(net.params).all() and (net.params == kept.params[-1]).all()
 
 
+class Raise:
+    """A callback and a metric, one of which raises an error in the third epoch."""
+
+    def __init__(self, hook, error):
+        self.kept, self._error = [], error
+        setattr(self, hook, self._raise)
+
+    def _raise(self, *arguments):
+        if len(self.kept) == 3:
+            raise self._error
+        return 0.0
+
+    def metric(self, y_true, y_pred):
+        return 0.0
+
+    def on_epoch_end(self, net, epoch, logs):
+        pass
+
+
+class Keep:
+    """A callback that keeps the parameters after each epoch, in front of one that raises."""
+
+    def __init__(self, kept):
+        self._kept = kept
+
+    def on_chunk_end(self, net):
+        self._kept.append(net.params.copy())
+
+
+@pytest.mark.parametrize("hook", ["metric", "on_chunk_end", "on_epoch_end", "on_epoch_recorded"])
+@pytest.mark.parametrize("error", [OSError("no"), ValueError("no")])
+def test_what_raises_within_an_epoch_puts_the_network_back(digits, hook, error):
+    net, X, y = digits
+    broken = Raise(hook, error)
+
+    with pytest.raises(type(error), match="no") as raised:
+        net.fit(
+            *(X, y),
+            **dict(
+                epochs=9,
+                batch_size=len(X),
+                validation_split=0.1,
+                verbose=False,
+                metrics=[lambda y_true, y_pred: broken.metric(y_true, y_pred)],
+            ),
+            callbacks=[Keep(broken.kept), broken],
+        )
+    assert raised.value is error and len(broken.kept) == 3
+    assert (net.params == broken.kept[1]).all() and net.epochs_trained == net.steps_trained == 2
+    assert net.fit(X, y, verbose=False).stopped == "epochs"
+
+
+@pytest.mark.parametrize("error", [ValueError("Input contains NaN."), FloatingPointError("overflow"), OSError("no")])
+@pytest.mark.parametrize(
+    ("hook", "poisoned"),
+    [("metric", "rows"), ("on_epoch_end", "rows"), ("on_epoch_recorded", "rows"), ("on_epoch_recorded", "params")],
+)
+def test_errors_at_numbers_that_are_not_finite_are_divergence(hook, poisoned, error):
+    """But for those of other kinds, which have causes of their own."""
+    rng = np.random.default_rng(0)
+    X, y = rng.standard_normal((64, 3)), rng.standard_normal((64, 1))
+    net = fb.Network([fb.Dense(1)], (3,), loss="mse", seed=0)
+    broken = Raise(hook, error)
+
+    class Poison:
+        def on_epoch_end(self, net, epoch, logs):
+            if poisoned == "params" and epoch == 2:
+                net.params[:] = np.nan
+
+    outlier = 1e30 if poisoned == "rows" else 1.0  # its squared error is none that float32 has
+    wanted = OSError if isinstance(error, OSError) else fb.DivergedError
+    text = "numbers became infinite or NaN in epoch 3; the parameters are those before that epoch"
+    with pytest.raises(wanted, match="no" if wanted is OSError else text) as raised:
+        net.fit(
+            *(X, y),
+            **dict(
+                epochs=9,
+                batch_size=len(X),
+                verbose=False,
+                metrics=[lambda y_true, y_pred: broken.metric(y_true, y_pred)],
+            ),
+            validation_data=(np.full_like(X[:2], outlier), y[:2]),
+            callbacks=[Keep(broken.kept), Poison(), broken],
+        )
+    assert error in (raised.value, raised.value.__cause__)
+    assert (net.params == broken.kept[1]).all() and net.epochs_trained == 2
+
+
 @pytest.mark.skipif(sys.platform == "win32", reason="no SIGINT for one process")
 def test_ctrl_c_in_what_fails_is_heard():
     with pytest.raises(KeyboardInterrupt), _jit.interrupts_later():

@@ -4,17 +4,19 @@ import copy
 import math
 import pickle
 import re
+from enum import Enum
 
 import numpy as np
 import pytest
 import scipy.stats
 from cases import batch, network
 from numba import njit
+from numba.core import event
 from support import run_python
 
 import fastbp as fb
 from fastbp import initializers
-from fastbp._jit import digest
+from fastbp._jit import Kernel, digest
 from fastbp.initializers import INITIALIZERS
 
 
@@ -413,6 +415,79 @@ def test_digest_changes_with_what_a_function_refers_to():
         return njit(lambda z: p(z) / 2 + q(z) / 4 + r(z))
 
     assert digest(mix(one, two, one)) != digest(mix(one, two, two))
+
+
+def own_parts(constant, prefix=""):
+    """A network with parts from functions that are made anew, of each kind."""
+
+    def f(z):
+        return constant * z * z
+
+    def slope(z):
+        return 2 * constant * z
+
+    def loss(y, t):
+        return constant * (y - t) ** 2
+
+    def loss_slope(y, t):
+        return 2 * constant * (y - t)
+
+    def row_loss(y, t):
+        return constant * ((y - t) ** 2).sum()
+
+    def row_slope(y, t, dy):
+        dy[:] = 2 * constant * (y - t)
+
+    activation = fb.CustomActivation(f, slope, name=prefix + "f")
+    losses = fb.CustomLoss(loss, loss_slope), fb.CustomLoss(row_loss, row_slope, whole_row=True, name=prefix + "loss")
+    layers = [fb.Dense(7, activation), fb.Dense(3)]
+    return [fb.Network(layers, (6,), loss=loss, dtype="float64", seed=0) for loss in losses]
+
+
+def test_equal_parts_are_compiled_once_in_a_process(monkeypatch):
+    X, y = batch("mse", np.random.default_rng(0), 30)
+    compiled = []
+    compile_kernel = Kernel.compiled
+    monkeypatch.setattr(
+        Kernel, "compiled", lambda kernel, dtype: compiled.append(kernel) or compile_kernel(kernel, dtype)
+    )
+
+    def gradients(nets):
+        with event.install_recorder("numba:compile") as recorder:
+            found = [net.value_and_grad(X, y)[1] for net in nets()]
+        own = sum(kernel.name.startswith(("f_", "loss_")) for kernel in compiled)
+        del compiled[:]
+        return found, own, len(recorder.buffer)
+
+    first, own, _ = gradients(lambda: own_parts(1.25))
+    assert own == 4  # forward and backward of the activation, and two losses
+    for again in (lambda: own_parts(1.25), lambda: own_parts(1.25, "other_")):
+        found, own, compilations = gradients(again)
+        assert all((a == b).all() for a, b in zip(found, first, strict=True)) and own == compilations == 0
+    found, own, compilations = gradients(lambda: own_parts(1.5))  # another constant is another part
+    assert not (found[0] == first[0]).all() and own == 4 and compilations > 0
+
+    activation = own_network().layers[0].layer.activation
+    train(own_network(), X, y)
+    del compiled[:]
+    with event.install_recorder("numba:compile") as recorder:
+        twin = pickle.loads(pickle.dumps(activation))
+        train(fb.Network([fb.Dense(3, twin)], (6,), loss="mse", dtype="float64"), X, y)
+    assert twin is not activation and not recorder.buffer and not any("squareplus" in k.name for k in compiled)
+
+
+def test_parts_that_have_no_digest_are_parts_of_their_own():
+    kinds = Enum("Kinds", "square other")  # which Numba compiles, and nothing is known of
+
+    def square(kind):
+        return lambda z: z * z if kind is kinds.square else z, lambda z: 2 * z if kind is kinds.square else 1.0
+
+    assert digest(*square(kinds.square)) is None
+    one, other = (fb.CustomActivation(*square(kind)) for kind in kinds)
+    assert one.forward is not other.forward
+    for part, slope in ((one, 2 * 3.0), (other, 1.0)):
+        net = fb.Network([fb.Activation(part)], (1,), loss="mae", dtype="float64")
+        assert net.input_gradient([[3.0]], [[0.0]]) == slope
 
 
 OWN = """

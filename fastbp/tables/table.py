@@ -100,6 +100,15 @@ class Table:
     def y(self) -> np.ndarray | None:
         return None if self.target is None else self.columns[self.target]
 
+    @property
+    def unit(self) -> str:
+        """What `numbering` counts, for errors."""
+        return "line" if self.guessed else "row"
+
+    def where(self, name: str) -> str:
+        """A column for errors: "column 'price'", or "array 'y'"."""
+        return f"{'column' if self.named or self.guessed else 'array'} {name!r}"
+
     def numbers_as_names(self) -> list[str]:
         """Names from a CSV file's first line that are numbers: it may be no header."""
         return [name for name in self.columns if self.guessed and self.named and not math.isnan(number(name))]
@@ -131,10 +140,8 @@ class Table:
 
     def error(self, name: str, row: Any, problem: str, element: Any = None) -> TableError:
         """What is wrong with a cell; element: the place in the row's array, where the column is one of arrays."""
-        unit = "line" if self.guessed else "row"
-        kind = "column" if self.named or self.guessed else "array"
         inside = "" if element is None else f", feature {element + 1}"
-        return TableError(f"{self.source}, {unit} {self.numbering[row]}, {kind} {name!r}{inside}: {problem}")
+        return TableError(f"{self.source}, {self.unit} {self.numbering[row]}, {self.where(name)}{inside}: {problem}")
 
     def numbers(self, name: str) -> np.ndarray:
         """The column as numbers, flags being 0 and 1. Raises TableError at the first text that is none."""

@@ -150,4 +150,9 @@ def _fit(y: np.ndarray, predicted: np.ndarray | np.floating) -> str:
     r2 = "undefined (all targets are one number)"
     if y.min() < y.max():
         r2 = f"{round(1 - squared / y.var(), 4) + 0.0:.4f}"  # + 0.0 makes a zero of -0.0
-    return f"{r2}, RMSE {math.sqrt(squared):.4g}, MAE {absolute:.4g}"
+    return f"{r2}, RMSE {_readable(math.sqrt(squared))}, MAE {_readable(absolute)}"
+
+
+def _readable(value: float) -> str:
+    """Four digits, or all of a large number's before the point: "0.01235", "41,568"."""
+    return f"{value:,.0f}" if 10_000 <= value < 1e15 else f"{value:.4g}"

@@ -38,7 +38,7 @@ def run_train(args: argparse.Namespace) -> int:
     optimizer = _optimizer(args)
     _set_threads(args.threads)
     model, picture = places(args)
-    table, task = _read(args)
+    table, task, skipped = _read(args)
     image = _image(args, table)
     channels = image and image[0]
     preparation, parts = tables.prepare(
@@ -47,7 +47,7 @@ def run_train(args: argparse.Namespace) -> int:
     if image is not None:
         parts = Parts(*((X.reshape(-1, *image), y) for X, y in parts))
     net = _network(args, preparation, parts, optimizer)
-    _describe(args, table, preparation, parts, net)
+    _describe(args, table, skipped, preparation, parts, net)
     stopping = EarlyStopping(patience=args.patience or PATIENCE) if args.early_stopping else None
     history = _fit(net, args, parts, stopping)
     _say_how_it_ended(history, stopping)
@@ -73,8 +73,8 @@ def _check(args: argparse.Namespace) -> None:
         raise CommandError(f"--class-weight needs a classification, got --task {REGRESSION}")
 
 
-def _read(args: argparse.Namespace) -> tuple[Table, str]:
-    """The table to train on, and the task."""
+def _read(args: argparse.Namespace) -> tuple[Table, str, int]:
+    """The table to train on, the task, and how many rows were left out."""
     table = tables.read_to_train(
         args.data, args.target, args.task, drop=args.drop, text=args.text, header=not args.no_header
     )
@@ -87,9 +87,7 @@ def _read(args: argparse.Namespace) -> tuple[Table, str]:
         raise CommandError(
             f"--class-weight needs a classification, but {target}: --task classification makes classes of them"
         )
-    if skipped:
-        say("skipped", f"{counted(skipped, 'row')} without a target")
-    return table, task
+    return table, task, skipped
 
 
 def _image(args: argparse.Namespace, table: Table) -> tuple[int, int, int] | None:
@@ -146,13 +144,17 @@ def _layers(args: argparse.Namespace, input_shape: tuple[int, ...], outputs: int
     return [*layers, Dense(outputs, l2=args.l2)]
 
 
-def _describe(args: argparse.Namespace, table: Table, preparation: Preparation, parts: Parts, net: Network) -> None:
+def _describe(
+    args: argparse.Namespace, table: Table, skipped: int, preparation: Preparation, parts: Parts, net: Network
+) -> None:
     rows = sum(len(part[0]) for part in parts)
     kind = f"{len(preparation.classes):,} classes" if preparation.classes else REGRESSION
     texts = [names for names in preparation.categories or () if names is not None]
     count = len(preparation.categories or ()) or math.prod(net.input_shape)
     features = counted(count, "feature") + (f" ({len(texts):,} of text)" if texts else "")
     say("data", f"{args.data}: {counted(rows, 'row')}, {features}, {kind}, target {table.target!r}")
+    if skipped:
+        say("skipped", f"{counted(skipped, 'row')} without a target")
     sizes = [f"{len(part[0]):,}" for part in parts]
     say("rows", f"{sizes[0]} to train on, {sizes[1]} for validation, {sizes[2]} for the test")
     hidden = ["LeNet-5"] if args.preset else [f"{units} {args.activation}" for units in args.hidden]

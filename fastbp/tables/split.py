@@ -55,15 +55,16 @@ def _sizes(rows: int, share: float) -> tuple[int, int, int]:
 def _quotas(counts: np.ndarray, total: int) -> np.ndarray:
     """How many rows of each class are taken away (classes,), where there are so many (classes,) and `total` are taken.
 
-    Each class gives its share, rounded so that the sum is right. As far as the total allows, a class gives one row at
-    least and keeps one.
+    Each class gives its share, rounded so that the sum is right. As far as the total allows, a class of two rows or
+    more gives one at least, and keeps two, or else one.
     """
-    most = np.maximum(counts - 1, 0)
-    if most.sum() < total:
-        most = counts
     least = (counts >= 2).astype(np.int64)
     if least.sum() > total:
         least[:] = 0
+    for kept in (2, 1, 0):
+        most = np.maximum(counts - kept, least)
+        if most.sum() >= total:
+            break
     share = counts * (total / counts.sum())
     quotas = np.clip(np.floor(share).astype(np.int64), least, most)
     while (missing := total - quotas.sum()) != 0:

@@ -190,6 +190,8 @@ def _add_predict(commands: Any) -> None:
     predict.add_argument("model", metavar="MODEL", help="a file that fastbp train or Network.save wrote")
     predict.add_argument("data", metavar="DATA", help="a CSV, NPZ or Parquet file, with or without the target")
     _add_no_header(predict)
+    about = "write it beside the predictions, as identifiers need (may be repeated)"
+    predict.add_argument("--keep", metavar="COLUMN", action="append", default=[], help=about)
     _add_verbose(predict)
     predict.add_argument("--output", metavar="FILE", help="where the predictions go (default: shown)")
 

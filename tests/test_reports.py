@@ -353,3 +353,109 @@ def test_balanced_classes(capsys):
 )
 def test_options_that_do_not_go_together(options, message, capsys):
     assert message in line_of_error(capsys, 2, ["train", *options.split(), "--no-save"])
+
+
+# --- columns that go along with predictions -----------------------------------------------------------
+
+ROWS = [["007", "9007199254740993", 1.5, "x, y"], ["042", "1.50", -1.0, ""], ["1e3", "", 0.5, 'a "b"']]
+
+
+def save_model():
+    """A model of one feature, a, and two classes."""
+    net = fb.Network([fb.Dense(2)], (1,), loss="cross_entropy", seed=0)
+    preparation = tables.Preparation("classification", "y", None, ["a"], [0.0], [1.0], ["no", "yes"])
+    net.save("m.npz", extra={"preparation": vars(preparation)})
+
+
+def kept(capsys, *argv):
+    capsys.readouterr()
+    assert cli.main(["predict", "m.npz", *argv]) == 0
+    out, err = capsys.readouterr()
+    assert err == ""
+    return read_predictions(out)
+
+
+@pytest.mark.parametrize(
+    ("keep", "names"),
+    [
+        (["--keep", "id"], ["id"]),
+        (["--keep", "note", "--keep", "id"], ["note", "id"]),
+        (["--keep", "2", "--keep", "a", "--keep", "number"], ["number", "a"]),
+    ],
+)
+def test_kept_columns_have_the_text_of_the_file(keep, names, capsys):
+    save_model()
+    header = ["id", "number", "a", "note"]
+    path = write_csv("new.csv", header, ROWS)
+    without = kept(capsys, path)
+    found = kept(capsys, path, *keep)
+    assert list(found[0]) == [*names, "prediction", "probability"]
+    for row, plain, cells in zip(found, without, ROWS, strict=True):
+        assert {name: row[name] for name in names} == {name: str(cells[header.index(name)]) for name in names}
+        assert row["prediction"] == plain["prediction"] and row["probability"] == plain["probability"]
+
+
+def test_kept_columns_of_parquet_of_any_type_and_of_pandas_index(capsys):
+    pd = pytest.importorskip("pandas")
+    pytest.importorskip("pyarrow")
+    save_model()
+    days = pd.to_datetime(["2024-01-02", "2024-01-03", None])
+    table = {
+        "a": [1.0, 2.0, 3.0],
+        "big": [9007199254740993, 2, 3],
+        "day": days.date,
+        "kind": pd.Categorical(list("xyx")),
+    }
+    index = pd.Index(["007", "042", "001"], name="id")
+    frame = pd.DataFrame({**table, "many": [[1], [2], [3]]}, index=index)
+    frame.to_parquet("new.parquet")
+    found = kept(capsys, "new.parquet", "--keep", "id", "--keep", "big", "--keep", "day", "--keep", "kind")
+    assert [row["id"] for row in found] == ["007", "042", "001"]
+    assert [row["big"] for row in found] == ["9007199254740993", "2", "3"]
+    assert [row["day"] for row in found] == ["2024-01-02", "2024-01-03", ""]
+    assert [row["kind"] for row in found] == ["x", "y", "x"]
+    line = line_of_error(capsys, 2, ["predict", "m.npz", "new.parquet", "--keep", "many"])
+    assert "new.parquet: the column 'many' of list<element: int64> can't be kept as text" in line
+
+
+def test_kept_arrays(capsys):
+    fb.Network([fb.Dense(1)], (2,), loss="mse", seed=0).save("m.npz")
+    ids = np.array(["007", "042", "ü"])
+    np.savez("new.npz", X=np.ones((3, 2)), id=ids, number=np.array([[2**53 + 1], [2], [3]]), wide=np.ones((3, 2)))
+    found = kept(capsys, "new.npz", "--keep", "number", "--keep", "id")
+    assert list(found[0]) == ["number", "id", "prediction"]
+    assert [(row["number"], row["id"]) for row in found] == [("9007199254740993", "007"), ("2", "042"), ("3", "ü")]
+    for keep, message in [
+        (
+            "wide",
+            "the array 'wide' must hold one number or text for each of the 3 rows to be kept, got the shape (3, 2)",
+        ),
+        ("X", "the array 'X' must hold one number or text for each of the 3 rows to be kept, got the shape (3, 2)"),
+        ("price", "new.npz has no array 'price' for --keep; it has X, id, number, wide"),
+    ]:
+        assert message in line_of_error(capsys, 2, ["predict", "m.npz", "new.npz", "--keep", keep])
+
+
+def test_kept_columns_of_a_bundled_data_set(capsys):
+    train(capsys, "iris", *FAST, "--save", "m.npz")
+    assert cli.main(["predict", "m.npz", "iris", "--keep", "petal width (cm)", "--output", "p.csv"]) == 0
+    with open("p.csv", encoding="utf-8") as file:
+        found = read_predictions(file.read())
+    assert found[0]["petal width (cm)"] == "0.2" and len(found) == 150
+
+
+@pytest.mark.parametrize(
+    ("header", "keep", "message"),
+    [
+        (["id", "a", "y"], "key", "new.csv has no column 'key' for --keep; it has id, a, y"),
+        (["prediction", "a", "y"], "prediction", "--keep: the predictions have a column 'prediction' of their own"),
+        (["probability", "a", "y"], "1", "--keep: the predictions have a column 'probability' of their own"),
+    ],
+)
+def test_columns_that_can_not_be_kept(header, keep, message, capsys, tmp_path):
+    save_model()
+    write_csv("new.csv", header, [["007", 1, "no"]])
+    (tmp_path / "p.csv").write_text("old")
+    argv = ["predict", "m.npz", "new.csv", "--keep", keep, "--output", "p.csv"]
+    assert message in line_of_error(capsys, 2, argv)
+    assert (tmp_path / "p.csv").read_text() == "old"

@@ -18,6 +18,7 @@ from ..errors import FileFormatError
 from ..network import Network
 from ..tables import Preparation, Table, TableError
 from ..tables.table import listed, shown
+from .errors import CommandError
 from .lines import counted, warn, warn_of_header
 from .places import check_place
 from .report import Report, report_on_classes, report_on_numbers
@@ -30,14 +31,20 @@ def run_predict(args: argparse.Namespace) -> int:
         check_place("--output", output, [args.model, args.data])
     net = network.load(args.model)
     preparation = _preparation(args.model, net)
-    table = tables.read_to_predict(args.data, preparation, net.input_shape, header=not args.no_header)
+    table = tables.read_to_predict(args.data, preparation, net.input_shape, keep=args.keep, header=not args.no_header)
     if preparation.features is None:  # no name proves the first line a header
         warn_of_header(table)
     if (unknown := preparation.unknown(table)) is not None:
         warn(unknown)
     X = preparation.inputs(table, net.dtype)
     outputs = net.predict(X.reshape(-1, *net.input_shape))
-    _write_csv(output, _columns(preparation, outputs))
+    columns = _columns(preparation, outputs)
+    for name in table.kept:
+        if name in columns:
+            raise CommandError(
+                f"--keep: the predictions have a column {name!r} of their own: rename the one in {args.data}"
+            )
+    _write_csv(output, {**table.kept, **columns})
     report = _score(preparation, outputs, table, verbose=args.verbose)
     if report is not None:
         report.show_scores(aside=output is None)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import shlex
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -77,6 +77,9 @@ class Table:
     position   of the target among a file's columns, from 1; None if it is no table
     dropped    positions of the columns that were left out
     test       a test set, where the data comes with one
+    others     names of what a file has besides the columns: pandas' index, other arrays
+    spelled    gives columns and others as the file writes them, texts (rows,) by name; None if no file does
+    kept       texts of columns and others by name, which go along with predictions
     """
 
     source: str
@@ -88,6 +91,9 @@ class Table:
     position: int | None = None
     dropped: list[int] = field(default_factory=list)
     test: Table | None = None
+    others: list[str] = field(default_factory=list)
+    spelled: Callable[[Sequence[str]], dict[str, np.ndarray]] | None = field(default=None, repr=False)
+    kept: dict[str, list[str]] = field(default_factory=dict)
 
     def __len__(self) -> int:
         return len(self.numbering)
@@ -136,7 +142,9 @@ class Table:
     def take(self, rows: np.ndarray) -> Table:
         """The table of those rows."""
         columns = {name: column[rows] for name, column in self.columns.items()}
-        return replace(self, columns=columns, numbering=self.numbering[rows], test=None)
+        spelled = self.spelled
+        there = spelled and (lambda names: {name: texts[rows] for name, texts in spelled(names).items()})
+        return replace(self, columns=columns, numbering=self.numbering[rows], test=None, spelled=there)
 
     def error(self, name: str, row: Any, problem: str, element: Any = None) -> TableError:
         """What is wrong with a cell; element: the place in the row's array, where the column is one of arrays."""

@@ -86,7 +86,7 @@ def _class_table(names: Sequence[str], truth: np.ndarray, answer: np.ndarray, ve
     ]
     about = ""
     if len(rows) > MOST_SHOWN and not verbose:
-        worst = np.argsort(scores.fscore, kind="stable")[:MOST_SHOWN]
+        worst = np.lexsort((-scores.support, scores.fscore))[:MOST_SHOWN]  # of equal ones those with more rows
         about = f"\nThe {MOST_SHOWN} classes of {len(rows):,} with the lowest f1-score; --verbose shows all."
         rows = [rows[place] for place in worst]
     macro = [f"{values.mean():.3f}" for values in scores[:3]]
@@ -115,9 +115,9 @@ def on_rare_classes(names: Sequence[str], parts: Sequence[np.ndarray]) -> Iterat
     """
     counts = np.stack([np.bincount(labels, minlength=len(names)) for labels in parts])
     total = counts.sum(axis=0)
-    rare = np.flatnonzero(total < FEW_ROWS)
-    if len(rare):
-        few = listed([f"{shown(names[place])} ({total[place]})" for place in rare.tolist()])
+    rare = [place for place in np.argsort(total, kind="stable").tolist() if total[place] < FEW_ROWS]
+    if rare:
+        few = listed([f"{shown(names[place])} ({total[place]})" for place in rare])
         cure = "get more rows of them, put them together, or leave them out"
         if not any(math.isnan(number(name)) for name in names):
             cure += f"; --task {REGRESSION} takes the target for numbers"

@@ -129,10 +129,10 @@ def _add_train(commands: Any) -> None:
     data.add_argument("--text", metavar="COLUMN", action="append", default=[], help=about)
     about = "take missing numbers for their column's median, missing texts for a category"
     data.add_argument("--impute", action="store_true", help=about)
-    _add_no_header(data)
-    data.add_argument("--test-size", metavar="SHARE", type=_share, default=0.2, help="of the rows (default: 0.2)")
     about = "leave out the rows that have no target, which are an error otherwise"
     data.add_argument("--skip-missing-target", action="store_true", help=about)
+    _add_no_header(data)
+    data.add_argument("--test-size", metavar="SHARE", type=_share, default=0.2, help="of the rows (default: 0.2)")
     learning = train.add_argument_group("network and training")
     _add_learning(learning)
     results = train.add_argument_group("results")
@@ -146,13 +146,13 @@ def _add_train(commands: Any) -> None:
     results.add_argument("--quiet", action="store_true", help="show no progress, only results")
 
 
+def _add_verbose(group: Any) -> None:
+    group.add_argument("--verbose", action="store_true", help="show all classes, and a confusion matrix")
+
+
 def _add_no_header(group: Any) -> None:
     about = "the first line of a CSV file is data, though it holds text or is 0, 1, 2, …"
     group.add_argument("--no-header", action="store_true", help=about)
-
-
-def _add_verbose(group: Any) -> None:
-    group.add_argument("--verbose", action="store_true", help="show all classes, and a confusion matrix")
 
 
 def _add_learning(group: Any) -> None:

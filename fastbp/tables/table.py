@@ -76,10 +76,10 @@ class Table:
     target     the name of the column that is to be predicted; None if there is none
     position   of the target among a file's columns, from 1; None if it is no table
     dropped    positions of the columns that were left out
-    test       a test set, where the data comes with one
     others     names of what a file has besides the columns: pandas' index, other arrays
-    spelled    gives columns and others as the file writes them, texts (rows,) by name; None if no file does
     kept       texts of columns and others by name, which go along with predictions
+    test       a test set, where the data comes with one
+    spelled    gives columns and others as the file writes them, texts (rows,) by name; None if no file does
     """
 
     source: str
@@ -90,10 +90,10 @@ class Table:
     target: str | None = None
     position: int | None = None
     dropped: list[int] = field(default_factory=list)
-    test: Table | None = None
     others: list[str] = field(default_factory=list)
-    spelled: Callable[[Sequence[str]], dict[str, np.ndarray]] | None = field(default=None, repr=False)
     kept: dict[str, list[str]] = field(default_factory=dict)
+    test: Table | None = None
+    spelled: Callable[[Sequence[str]], dict[str, np.ndarray]] | None = field(default=None, repr=False)
 
     def __len__(self) -> int:
         return len(self.numbering)

@@ -168,8 +168,21 @@ def test_only_classes_that_occur_are_in_the_table():
     shown = report.report_on_classes(["a", "b", "c\nd", "e"], np.array([0, 2, 2]), np.array([0, 2, 0]), verbose=True)
     assert list(rows_of_table(shown.tables[0])) == ["a", "c d", "macro average"]
     assert shown.scores[1] == ("majority guess", "0.6667 (2 of 3 rows), always 'c\\nd'")
-    long = report.report_on_classes(["x" * 50, "y" * 50], np.array([0, 1]), np.array([1, 0]), verbose=True)
+    long = report.report_on_classes(["x" * 50 + "1", "x" * 50 + "2"], np.array([0, 1]), np.array([1, 0]), verbose=True)
     assert max(len(line) for table in long.tables for line in table.splitlines()) < 80
+    assert list(rows_of_table(long.tables[0])) == [f"{'x' * 16}…{'x' * 14}{end}" for end in "12"] + ["macro average"]
+
+
+def test_one_class_alone_says_nothing_on_the_network():
+    shown = report.report_on_classes(["a", "b"], np.array([1, 1]), np.array([1, 1]))
+    assert [label for label, _ in shown.scores] == ["accuracy", "majority guess"]
+    assert report.report_on_classes(["a", "b"], np.array([1, 0]), np.array([1, 1])).scores[2][0] == "note"
+
+
+def test_numbers_as_large_as_they_can_be():
+    shown = report.report_on_numbers(np.array([1e300, -1e300]), np.array([1.0, 2.0]))
+    assert [label for label, _ in shown.scores[:3]] == ["R²", "mean guess", "median guess"]
+    assert shown.scores[0][1].endswith("RMSE inf, MAE 1e+300")
 
 
 def test_rare_classes_are_warned_of(capsys):

@@ -58,7 +58,7 @@ def report_on_classes(
         (f"{prefix}accuracy", _accuracy(right)),
         ("majority guess", f"{_accuracy(guessed)}, always {shown(names[most])}"),
     ]
-    if right.sum() <= guessed.sum():
+    if right.sum() <= guessed.sum() < len(truth):
         scores.append(("note", "the network is no better than the majority guess"))
     present = np.unique(np.concatenate([truth, answer]))
     of_rows = [_cut(names[place], _LONGEST_NAME) for place in present]
@@ -73,9 +73,10 @@ def _accuracy(right: np.ndarray) -> str:
 
 
 def _cut(name: str, longest: int) -> str:
-    """A name on one line, cut off where it is long."""
+    """A name on one line; of a long one the beginning and the end, where names may differ."""
     name = " ".join(name.split())
-    return name if len(name) <= longest else name[: longest - 1] + "…"
+    end = longest // 2 - 1
+    return name if len(name) <= longest else f"{name[: longest - end - 1]}…{name[-end:]}"
 
 
 def _class_table(names: Sequence[str], truth: np.ndarray, answer: np.ndarray, verbose: bool) -> str:
@@ -137,9 +138,9 @@ def report_on_numbers(y: np.ndarray, predicted: np.ndarray, *, prefix: str = "")
     y, predicted: (rows,), of at least one row, in the target's units. prefix: as for report_on_classes.
     """
     guesses = {"mean guess": y.mean(), "median guess": np.median(y)}
-    with np.errstate(over="ignore"):
+    with np.errstate(over="ignore", invalid="ignore"):
         scores = [(f"{prefix}R²", _fit(y, predicted)), *((name, _fit(y, guess)) for name, guess in guesses.items())]
-        if ((predicted - y) ** 2).mean() >= y.var():
+        if y.min() < y.max() and ((predicted - y) ** 2).mean() >= y.var():
             scores.append(("note", "the network is no better than the mean guess"))
     return Report(scores)
 

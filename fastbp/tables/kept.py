@@ -14,10 +14,11 @@ def kept_columns(table: Table, columns: Sequence[str]) -> dict[str, list[str]]:
     Raises TableError if one is not there, or can't be text.
     """
     names = list(dict.fromkeys(_name(table, column) for column in columns))  # once each
-    if table.spelled is None:
+    texts_of = table.carried or table.spelled
+    if texts_of is None:
         return {name: table.texts(name).tolist() for name in names}
-    spelled = table.spelled(names) if names else {}
-    return {name: spelled[name].tolist() for name in names}
+    texts = texts_of(names) if names else {}
+    return {name: texts[name].tolist() for name in names}
 
 
 def _name(table: Table, column: str) -> str:

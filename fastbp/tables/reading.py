@@ -195,10 +195,10 @@ def _parquet(path: str) -> Table:
     columns = {name: _from_arrow(arrow[name]) if name in there else str(schema.field(name).type) for name in names}
     others = [name for name in schema.names if name in index]
     numbering = np.arange(1, source.metadata.num_rows + 1)
-    return Table(path, columns, numbering, others=others, spelled=lambda names: _spelled_in_parquet(path, names))
+    return Table(path, columns, numbering, others=others, carried=lambda names: _texts_in_parquet(path, names))
 
 
-def _spelled_in_parquet(path: str, names: Sequence[str]) -> dict[str, np.ndarray]:
+def _texts_in_parquet(path: str, names: Sequence[str]) -> dict[str, np.ndarray]:
     """Columns as texts, "" where one is missing."""
     import pyarrow
     from pyarrow import parquet, types
@@ -322,14 +322,14 @@ def _table(path: str, file: Any, inputs: str, target: str | None) -> Table:
     others = [name for name in file.files if name not in columns]
     numbering = np.arange(1, len(columns[inputs]) + 1)
 
-    def spelled(names: Sequence[str]) -> dict[str, np.ndarray]:
+    def carried(names: Sequence[str]) -> dict[str, np.ndarray]:
         with _arrays(path) as again:
-            return {name: _spelled_array(path, name, _array(path, again, name), len(numbering)) for name in names}
+            return {name: _texts_of_array(path, name, _array(path, again, name), len(numbering)) for name in names}
 
-    return Table(path, columns, numbering, named=False, target=target, others=others, spelled=spelled)
+    return Table(path, columns, numbering, named=False, target=target, others=others, carried=carried)
 
 
-def _spelled_array(path: str, name: str, array: np.ndarray, rows: int) -> np.ndarray:
+def _texts_of_array(path: str, name: str, array: np.ndarray, rows: int) -> np.ndarray:
     if array.shape not in ((rows,), (rows, 1)):
         needed = f"one number or text for each of the {rows} rows"
         raise TableError(f"{path}: the array {name!r} must hold {needed} to be kept, got the shape {array.shape}")

@@ -77,9 +77,10 @@ class Table:
     position   of the target among a file's columns, from 1; None if it is no table
     dropped    positions of the columns that were left out
     others     names of what a file has besides the columns: pandas' index, other arrays
+    carried    gives columns and others as texts (rows,) by name; None if `spelled` does
     kept       texts of columns and others by name, which go along with predictions
     test       a test set, where the data comes with one
-    spelled    gives columns and others as the file writes them, texts (rows,) by name; None if no file does
+    spelled    gives columns as the file writes them, texts (rows,) by name; None if no file does
     """
 
     source: str
@@ -91,6 +92,7 @@ class Table:
     position: int | None = None
     dropped: list[int] = field(default_factory=list)
     others: list[str] = field(default_factory=list)
+    carried: Callable[[Sequence[str]], dict[str, np.ndarray]] | None = field(default=None, repr=False)
     kept: dict[str, list[str]] = field(default_factory=dict)
     test: Table | None = None
     spelled: Callable[[Sequence[str]], dict[str, np.ndarray]] | None = field(default=None, repr=False)
@@ -144,7 +146,7 @@ class Table:
         columns = {name: column[rows] for name, column in self.columns.items()}
         spelled = self.spelled
         there = spelled and (lambda names: {name: texts[rows] for name, texts in spelled(names).items()})
-        return replace(self, columns=columns, numbering=self.numbering[rows], test=None, spelled=there)
+        return replace(self, columns=columns, numbering=self.numbering[rows], test=None, spelled=there, carried=None)
 
     def error(self, name: str, row: Any, problem: str, element: Any = None) -> TableError:
         """What is wrong with a cell; element: the place in the row's array, where the column is one of arrays."""

@@ -15,7 +15,7 @@ from __future__ import annotations
 import inspect
 import math
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -100,11 +100,60 @@ def confusion_matrix(y_true: Any, y_pred: Any) -> np.ndarray:
 
     y_true, y_pred: labels (rows,), also of text, or probabilities (rows, classes), or (rows,) those of the second of
     two classes. Returns (classes, classes) int64: all classes of probabilities, else those that there are, sorted.
-    Raises ValueError for other shapes, ImportError without scikit-learn.
+    Raises ValueError for other shapes, or if one holds texts and the other numbers.
+    Source: sklearn.metrics.confusion_matrix.
     """
-    truth, answer, classes = _labels("confusion_matrix", y_true, y_pred)
-    labels = np.arange(classes) if classes else None
-    return _sklearn("confusion_matrix").confusion_matrix(truth, answer, labels=labels)
+    truth, answer, classes = _classes("confusion_matrix", y_true, y_pred)
+    return np.bincount(truth * classes + answer, minlength=classes**2).reshape(classes, classes)
+
+
+class ClassScores(NamedTuple):
+    """How well each class is told from the others; the classes are those of confusion_matrix.
+
+    precision  (classes,) float64: the share of the rows taken for the class that are of it; 0 if none is taken for it
+    recall     (classes,) float64: the share of the rows of the class that are taken for it; 0 if there is none
+    fscore     (classes,) float64: F₁ = 2 · precision · recall / (precision + recall); 0 if both are 0
+    support    (classes,) int64: the rows of the class
+    """
+
+    precision: np.ndarray
+    recall: np.ndarray
+    fscore: np.ndarray
+    support: np.ndarray
+
+
+def precision_recall_fscore_support(y_true: Any, y_pred: Any) -> ClassScores:
+    """Precision, recall, F₁ and the number of rows of each class. Their means over the classes are the macro averages.
+
+    y_true, y_pred, Raises: as for confusion_matrix.
+    Source: sklearn.metrics.precision_recall_fscore_support, beta=1, zero_division=0.
+    """
+    truth, answer, classes = _classes("precision_recall_fscore_support", y_true, y_pred)
+    right, taken, support = (
+        np.bincount(places, minlength=classes) for places in (truth[truth == answer], answer, truth)
+    )
+    return ClassScores(_ratio(right, taken), _ratio(right, support), _ratio(2 * right, taken + support), support)
+
+
+def _classes(name: str, y_true: Any, y_pred: Any) -> tuple[np.ndarray, np.ndarray, int]:
+    """The classes (rows,) as integers from 0, and how many there are."""
+    truth, answer, classes = _labels(name, y_true, y_pred)
+    if not classes:
+        if _are_texts(truth) != _are_texts(answer):
+            got = f"got {truth.dtype} for {answer.dtype}"
+            raise ValueError(f"{name} needs y_true and y_pred to hold labels of one kind, numbers or texts, {got}")
+        labels, places = np.unique(np.concatenate([truth, answer]), return_inverse=True)
+        classes, (truth, answer) = len(labels), np.split(places, 2)
+    return truth, answer, classes
+
+
+def _are_texts(labels: np.ndarray) -> bool:
+    return labels.dtype.kind in "US" or (labels.dtype.kind == "O" and any(isinstance(one, str) for one in labels))
+
+
+def _ratio(part: np.ndarray, whole: np.ndarray) -> np.ndarray:
+    """part / whole, and 0 where the whole is 0."""
+    return np.divide(part, whole, out=np.zeros(len(whole)), where=whole > 0)
 
 
 METRICS: dict[str, Metric] = {

@@ -93,6 +93,34 @@ def test_confusion_matrix():
     np.testing.assert_array_equal(ours([0, 0], [0.2, 0.3]), [[2, 0], [0, 0]])
 
 
+@pytest.mark.parametrize(
+    ("truth", "given", "guess"),
+    [
+        (LABELS, SCORES, SCORES.argmax(axis=1)),
+        (np.eye(7)[LABELS], SCORES, SCORES.argmax(axis=1)),
+        (LABELS + 3, np.full(ROWS, 5), np.full(ROWS, 5)),  # most classes are never predicted
+        (LABELS % 2, np.array([0, 9] * 150), np.array([0, 9] * 150)),  # and one that is predicted has no row
+        (TWO, CHANCE, (CHANCE > 0.5).astype(int)),
+        (np.array(list("abc") * 100), np.array(list("ab") * 150), np.array(list("ab") * 150)),
+        (LABELS.astype(object), TWO, TWO),
+        (np.array(list("abc") * 100, object), np.array(list("ab") * 150), np.array(list("ab") * 150)),
+    ],
+)
+def test_precision_recall_fscore_support(truth, given, guess):
+    labels = np.array(truth.tolist()) if truth.ndim == 1 else truth.argmax(axis=1)
+    theirs = sklearn_metrics.precision_recall_fscore_support(labels, guess, zero_division=0)
+    ours = fb.metrics.precision_recall_fscore_support(truth, given)
+    for mine, other in zip(ours, theirs, strict=True):
+        np.testing.assert_allclose(mine, other, rtol=1e-14)
+    assert ours.support.sum() == ROWS and ours.support.dtype == np.int64
+    assert ours._fields == ("precision", "recall", "fscore", "support")
+
+
+def test_scores_of_probabilities_are_of_all_classes():
+    scores = fb.metrics.precision_recall_fscore_support([0, 0], SCORES[:2])
+    assert [len(values) for values in scores] == [7] * 4 and scores.support.tolist() == [2, 0, 0, 0, 0, 0, 0]
+
+
 ERRORS = [
     (lambda: fb.metrics.mae(LABELS, SCORES), r"mae needs values of the shape .*, got \(300,\) for \(300, 7\)"),
     (lambda: fb.metrics.r2(VALUES[:5], GUESSES), r"r2 needs values of the shape .*, got \(5, 3\) for \(300, 3\)"),
@@ -107,6 +135,11 @@ ERRORS = [
     (lambda: fb.metrics.top_k_accuracy(0), "k must be at least 1, got 0"),
     (lambda: fb.metrics.confusion_matrix(["a"] * 300, SCORES), "confusion_matrix needs labels 0 to 6 as y_true"),
     (lambda: fb.metrics.confusion_matrix(LABELS, TWO[:9]), "confusion_matrix needs a class a row"),
+    (lambda: fb.metrics.confusion_matrix(["a"] * 300, TWO), "labels of one kind, numbers or texts, got <U1 for int64"),
+    (
+        lambda: fb.metrics.precision_recall_fscore_support(LABELS, TWO[:9]),
+        "precision_recall_fscore_support needs a class a row",
+    ),
 ]
 
 
@@ -224,8 +257,7 @@ def test_without_scikit_learn_the_error_says_what_to_install(monkeypatch):
     assert net.steps_trained == 0
     names = ["accuracy", "top_k_accuracy"]
     net.fit(X, LABELS, validation_split=0.5, metrics=names, verbose=False)
-    with pytest.raises(ImportError, match="confusion_matrix needs scikit-learn"):
-        fb.metrics.confusion_matrix(LABELS, LABELS)
+    assert fb.metrics.confusion_matrix(LABELS, LABELS).sum() == ROWS
 
 
 def test_a_metric_that_gives_no_number():

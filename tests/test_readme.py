@@ -1,7 +1,9 @@
-"""The README's Python examples run as they stand, in order, in one namespace."""
+"""The README's Python examples run as they stand, in order, in one namespace; what a command prints is shown."""
 
 import re
 from pathlib import Path
+
+from fastbp import cli
 
 README = Path(__file__).parent.parent / "README.md"
 
@@ -18,3 +20,16 @@ def test_examples_run(tmp_path, monkeypatch, capsys):
     assert namespace["net"].summary() in README.read_text() and namespace["net"].summary() in out
     assert str(namespace["neuron"].explain([1.0, 2.0], [1.0])) in README.read_text()
     assert (namespace["xor"].predict([[0, 1], [1, 1]]).round() == [[1], [0]]).all()
+
+
+def test_the_report_of_a_command(tmp_path, monkeypatch, capsys):
+    """Times and scores differ between machines, so each number is compared as a #."""
+    monkeypatch.chdir(tmp_path)
+    shown = re.search(
+        r"`fastbp (train breast_cancer --quiet)` prints:\n\n```\n(.*?)^```", README.read_text(), re.DOTALL | re.M
+    )
+    assert cli.main(shown[1].split()) == 0
+    printed = capsys.readouterr().out
+    assert re.sub(r"\d+", "#", printed) == re.sub(r"\d+", "#", shown[2])
+    for line in shown[2].splitlines():
+        assert line in printed or re.match("trained|test accuracy|benign|malignant|macro average", line), line

@@ -208,7 +208,7 @@ def test_the_target_is_never_filled_in(capsys):
     rows[3][3] = ""
     write_csv("t.csv", HOUSES, rows)
     assert line_of_error(capsys, 2, ["train", "t.csv", "--impute"]).endswith(
-        "line 5, column 'price': the value is missing\n"
+        "line 5, column 'price': the value is missing (--skip-missing-target leaves such rows out)\n"
     )
 
 
@@ -274,7 +274,7 @@ def test_decimal_commas(capsys):
 
 
 def test_a_first_line_that_may_be_no_header(capsys):
-    rows = [[i, ["a", "b"][i % 2], i % 7 + 10] for i in range(50)]
+    rows = [[i, ["a", "b"][i % 2], i % 7 + 10] for i in range(70)]
     capsys.readouterr()
     assert cli.main(["train", write_csv("t.csv", None, rows), "--epochs", "1", "--no-save"]) == 0
     want = "fastbp: the first line of t.csv is taken for names, such as '0': --no-header takes it for data\n"

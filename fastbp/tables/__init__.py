@@ -4,6 +4,7 @@ from .choice import read_to_predict, read_to_train
 from .preparation import Parts, Preparation, guess_task, prepare
 from .reading import BUNDLED, stem
 from .table import CLASSIFICATION, REGRESSION, Table, TableError, places_in
+from .targets import with_targets
 
 __all__ = [
     "BUNDLED",
@@ -19,4 +20,5 @@ __all__ = [
     "read_to_predict",
     "read_to_train",
     "stem",
+    "with_targets",
 ]

@@ -10,6 +10,7 @@ from dataclasses import replace
 
 import numpy as np
 
+from .kept import kept_columns
 from .preparation import Preparation
 from .reading import read
 from .table import CLASSIFICATION, REGRESSION, Table, TableError, listed, shown
@@ -77,7 +78,12 @@ def _check_type(table: Table, name: str) -> None:
 
 
 def read_to_predict(
-    source: str, preparation: Preparation, input_shape: tuple[int, ...], *, header: bool = True
+    source: str,
+    preparation: Preparation,
+    input_shape: tuple[int, ...],
+    *,
+    keep: Sequence[str] = (),
+    header: bool = True,
 ) -> Table:
     """A table to predict: the features in the model's order, by the names that they were trained with or by position.
 
@@ -85,11 +91,13 @@ def read_to_predict(
         source, header: as in `read`.
         preparation: the model's.
         input_shape: the network's.
+        keep: columns that go along, as `kept_columns` takes them.
 
     The target, where it is there, may be missing or unknown in any row.
     Raises TableError, OSError as `read` does.
     """
     table = read(source, preparation.target, header=header, known=preparation.features or (), predicting=True)
+    kept = kept_columns(table, keep)
     categories = preparation.categories
     count = len(categories) if categories else math.prod(input_shape)
     if table.named or table.guessed:
@@ -102,7 +110,7 @@ def read_to_predict(
         if categories or (width != count and len(input_shape) == 1):
             raise TableError(f"{source} must have the {count} features of the model, got {width} of numbers alone")
         _check_shape(table, input_shape)
-    return table
+    return replace(table, kept=kept)
 
 
 def _check_shape(table: Table, input_shape: tuple[int, ...]) -> None:

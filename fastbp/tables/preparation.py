@@ -1,8 +1,7 @@
-"""What turns a table into a network's inputs and targets, and its outputs into predictions; and the split."""
+"""What turns a table into a network's inputs and targets, and its outputs into predictions."""
 
 from __future__ import annotations
 
-import bisect
 import itertools
 import shlex
 from collections.abc import Iterator
@@ -11,12 +10,12 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from .split import split
 from .table import CLASSIFICATION, REGRESSION, Table, TableError, label, places_in, shown
 
 MOST_GUESSED_CLASSES = 100
 MOST_CATEGORIES = 1000
 FEW_TEXTS = 50  # so many may be different in most rows
-VALIDATION_SHARE = 0.1
 _SCALED_AT_ONCE = 1 << 20  # elements
 
 
@@ -184,8 +183,7 @@ def prepare(
 
     Arguments:
         task: CLASSIFICATION or REGRESSION.
-        test_size: the share, 0 < share < 1, of rows for the test; unused where the table has a test set.
-        seed: decides which rows go where.
+        test_size, seed: as for `split`, which splits a classification class by class.
         dtype: the network's.
         impute: whether features may be missing: a number is taken for its column's median, a text for a category.
         channels: of images, which are scaled each as a whole; None if each number is scaled for itself.
@@ -201,7 +199,8 @@ def prepare(
     classes = _classes(table) if task == CLASSIFICATION else None
     for name in table.features:
         _check_categories(table, name)
-    train, validation, test = _split(table, test_size, seed)
+    labels = None if classes is None else places_in(classes, table.texts(table.target))
+    train, validation, test = split(table, test_size, seed, labels)
     learnt = table.take(train)
     preparation = _learn(learnt, task, classes, impute, channels)
     parts = [learnt, table.take(validation), table.test or table.take(test)]
@@ -237,27 +236,6 @@ def _check_categories(table: Table, name: str) -> None:
         texts = f"{len(distinct):,} different texts in {len(column):,} rows ({shown(distinct[-1])}, …)"
         advice = f"as identifiers, dates and sentences do: --drop {shlex.quote(name)} leaves it out"
         raise TableError(f"{table.source}: the column {name!r} holds {texts}, {advice}")
-
-
-def _split(table: Table, test_size: float, seed: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Random places of the rows to train on, to validate with and to test with."""
-    rows, share = len(table), test_size if table.test is None else 0.0
-    train, validation, test = _sizes(rows, share)
-    if train < 2:
-        enough = range(int(3 / (1 - share)) + 2)
-        needed = bisect.bisect_left(enough, 2, key=lambda count: _sizes(count, share)[0])
-        tested = f", a share of {share} (--test-size) for the test" if share else ""
-        parts = f"2 to train on, 1 for validation{tested}"
-        raise TableError(f"too few rows: {table.source} has {rows}, at least {needed} are needed: {parts}")
-    order = np.random.default_rng(seed).permutation(rows)
-    return order[test + validation :], order[test : test + validation], order[:test]
-
-
-def _sizes(rows: int, share: float) -> tuple[int, int, int]:
-    """How many rows are to train on, for validation and for the test, which gets that share, and none if it is 0."""
-    test = max(1, round(rows * share)) if share else 0
-    validation = max(1, round((rows - test) * VALIDATION_SHARE))
-    return rows - test - validation, validation, test
 
 
 def _learn(table: Table, task: str, classes: list[str] | None, impute: bool, channels: int | None) -> Preparation:

@@ -163,7 +163,13 @@ def _csv(path: str, header: bool, known: Sequence[str]) -> Table:
     columns: list[Any] = list(np.asarray(values).reshape(-1, len(names)).T)
     for place, column in texts.items():
         columns[place] = np.array(column, object)
-    return Table(path, dict(zip(names, columns, strict=True)), np.asarray(lines), named, guessed=True)
+
+    def spelled(wanted: Sequence[str]) -> dict[str, np.ndarray]:
+        places = [names.index(name) for name in wanted]
+        rows = [[cells[place] for place in places] for _, cells in itertools.islice(_rows(path, data), named, None)]
+        return dict(zip(wanted, np.array(rows, object).T, strict=True))
+
+    return Table(path, dict(zip(names, columns, strict=True)), np.asarray(lines), named, guessed=True, spelled=spelled)
 
 
 # --- Parquet ------------------------------------------------------------------------------------------
@@ -187,7 +193,28 @@ def _parquet(path: str) -> Table:
         except (pyarrow.ArrowException, OSError) as error:
             raise TableError(f"{path} is not a Parquet file that can be read: {error}") from None
     columns = {name: _from_arrow(arrow[name]) if name in there else str(schema.field(name).type) for name in names}
-    return Table(path, columns, np.arange(1, source.metadata.num_rows + 1))
+    others = [name for name in schema.names if name in index]
+    numbering = np.arange(1, source.metadata.num_rows + 1)
+    return Table(path, columns, numbering, others=others, carried=lambda names: _texts_in_parquet(path, names))
+
+
+def _texts_in_parquet(path: str, names: Sequence[str]) -> dict[str, np.ndarray]:
+    """Columns as texts, "" where one is missing."""
+    import pyarrow
+    from pyarrow import parquet, types
+
+    found = {}
+    for name in names:
+        with open(path, "rb") as file:
+            column = parquet.ParquetFile(file, page_checksum_verification=True).read(columns=[name])[name]
+        try:
+            if types.is_dictionary(column.type):
+                column = column.cast(column.type.value_type)
+            texts = column.cast(pyarrow.string()).to_pylist()
+        except pyarrow.ArrowException:
+            raise TableError(f"{path}: the column {name!r} of {column.type} can't be kept as text") from None
+        found[name] = np.array([text or "" for text in texts], object)
+    return found
 
 
 def _is_column(kind: Any) -> bool:
@@ -292,7 +319,21 @@ def _table(path: str, file: Any, inputs: str, target: str | None) -> Table:
         if len(y) != len(X):
             rows = f"as many rows as {inputs!r}, which has {len(X)}"
             raise TableError(f"{path}: {target!r} must have {rows}, got {len(y)}")
-    return Table(path, columns, np.arange(1, len(columns[inputs]) + 1), named=False, target=target)
+    others = [name for name in file.files if name not in columns]
+    numbering = np.arange(1, len(columns[inputs]) + 1)
+
+    def carried(names: Sequence[str]) -> dict[str, np.ndarray]:
+        with _arrays(path) as again:
+            return {name: _texts_of_array(path, name, _array(path, again, name), len(numbering)) for name in names}
+
+    return Table(path, columns, numbering, named=False, target=target, others=others, carried=carried)
+
+
+def _texts_of_array(path: str, name: str, array: np.ndarray, rows: int) -> np.ndarray:
+    if array.shape not in ((rows,), (rows, 1)):
+        needed = f"one number or text for each of the {rows} rows"
+        raise TableError(f"{path}: the array {name!r} must hold {needed} to be kept, got the shape {array.shape}")
+    return array.reshape(rows).astype(str).astype(object)
 
 
 def _target(path: str, name: str, y: np.ndarray) -> np.ndarray:

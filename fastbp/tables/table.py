@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import shlex
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -76,7 +76,11 @@ class Table:
     target     the name of the column that is to be predicted; None if there is none
     position   of the target among a file's columns, from 1; None if it is no table
     dropped    positions of the columns that were left out
+    others     names of what a file has besides the columns: pandas' index, other arrays
+    carried    gives columns and others as texts (rows,) by name; None if `spelled` does
+    kept       texts of columns and others by name, which go along with predictions
     test       a test set, where the data comes with one
+    spelled    gives columns as the file writes them, texts (rows,) by name; None if no file does
     """
 
     source: str
@@ -87,7 +91,11 @@ class Table:
     target: str | None = None
     position: int | None = None
     dropped: list[int] = field(default_factory=list)
+    others: list[str] = field(default_factory=list)
+    carried: Callable[[Sequence[str]], dict[str, np.ndarray]] | None = field(default=None, repr=False)
+    kept: dict[str, list[str]] = field(default_factory=dict)
     test: Table | None = None
+    spelled: Callable[[Sequence[str]], dict[str, np.ndarray]] | None = field(default=None, repr=False)
 
     def __len__(self) -> int:
         return len(self.numbering)
@@ -99,6 +107,15 @@ class Table:
     @property
     def y(self) -> np.ndarray | None:
         return None if self.target is None else self.columns[self.target]
+
+    @property
+    def unit(self) -> str:
+        """What `numbering` counts, for errors."""
+        return "line" if self.guessed else "row"
+
+    def where(self, name: str) -> str:
+        """A column for errors: "column 'price'", or "array 'y'"."""
+        return f"{'column' if self.named or self.guessed else 'array'} {name!r}"
 
     def numbers_as_names(self) -> list[str]:
         """Names from a CSV file's first line that are numbers: it may be no header."""
@@ -127,14 +144,14 @@ class Table:
     def take(self, rows: np.ndarray) -> Table:
         """The table of those rows."""
         columns = {name: column[rows] for name, column in self.columns.items()}
-        return replace(self, columns=columns, numbering=self.numbering[rows], test=None)
+        spelled = self.spelled
+        there = spelled and (lambda names: {name: texts[rows] for name, texts in spelled(names).items()})
+        return replace(self, columns=columns, numbering=self.numbering[rows], test=None, spelled=there, carried=None)
 
     def error(self, name: str, row: Any, problem: str, element: Any = None) -> TableError:
         """What is wrong with a cell; element: the place in the row's array, where the column is one of arrays."""
-        unit = "line" if self.guessed else "row"
-        kind = "column" if self.named or self.guessed else "array"
         inside = "" if element is None else f", feature {element + 1}"
-        return TableError(f"{self.source}, {unit} {self.numbering[row]}, {kind} {name!r}{inside}: {problem}")
+        return TableError(f"{self.source}, {self.unit} {self.numbering[row]}, {self.where(name)}{inside}: {problem}")
 
     def numbers(self, name: str) -> np.ndarray:
         """The column as numbers, flags being 0 and 1. Raises TableError at the first text that is none."""

@@ -28,6 +28,11 @@ class Spec(NamedTuple):
         return int(np.prod(self.output_shape))
 
     @property
+    def targets(self) -> int:
+        """How many numbers a row of y has, if they are no labels."""
+        return self.loss.targets(self.outputs)
+
+    @property
     def classes(self) -> int:
         """How many classes a row is of one of: outputs, or two for one output; 0 where rows have no classes."""
         if not self.loss.accuracy:
@@ -125,22 +130,39 @@ def check_inputs(X: Any, input_shape: Shape, name: str = "X") -> np.ndarray:
 def check_targets(y: Any, rows: int, spec: Spec, name: str = "y") -> tuple[np.ndarray, str]:
     """y as an array, and its kind, a key of the loss's `kernels`; its values are not looked at.
 
-    The array is (rows, 1) for "labels", else (rows, outputs).
+    The array is (rows, 1) for "labels", else (rows, targets): as many as outputs, for most losses.
     Raises TypeError if it holds no numbers, ValueError for another shape.
     """
-    array, outputs = _as_numbers(name, y), spec.outputs
+    array, outputs = _as_numbers(name, y), spec.targets
     if array.ndim == 0 or len(array) != rows:
         got = "a single number" if array.ndim == 0 else str(len(array))
         raise ValueError(f"{name} must have as many rows as X, which has {rows}, got {got}")
     if "labels" in spec.loss.kernels and array.shape in ((rows,), (rows, 1)):
         return array.reshape(rows, 1), "labels"
     kind = "probabilities" if "labels" in spec.loss.kernels else "values"
-    if (array.shape == (rows,) and outputs == 1) or array.shape == (rows, *spec.output_shape):
+    if spec.loss.shares_target and array.shape in ((rows,), (rows, 1)):
+        return np.broadcast_to(array.reshape(rows, 1), (rows, outputs)), kind
+    if (array.shape == (rows,) and outputs == 1) or (
+        array.shape == (rows, *spec.output_shape) and outputs == spec.outputs
+    ):
         array = array.reshape(rows, outputs)
     if array.shape != (rows, outputs):
         also = " or labels of shape (rows,)" if kind == "probabilities" else " or (rows,)" if outputs == 1 else ""
-        raise ValueError(f"{name} must have shape (rows, {outputs}){also}, got {array.shape}")
+        hint = _labels_hint(array, outputs, spec, name)
+        raise ValueError(f"{name} must have shape (rows, {outputs}){also}, got {array.shape}{hint}")
     return array, kind
+
+
+def _labels_hint(array: np.ndarray, outputs: int, spec: Spec, name: str) -> str:
+    """What turns class labels into what a loss without labels takes, if it may be such labels that were given."""
+    flat = array.ravel()
+    are_labels = array.shape in ((len(array),), (len(array), 1)) and array.dtype.kind in "biuf" and outputs > 1
+    if not are_labels or not ((flat >= 0) & (flat < outputs) & (flat == np.floor(flat))).all():
+        return ""
+    variable = name.rpartition(" ")[2]  # behind what says where it was given
+    index = variable if array.ndim == 1 else f"{variable}[:, 0]"
+    index += "" if array.dtype.kind in "iu" else ".astype(int)"
+    return f"; if these are class labels, give np.eye({outputs})[{index}], or use loss='cross_entropy'"
 
 
 def convert_targets(y: np.ndarray, kind: str, spec: Spec, name: str = "y", first: int = 0) -> np.ndarray:

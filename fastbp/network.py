@@ -76,8 +76,8 @@ class Network:
     Arguments:
         layers: a sequence of layers, the first nearest to the input; at least one.
         input_shape: the shape of one row of X, such as (784,).
-        loss: "mse", "squared_error", "mae", "huber", "cross_entropy", "binary_cross_entropy", "poisson", "hinge",
-            "kl_divergence", or a loss object.
+        loss: "mse", "squared_error", "mae", "huber", "quantile", "gaussian_nll", "cross_entropy",
+            "binary_cross_entropy", "poisson", "hinge", "kl_divergence", or a loss object (see fastbp.losses).
         optimizer: such as SGD(0.1) or Adam(1e-3); None means Adam(1e-3).
         dtype: "float32" or "float64".
         seed: an integer, 0 or more, that decides initial values, shuffling and dropout; None draws one.
@@ -348,7 +348,8 @@ class Network:
             X: (rows, *input_shape), at least one row; any real dtype, which is converted a batch at a time. Or, with
                 y=None, an iterable of batches (X, y) or (X, y, sample_weight); see below.
             y: integer labels (rows,) or probabilities (rows, outputs) for cross_entropy; (rows, outputs), or
-                (rows,) for one output, for the other losses (0 to 1 for binary_cross_entropy).
+                (rows,) for one output, for the other losses (0 to 1 for binary_cross_entropy). For gaussian_nll half
+                as many targets as outputs; for Quantile with a list, (rows,) is the target of all outputs.
             epochs: times that all rows are used, 1 or more.
             batch_size: rows in a step, 1 or more; the last step of an epoch takes what is left.
             validation_data: (X, y) or (X, y, sample_weight), evaluated after each epoch.
@@ -408,7 +409,8 @@ class Network:
                 callback.check(self.input_shape)
         source, validation = self._sources(X, y, epochs, sample_weight, class_weight, validation_data, split)
         if functions and validation is not None:
-            check_suited(functions, validation.truth()[0], (validation.rows, *self.output_shape))
+            predicted = self.loss.point(np.broadcast_to(0.5, (validation.rows, *self.output_shape))).shape
+            check_suited(functions, validation.truth()[0], predicted)
         rows = None if isinstance(source, feeds.Batches) else min(batch_size, source.rows)
         resumed = None if resume_from is None else self._resumed(resume_from, callbacks, verbose)
         task = Task(source, epochs, rows, shuffle, validation, functions, callbacks, verbose, resumed)
@@ -623,7 +625,8 @@ class Network:
     def predict(self, X: Any, batch_size: int = EVALUATION_BATCH) -> np.ndarray:
         """The outputs (rows, outputs) through the loss's inverse link.
 
-        Probabilities by softmax for cross_entropy, by sigmoid for binary_cross_entropy; else as they are.
+        Probabilities by softmax for cross_entropy, by sigmoid for binary_cross_entropy; rates by exp for poisson; the
+        means and behind them the variances, by exp, for gaussian_nll; else as they are.
         Memory maps, shapes and errors as in fit.
         """
         return self._infer("predict", X, batch_size)
@@ -647,7 +650,8 @@ class Network:
         rows, training = check_integer("rows", rows, low=1), check_bool("training", training)
         arenas = {**self._arenas(), "grads": np.zeros_like(self._grads)}
         workspace = Workspace(self._plan, arenas, self.dtype, rows)
-        return make_handle(workspace, rows, self._outputs, tuple(self.loss.kernels), training=training)
+        targets = self.loss.targets(self._outputs)
+        return make_handle(workspace, rows, self._outputs, targets, tuple(self.loss.kernels), training=training)
 
     def c_pointers(self, rows: int = 1, *, training: bool = True) -> CPointers:
         """A C struct of functions and sizes, with which C code in this process runs this network: see fastbp.h.

@@ -77,7 +77,8 @@ class Tensor(NamedTuple):
         return self.value.blocked
 
 
-Field = Buffer | int | float  # kernels find a float's bits
+# Kernels find a float's bits, and the address of a tuple's numbers in float64.
+Field = Buffer | int | float | tuple[float, ...]
 Record = dict[str, Field]  # an op's fields by name
 
 
@@ -638,7 +639,7 @@ class Plan:
 
     def _loss_ops(self, target: str) -> Iterator[Op]:
         y, size = self.output, self.output.size
-        yield self._load("y", self._target, 1 if target == "labels" else size)
+        yield self._load("y", self._target, 1 if target == "labels" else self._loss.targets(size))
         yield self._load("weight", self._weight, 1)
         kernel = self._loss.kernels[target]
         record: Record = dict(dy=y.grad, y=y.value, target=self._target, weight=self._weight, sums=self._sums)

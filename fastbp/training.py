@@ -431,7 +431,7 @@ def evaluate(
                 done = reached + (reached < batches)  # the engine stops at a loss that is not finite: go on behind it
         logs = _means(net, workspace.totals[_SUMS], source.rows)
     if metrics:
-        y_pred = infer(net, "predict", source, batch_size)
+        y_pred = net.loss.point(infer(net, "predict", source, batch_size))
         y_true, sample_weight = source.truth()
         if source.kind != "labels":
             y_true = y_true.reshape(y_pred.shape)

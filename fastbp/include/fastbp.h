@@ -16,7 +16,8 @@
    Arrays lie in C order, one row behind the other:
        x     (rows, inputs)
        y     (rows,) int64_t labels, 0 to outputs - 1, for the loss cross_entropy; else (rows, outputs) of the
-             network's type. Values must be finite and in the loss's range: only labels are checked
+             network's type, for gaussian_nll (rows, outputs / 2). Values must be finite and in the loss's range:
+             only labels are checked
        out   what is written; see each function
        loss  one double
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import math
 import os
 import sys
@@ -122,6 +123,7 @@ class Network:
         self.num_params = sum(math.prod(p.shape) for layer in self.layers for p in layer._wanted)
         self.epochs_trained = 0
         self.stop_training = False
+        self.extra = {}
         self._augmentations: tuple[Augmentation, ...] = ()  # of the fit that runs
         self._space: Workspace | None = None
         give_lock(self)
@@ -249,6 +251,21 @@ class Network:
     def optimizer(self) -> Optimizer:
         """The optimizer; it can't be changed, but for its learning rate: net.learning_rate = 0.01."""
         return self._optimizer
+
+    @property
+    def extra(self) -> dict[str, Any]:
+        """What else its files keep: names of classes, say, or how inputs were scaled. A dict of what JSON has.
+
+        `save` writes it, and `load` gives it back, as JSON does: tuples come back as lists, and keys as texts.
+        Assigning raises TypeError for anything but a dict.
+        """
+        return self._extra
+
+    @extra.setter
+    def extra(self, value: dict[str, Any]) -> None:
+        if not isinstance(value, dict):
+            raise TypeError(f"extra must be a dict, got {brief(value)}")
+        self._extra = value
 
     @property
     def params(self) -> np.ndarray:
@@ -451,6 +468,7 @@ class Network:
         """Become what `other` is, a network of the same architecture."""
         with self._lock, interrupts_later():
             self.__dict__["seed"], self.epochs_trained = other.seed, other.epochs_trained
+            self.extra = other.extra or self.extra
             for mine, its in zip(self.layers, other.layers, strict=True):
                 mine._describe(trainable=its.trainable, learning_rate=its.learning_rate)
             for name, array in self._arrays().items():
@@ -669,7 +687,8 @@ class Network:
     def save(self, path: str | os.PathLike, extra: dict | None = None) -> None:
         """Write everything needed to go on training bit for bit to one .npz file, whole or not at all.
 
-        extra: what else to keep in the file, of types that JSON has; `load` ignores it.
+        extra: what else to keep in the file, in place of net.extra: a dict of what JSON has. `fb.load(path).extra` is
+            then that.
 
         Raises TypeError or ValueError for other arguments, ValueError if a parameter is NaN or infinite, OSError if the
         file can't be written: a file that was there stays.
@@ -707,6 +726,7 @@ class Network:
             "dtype": str(self.dtype),
             "seed": self.seed,
             "epochs_trained": self.epochs_trained,
+            **({"extra": self.extra} if self.extra else {}),
         }
 
     def _arrays(self) -> dict[str, np.ndarray]:
@@ -749,6 +769,7 @@ class Network:
             header["seed"],
         )
         net.epochs_trained = check_integer("epochs_trained", header["epochs_trained"], low=0)
+        net.extra = copy.deepcopy(header.get("extra", {}))
         net._check_arrays(arrays)
         net._allocate()
         for name, target in net._arrays().items():
@@ -805,6 +826,8 @@ _CLASSES: dict[str, Any] = {**LAYERS, **LOSS_CLASSES, **optimizers.OPTIMIZERS, *
 
 def load(path: str | os.PathLike, custom_objects: Mapping[str, Any] | None = None) -> Network:
     """The network that `save` or a Checkpoint wrote to `path`; training goes on bit for bit.
+
+    What `save` got as `extra` is the network's `extra`.
 
     custom_objects: the CustomActivations and CustomLosses that it has, by their names: a file holds no code.
 

@@ -37,14 +37,22 @@ import inspect
 import math
 import os
 import time
-import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import IO, TYPE_CHECKING, Any
 
 from . import checkpoints, files
 from .augmentation import Flip, Noise, Shift
-from .errors import brief, check_bool, check_choice, check_integer, check_number, check_object, check_path
+from .errors import (
+    brief,
+    check_bool,
+    check_choice,
+    check_integer,
+    check_number,
+    check_object,
+    check_path,
+    warn_caller,
+)
 from .training import History, Snapshot
 
 if TYPE_CHECKING:
@@ -526,7 +534,7 @@ class Checkpoint:
         except OSError as error:
             self.best, self.best_epoch = before
             text = f"the checkpoint of epoch {epochs} could not be written, and training goes on without: {error}"
-            warnings.warn(text, RuntimeWarning, stacklevel=7)  # where fit was called
+            warn_caller(text, RuntimeWarning)
 
     @property
     def has_state(self) -> bool:

@@ -37,7 +37,7 @@ from .initializers import INITIALIZER_CLASSES
 from .jit import Handle, make_handle
 from .kernels.updates import RATE, STEP
 from .layers import LAYERS, Activation, Dropout, Flatten, Layer
-from .layers.bound import BoundLayer
+from .layers.bound import BoundLayer, check_step
 from .losses import LOSS_CLASSES, Loss
 from .metrics import METRICS, Metric, check_metrics, check_suited
 from .objective import Objective
@@ -349,7 +349,7 @@ class Network:
         epochs: int = 1,
         batch_size: int = 32,
         *,
-        validation_data: tuple | None = None,
+        validation_data: Any = None,
         validation_split: float = 0.0,
         shuffle: bool = True,
         sample_weight: Any = None,
@@ -369,7 +369,8 @@ class Network:
                 as many targets as outputs; for Quantile with a list, (rows,) is the target of all outputs.
             epochs: times that all rows are used, 1 or more.
             batch_size: rows in a step, 1 or more; the last step of an epoch takes what is left.
-            validation_data: (X, y) or (X, y, sample_weight), evaluated after each epoch.
+            validation_data: (X, y) or (X, y, sample_weight), or an iterable of such batches (a torch DataLoader, say),
+                evaluated after each epoch.
             validation_split: the share, 0 ≤ share < 1, of the last rows that are kept for validation instead.
             shuffle: whether each epoch takes the rows in another random order.
             sample_weight: (rows,), 0 or more: factors of the rows' losses. The loss is the sum of the weighted
@@ -425,10 +426,12 @@ class Network:
             if isinstance(callback, Augmentation):
                 callback.check(self.input_shape)
         source, validation = self._sources(X, y, epochs, sample_weight, class_weight, validation_data, split)
-        if functions and validation is not None:
+        if functions and isinstance(validation, (Feed, Mapped)):
             predicted = self.loss.point(np.broadcast_to(0.5, (validation.rows, *self.output_shape))).shape
             check_suited(functions, validation.truth()[0], predicted)
         rows = None if isinstance(source, feeds.Batches) else min(batch_size, source.rows)
+        if source.rows is not None:
+            check_step(self.layers, source.rows, rows)
         resumed = None if resume_from is None else self._resumed(resume_from, callbacks, verbose)
         task = Task(source, epochs, rows, shuffle, validation, functions, callbacks, verbose, resumed)
         return training.train(self, task)
@@ -496,26 +499,19 @@ class Network:
         class_weight: Any,
         validation_data: Any,
         split: float,
-    ) -> tuple[Source, Feed | Mapped | None]:
+    ) -> tuple[Source, Source | None]:
         """What fit trains on, and what it validates with, checked."""
-        spec, validation = self._spec(), None
+        spec = self._spec()
+        validation: Source | None = None
+        if validation_data is not None and split:
+            raise ValueError("validation_split must be 0 with validation_data, got both")
+        source = feeds.source(spec, X, y, sample_weight, epochs)
+        if split:
+            if isinstance(source, feeds.Batches):
+                raise ValueError(f"validation_split can't be given with an iterable of batches, got {split}")
+            source, validation = _split(source, split)
         if validation_data is not None:
-            if split:
-                raise ValueError("validation_split must be 0 with validation_data, got both")
-            if not isinstance(validation_data, (tuple, list)) or len(validation_data) not in (2, 3):
-                raise TypeError("validation_data must be (X, y) or (X, y, sample_weight)")
-        source: Source
-        if y is None and X is not None:
-            for name, given in (("sample_weight", sample_weight), ("validation_split", split or None)):
-                if given is not None:
-                    raise ValueError(f"{name} can't be given with an iterable of batches, got {brief(given)}")
-            source = feeds.batches(spec, X, epochs)
-        else:
-            source = feeds.feed(spec, X, y, sample_weight)
-            if split:
-                source, validation = _split(source, split)
-        if validation_data is not None:
-            validation = feeds.feed(spec, *validation_data, prefix="validation_data: ")
+            validation = feeds.validation(spec, validation_data, epochs)
         weights = check_class_weight(class_weight, source, spec)
         source.weigh(weights)
         if validation is not None:
@@ -528,6 +524,7 @@ class Network:
         Shapes and errors as in fit. Raises DivergedError if the loss is NaN or infinite: nothing has changed then.
         """
         feed = self._feed(X, y, sample_weight)
+        check_step(self.layers, feed.rows)
         with self._lock:
             workspace = self._workspace(feed.rows)
             done = feed.run(workspace, "train", feed.rows)
@@ -615,7 +612,7 @@ class Network:
     def evaluate(
         self,
         X: Any,
-        y: Any,
+        y: Any = None,
         batch_size: int = EVALUATION_BATCH,
         *,
         sample_weight: Any = None,
@@ -627,12 +624,14 @@ class Network:
         batch_size is how many rows are worked on at once: it costs memory and does not change the meaning.
         sample_weight and class_weight ("balanced": counted in these rows) are factors of the rows' losses, and not of
         the accuracy; sample_weight goes to the metrics that take one.
+        Without y, X is an iterable of batches (X, y) or (X, y, sample_weight), such as a torch DataLoader; then
+        sample_weight and class_weight="balanced" can't be given. Numbers are those of all its rows together.
         Memory maps, metrics, shapes and errors as in fit.
         """
         batch_size = check_integer("batch_size", batch_size, low=1)
         functions = self._metrics(metrics)
         spec = self._spec()
-        source = feeds.feed(spec, X, y, sample_weight)
+        source = feeds.source(spec, X, y, sample_weight)
         source.weigh(check_class_weight(class_weight, source, spec))
         return training.evaluate(self, source, batch_size, functions)
 

@@ -196,6 +196,7 @@ class Plan:
     keep        whether every value is kept for those who look at it: what goes into an activation beside what
                 comes out, and likewise for gradients. It costs memory, and fusions.
 
+    least_batch  the fewest rows that a training step may have
     outputs     the output of each layer
     traces      what goes into activations, by the buffer of what comes out
     """
@@ -228,6 +229,7 @@ class Plan:
         self._loss, self._optimizer, self._num_params = loss, optimizer, num_params
         self._penalties: dict[int, Penalty] = {}  # by block
         self._seed, self._keys, self.keep = seed, 0, keep
+        self.least_batch = max((layer.layer.least_batch(layer.input_shape) for layer in layers), default=1)
         self.outputs: list[Tensor] = []
         self.traces: dict[Buffer, Tensor] = {}
 

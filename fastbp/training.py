@@ -17,6 +17,7 @@ from . import reports
 from ._jit import interrupts_later
 from .errors import DivergedError, brief, check_integer
 from .feeds import Feed, Mapped, Shuffle, Source, draw_orders
+from .layers.bound import check_step
 from .metrics import Metric, score
 from .plan import BATCH_LOSS, LOSS_SUM, RIGHT_SUM
 from .workspace import is_native
@@ -184,7 +185,7 @@ class Task:
     epochs: int
     batch_size: int | None  # None: each batch of the source is a step
     shuffle: bool
-    validation: Feed | Mapped | None
+    validation: Source | None
     metrics: Mapping[str, Metric]
     callbacks: Sequence[Any]
     verbose: bool
@@ -352,6 +353,8 @@ class _Run:
         chunk = self._chunk(task.batch_size)
         for feed, order in task.source.pieces(task.batch_size, shuffle):
             batch_size = task.batch_size or feed.rows
+            if task.batch_size is None:
+                check_step(net.layers, feed.rows, name=f"batch {steps}: X")
             done, batches = 0, -(-feed.rows // batch_size)
             while done < batches and not net.stop_training:
                 last = min(done + chunk, batches)
@@ -417,26 +420,38 @@ def _diverged(what: str, epoch: int, step: int, net: Network) -> str:
 
 
 def evaluate(
-    net: Network, source: Feed | Mapped, batch_size: int = EVALUATION_BATCH, metrics: Mapping[str, Metric] | None = None
+    net: Network, source: Source, batch_size: int = EVALUATION_BATCH, metrics: Mapping[str, Metric] | None = None
 ) -> dict[str, float]:
     """The loss, the accuracy for classification, and the metrics, over all rows. See Network.evaluate."""
-    batch_size = min(batch_size, source.rows)
-    with net._lock:
-        workspace = net._workspace(batch_size)
-        workspace.totals[_SUMS] = 0.0
-        for feed, _ in source.pieces(batch_size):
-            batches, done = -(-feed.rows // batch_size), 0
+    sums, rows, predicted, truths = np.zeros(2), 0, [], []
+    for feed, _ in source.pieces(batch_size):
+        size = min(batch_size, feed.rows)
+        batches, done = -(-feed.rows // size), 0
+        with net._lock:  # between pieces, a user's iterable may use the network
+            workspace = net._workspace(size)
+            workspace.totals[_SUMS] = sums
             while done < batches:
-                reached = feed.run(workspace, "evaluate", batch_size, first=done)
+                reached = feed.run(workspace, "evaluate", size, first=done)
                 done = reached + (reached < batches)  # the engine stops at a loss that is not finite: go on behind it
-        logs = _means(net, workspace.totals[_SUMS], source.rows)
-    if metrics:
-        y_pred = net.loss.point(infer(net, "predict", source, batch_size))
-        y_true, sample_weight = source.truth()
-        if source.kind != "labels":
-            y_true = y_true.reshape(y_pred.shape)
-        logs |= score(metrics, y_true, y_pred, sample_weight)
-    return logs
+            sums[:], rows = workspace.totals[_SUMS], rows + feed.rows
+        if metrics:
+            predicted.append(net.loss.point(infer(net, "predict", feed, size)))
+            truths.append((feed.kind, *feed.truth()))
+    logs = _means(net, sums, rows)
+    return logs | score(metrics, *_joined(truths, predicted)) if metrics else logs
+
+
+def _joined(truths: list[tuple[str, np.ndarray, np.ndarray | None]], predicted: list[np.ndarray]) -> tuple:
+    """y_true, y_pred and sample_weight of all pieces, of their (kind, truth, weight) and predictions."""
+    kinds, y_true, weights = zip(*truths, strict=True)
+    if len(set(kinds)) > 1:
+        raise ValueError("y must hold labels in all batches, or probabilities in all, for metrics: got both")
+    if kinds[0] != "labels":
+        y_true = tuple(values.reshape(out.shape) for values, out in zip(y_true, predicted, strict=True))
+    if all(weight is None for weight in weights):
+        return np.concatenate(y_true), np.concatenate(predicted), None
+    rows = (np.ones(len(out)) if weight is None else weight for weight, out in zip(weights, predicted, strict=True))
+    return np.concatenate(y_true), np.concatenate(predicted), np.concatenate(list(rows))
 
 
 def infer(net: Network, program: str, source: Feed | Mapped, batch_size: int = EVALUATION_BATCH) -> np.ndarray:

@@ -526,7 +526,7 @@ def test_the_best_epoch_by_a_name_that_the_network_logs(tmp_path):
     keep = fb.Checkpoint(tmp_path / "lowest.npz", monitor="val_loss")
     history = classifier().fit(X, Y, 6, validation_split=0.3, callbacks=keep, verbose=False)
     assert keep.best == min(history.history["val_loss"])
-    with pytest.raises(ValueError, match="monitor must be one of 'loss', 'accuracy', got 'val_loss'; there is no valid"):
+    with pytest.raises(ValueError, match="monitor must be one of 'loss', 'accuracy', got 'val_loss'; there is no val"):
         classifier().fit(X, Y, callbacks=keep, verbose=False)
     with pytest.raises(TypeError, match="monitor must be a name such as 'val_loss', got 3"):
         fb.Checkpoint("best.npz", monitor=3)

@@ -525,7 +525,7 @@ def test_extra_is_a_dict_of_what_json_has(tmp_path):
         net.extra = 3
     with pytest.raises(TypeError, match="extra must be a dict or None, got 'text'"):
         net.save(tmp_path / "net.npz", extra="text")
-    with pytest.raises(TypeError, match="header must hold numbers, texts, lists and dicts of them, got {1}"):
+    with pytest.raises(TypeError, match=r"header must hold numbers, texts, lists and dicts of them, got \{1\}"):
         net.save(tmp_path / "net.npz", extra={"a": {1}})
     assert not list(tmp_path.iterdir()) and net.extra == {}
 

@@ -147,7 +147,7 @@ def test_epsilon_bounds_the_loss_from_below():
 
 
 def test_what_gaussian_nll_refuses():
-    with pytest.raises(ValueError, match="'gaussian_nll' needs a network with an even number of outputs, .*, got 3"):
+    with pytest.raises(ValueError, match=r"'gaussian_nll' needs a network with an even number of outputs, .*, got 3"):
         network(3, "gaussian_nll")
     with pytest.raises(ValueError, match="epsilon must be a finite number greater than 0, got 0"):
         fb.GaussianNLL(0)

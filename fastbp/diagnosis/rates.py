@@ -12,6 +12,7 @@ import numpy as np
 from .. import reports
 from ..errors import DivergedError, brief, check_integer, check_number
 from ..feeds import Feed
+from ..layers.bound import check_step
 from ..network import Network
 from ..optimizers import Rprop
 from ..plan import BATCH_LOSS
@@ -135,6 +136,8 @@ def find_learning_rate(
     batch_size = check_integer("batch_size", batch_size, low=1)
     seed = check_integer("seed", seed, low=0)
     feed = net._feed(X, y, sample_weight)
+    whole = feed.rows - feed.rows % min(batch_size, feed.rows)  # those of whole batches
+    check_step(net.layers, whole, min(batch_size, whole))
     growing = ExponentialDecay(low, factor=high / low, steps=steps - 1)
     copy = twin(net, optimizer=replace(net.optimizer, learning_rate=growing))
 

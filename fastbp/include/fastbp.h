@@ -41,7 +41,8 @@ enum {
     FASTBP_UNABLE = 2,    /* c_pointers(..., training=False) can only predict */
     FASTBP_BAD_ROWS = 3,  /* rows < 0, or < 1 to learn from, or more than c_pointers(rows) */
     FASTBP_BAD_LABEL = 6, /* a label is not 0 to outputs - 1 */
-    FASTBP_IS_NULL = 9    /* the handle is NULL, or an array or loss is that is needed */
+    FASTBP_IS_NULL = 9,   /* the handle is NULL, or an array or loss is that is needed */
+    FASTBP_ONE_ROW = 13   /* a training step of one row, of which a BatchNorm has no variance */
 };
 
 typedef struct fastbp_f32 {

@@ -14,6 +14,7 @@ import numpy as np
 
 from . import checkpoints, export, feeds, files, losses, optimizers, reports, training
 from ._jit import DTYPES, give_lock, interrupts_later
+from .advice import advice
 from .augmentation import Augmentation
 from .callbacks import check_callbacks
 from .capi import CPointers, make_pointers
@@ -530,7 +531,8 @@ class Network:
             done = feed.run(workspace, "train", feed.rows)
             loss = float(workspace.totals[BATCH_LOSS])
             if not done:
-                raise DivergedError(f"the loss became {loss} in step {self.steps_trained + 1}; no step was done")
+                text = f"the loss became {loss} in step {self.steps_trained + 1}; no step was done."
+                raise DivergedError(f"{text} {advice(self, feed)}")
             return loss
 
     def value_and_grad(self, X: Any, y: Any, sample_weight: Any = None) -> tuple[float, np.ndarray]:

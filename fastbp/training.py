@@ -15,6 +15,7 @@ import numpy as np
 
 from . import reports
 from ._jit import interrupts_later
+from .advice import advice
 from .errors import DivergedError, brief, check_integer
 from .feeds import Feed, Mapped, Shuffle, Source, draw_orders
 from .layers.bound import check_step
@@ -361,7 +362,7 @@ class _Run:
                 start = time.perf_counter()
                 reached, loss = _train_batches(net, feed, order, batch_size, done, last, sums)
                 if reached < last:
-                    raise DivergedError(_diverged(f"the loss became {loss}", epoch, steps + reached, net))
+                    raise DivergedError(_diverged(f"the loss became {loss}", epoch, steps + reached, net, feed))
                 chunk = _next_chunk(last - done, time.perf_counter() - start)
                 new = min(last * batch_size, feed.rows) - done * batch_size
                 self.progress.move(new, epoch, loss)
@@ -376,7 +377,7 @@ class _Run:
             net._chunk = task.batch_size, chunk
         if not are_finite(net._arrays().values()):
             text = "parameters or optimizer state became infinite or NaN"
-            raise DivergedError(_diverged(text, epoch, steps - 1, net))
+            raise DivergedError(_diverged(text, epoch, steps - 1, net, feed))
         net.epochs_trained += 1
         return _means(net, sums, rows), rows == task.source.rows or not net.stop_training
 
@@ -412,11 +413,9 @@ def are_finite(arrays: Iterable[np.ndarray]) -> bool:
         return all(math.isfinite(np.add.reduce(array)) or bool(np.isfinite(array).all()) for array in arrays)
 
 
-def _diverged(what: str, epoch: int, step: int, net: Network) -> str:
-    return (
-        f"{what} in epoch {epoch + 1}, step {step + 1}; the parameters are those before that epoch."
-        f" A smaller learning_rate than {net.learning_rate:g} may help, or inputs scaled to about -1 to 1."
-    )
+def _diverged(what: str, epoch: int, step: int, net: Network, feed: Feed | None = None) -> str:
+    where = f"epoch {epoch + 1}, step {step + 1}"
+    return f"{what} in {where}; the parameters are those before that epoch. {advice(net, feed)}"
 
 
 def evaluate(

@@ -77,7 +77,9 @@ def test_other_frames_of_pandas():
     twice = pandas.DataFrame([[1, True], [2, False]], columns=["a", "a"])
     assert (net.predict(twice) == net.predict([[1, 1], [2, 0]])).all()
     gap = pandas.DataFrame({"a": [1.0, None], "b": [True, False]})
-    with pytest.raises(ValueError, match=r"X must be finite numbers .*, got nan in row 1"):
+    with pytest.raises(
+        ValueError, match=r"X must have no missing values, got a DataFrame in which 'a' has 1 .* in row 1:"
+    ):
         net.predict(gap)
     days = pandas.DataFrame({"a": [1, 2], "day": pandas.to_datetime(["2020-01-01", "2020-01-02"])})
     with pytest.raises(TypeError, match=r"other columns: 'day' \(datetime64"):

@@ -7,7 +7,7 @@ import math
 import numbers
 import sys
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -24,6 +24,7 @@ from .plan import BATCH_LOSS, LOSS_SUM, RIGHT_SUM
 from .workspace import is_native
 
 if TYPE_CHECKING:
+    from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
     from .checkpoints import Resumed
@@ -51,6 +52,9 @@ class History:
     epoch    the numbers of the epochs, from 0
     seconds  how long it took
     stopped  why it ended: "epochs", "callback" or "interrupted"
+
+    `history["loss"]` is `history.history["loss"]`; `"val_loss" in history` tells whether there is one, and
+    `list(history)` gives the names.
     """
 
     def __init__(self) -> None:
@@ -58,6 +62,21 @@ class History:
         self.epoch: list[int] = []
         self.seconds = 0.0
         self.stopped = "epochs"
+
+    def __getitem__(self, name: str) -> list[float]:
+        if name not in self.history:
+            raise KeyError(f"history has {', '.join(map(repr, self.history)) or 'no numbers'}, got {name!r}")
+        return self.history[name]
+
+    def __contains__(self, name: object) -> bool:
+        return name in self.history
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.history)
+
+    def keys(self) -> Iterable[str]:
+        """The names of the numbers; `dict(history)` is a dict of lists."""
+        return self.history.keys()
 
     def _add(self, epoch: int, logs: Mapping[str, float]) -> None:
         for name, value in logs.items():
@@ -74,15 +93,19 @@ class History:
         for values in self.history.values():
             del values[len(self.epoch) :]
 
-    def plot(self, title: str | None = None) -> Figure:
+    def plot(self, title: str | None = None, *, ax: Axes | None = None) -> Figure:
         """A picture of the numbers over the epochs: the losses, and beside them all the others.
 
-        Returns a matplotlib Figure, which pyplot doesn't know of: `history.plot().savefig("history.png")`.
-        Raises ValueError if there is no epoch, ImportError without matplotlib (the extra `plot`).
+        title: above it.
+        ax: matplotlib Axes to draw the losses into, and nothing else; None makes a new figure.
+
+        Returns the matplotlib Figure; of a new one pyplot doesn't know: `history.plot().savefig("history.png")`.
+        Raises TypeError if ax is no Axes, ValueError if there is no epoch, ImportError without matplotlib (the extra
+        `plot`).
         """
         from . import plots
 
-        return plots.plot_history(self, title)
+        return plots.plot_history(self, title, ax=ax)
 
     def _about(self) -> str:
         return f"{len(self.epoch)} epoch{'' if len(self.epoch) == 1 else 's'} in {self.seconds:.3g} s"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
@@ -21,6 +21,7 @@ from ..workspace import Workspace
 from .probe import twin
 
 if TYPE_CHECKING:
+    from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
 SMOOTHED_OVER = 0.1  # of the steps
@@ -75,10 +76,13 @@ class LearningRateTest:
     def _repr_html_(self) -> str:
         return f"<p>{self._about()}</p>{reports.html_table((), self._facts())}"
 
-    def plot(self) -> Figure:
-        """The loss over the rate, as a matplotlib Figure. Raises ImportError without it."""
-        figure = reports.new_figure(6.4, 4.2)
-        axes = figure.add_subplot()
+    def plot(self, *, ax: Axes | None = None) -> Figure:
+        """The loss over the rate, as a matplotlib Figure.
+
+        ax: matplotlib Axes to draw it into; None makes a new figure.
+        Raises TypeError if ax is no Axes, ImportError without matplotlib.
+        """
+        axes = reports.new_figure(6.4, 4.2).add_subplot() if ax is None else reports.check_axes(ax)
         axes.plot(self.rates, self.losses, color="tab:blue", alpha=0.3, linewidth=1, label="loss of a batch")
         axes.plot(self.rates, self.smoothed, color="tab:blue", linewidth=1.8, label="smoothed")
         if self.suggestion is not None:
@@ -91,7 +95,7 @@ class LearningRateTest:
         axes.set_ylabel("loss")
         axes.legend(frameon=False)
         reports.style(axes)
-        return figure
+        return cast("Figure", axes.get_figure())
 
 
 def find_learning_rate(

@@ -31,7 +31,7 @@ from .layers import (
     MaxPool2D,
     Residual,
 )
-from .losses import BinaryCrossEntropy, CrossEntropy, Huber
+from .losses import BinaryCrossEntropy, CrossEntropy, GaussianNLL, Huber, Quantile
 from .network import Network, load
 from .optimizers import SGD, Adadelta, Adagrad, Adam, AdamW, Lion, Nadam, RMSprop, Rprop
 from .schedules import (
@@ -81,6 +81,7 @@ __all__ = [
     "FileFormatError",
     "Flatten",
     "Flip",
+    "GaussianNLL",
     "GlobalAvgPool1D",
     "GlobalAvgPool2D",
     "GradientCheck",
@@ -97,6 +98,7 @@ __all__ = [
     "Noise",
     "OneCycle",
     "PiecewiseConstant",
+    "Quantile",
     "RMSprop",
     "ReduceOnPlateau",
     "Residual",

@@ -84,6 +84,8 @@ hard_sigmoid = ActivationFunction("hard_sigmoid", kernels.hard_sigmoid_forward, 
 hard_tanh = ActivationFunction("hard_tanh", kernels.hard_tanh_forward, kernels.hard_tanh_backward)
 exponential = ActivationFunction("exponential", kernels.exponential_forward, kernels.exponential_backward)
 softmax = ActivationFunction("softmax", kernels.softmax_forward, kernels.softmax_backward)
+# What the loss gaussian_nll makes of outputs; no layer's.
+mean_variance = ActivationFunction("mean_variance", kernels.mean_variance_forward, kernels.mean_variance_backward)
 
 ACTIVATIONS = {
     a.name: a

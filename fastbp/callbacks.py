@@ -12,10 +12,11 @@ A callback is any object with one or more of these methods:
     epochs_at_once(net)             the number of epochs that may run before on_epoch_end is called for each of them:
                                     short ones run in one compiled call; without this method, 1 if there is on_epoch_end
 
-`net.stop_training = True` in any of them ends training. There is no hook for a batch, as many batches run in one
-compiled call: a call of Python for each would cost more than a batch of a small network does. on_chunk_end may look at
-the network but not train it; the chunks depend on the machine's speed, so what changes training there makes it
-irreproducible. Callbacks run in the order that fit got them in.
+A method on_… of another name is an error, as it would never run. `net.stop_training = True` in any of them ends
+training. There is no hook for a batch, as many batches run in one compiled call: a call of Python for each would cost
+more than a batch of a small network does. on_chunk_end may look at the network but not train it; the chunks depend on
+the machine's speed, so what changes training there makes it irreproducible. Callbacks run in the order that fit got
+them in.
 
 A callback that remembers something from epoch to epoch has two more methods, so that a run that goes on from a
 checkpoint ends as one that was never interrupted:
@@ -24,23 +25,34 @@ checkpoint ends as one that was never interrupted:
     restore(net, state)             in place of on_train_begin, with what `state` gave when the checkpoint was written;
                                     net is still what fit was called on. If the callback had ended training for good,
                                     it sets net.stop_training
+    has_state                       an attribute, for those that have these methods but do not always need them: False
+                                    if there is nothing to remember
 """
 
 from __future__ import annotations
 
 import csv
+import difflib
 import inspect
 import math
 import os
 import time
-import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import IO, TYPE_CHECKING, Any
 
 from . import checkpoints, files
 from .augmentation import Flip, Noise, Shift
-from .errors import brief, check_bool, check_choice, check_integer, check_number, check_object, check_path
+from .errors import (
+    brief,
+    check_bool,
+    check_choice,
+    check_integer,
+    check_number,
+    check_object,
+    check_path,
+    warn_caller,
+)
 from .training import History, Snapshot
 
 if TYPE_CHECKING:
@@ -63,16 +75,17 @@ def check_callbacks(callbacks: Any, logged: Sequence[str]) -> tuple[Any, ...]:
     """The callbacks as a tuple.
 
     logged: the names that training logs.
-    Raises TypeError if one has no hook, or one with other arguments, ValueError if it is known that one monitors what
-    is not logged.
+    Raises TypeError if one has no hook, or one with other arguments, or a method on_… that is no hook, ValueError if
+    it is known that one monitors what is not logged.
     """
-    if callbacks is None or _has_hook(callbacks):
+    if callbacks is None or _has_hook(callbacks) or _unknown_hooks(callbacks):
         callbacks = () if callbacks is None else (callbacks,)
     try:
         callbacks = tuple(callbacks)
     except TypeError:
         raise TypeError(f"callbacks must be a sequence of callbacks, got {brief(callbacks)}") from None
     for callback in callbacks:
+        _check_names(callback)
         if not _has_hook(callback):
             methods = "on_epoch_end(net, epoch, logs), on_chunk_end(net), on_train_begin(net) or on_train_end(net)"
             raise TypeError(f"callbacks must have a method {methods}, got {brief(callback)}")
@@ -84,6 +97,32 @@ def check_callbacks(callbacks: Any, logged: Sequence[str]) -> tuple[Any, ...]:
 
 def _has_hook(callback: Any) -> bool:
     return any(callable(getattr(callback, hook, None)) for hook in HOOKS)
+
+
+def _unknown_hooks(callback: Any) -> list[str]:
+    """Methods of an object that have names as hooks have, but which training never calls."""
+    if isinstance(callback, type):
+        return []
+    names = (name for name in dir(callback) if name.startswith("on_") and name not in HOOKS)
+    return [name for name in names if callable(getattr(callback, name, None))]
+
+
+def _check_names(callback: Any) -> None:
+    """Raise TypeError if a callback has a method on_… that training never calls."""
+    unknown = _unknown_hooks(callback)
+    if not unknown:
+        return
+    name = unknown[0]
+    if "batch" in name or "step" in name:
+        instead = "on_chunk_end, as many batches run in one compiled call"
+    else:
+        close = difflib.get_close_matches(name, HOOKS, 1, 0.0)
+        instead = close[0]
+    hooks = ", ".join(f"{hook}({', '.join(arguments)})" for hook, arguments in HOOKS.items())
+    raise TypeError(
+        f"callbacks: {type(callback).__name__}.{name} would never be called; the nearest hook is {instead};"
+        f" methods on_… must be among {hooks}"
+    )
 
 
 def _check_methods(callback: Any) -> None:
@@ -105,7 +144,7 @@ def _check_methods(callback: Any) -> None:
 
 def _check_monitors(callbacks: Sequence[Any], logged: list[str]) -> None:
     for callback in callbacks:
-        if type(callback) in (EarlyStopping, ReduceOnPlateau):
+        if type(callback) in (EarlyStopping, ReduceOnPlateau, Checkpoint) and callback.monitor is not None:
             _check_monitor(callback.monitor, logged)
         if type(callback) is ReduceOnPlateau:
             logged.append("learning_rate")
@@ -128,6 +167,13 @@ def _monitored(monitor: str, logs: Mapping[str, float]) -> float:
 
 def _greater_is_better(monitor: str, mode: str) -> bool:
     return mode == "max" or (mode == "auto" and monitor.endswith(_GREATER_IS_BETTER))
+
+
+def _is_better(value: float, best: float | None, monitor: str, mode: str, min_delta: float = 0.0) -> bool:
+    """Whether a value is better than the best by more than min_delta; NaN never is."""
+    if best is None:
+        return not math.isnan(value)
+    return value > best + min_delta if _greater_is_better(monitor, mode) else value < best - min_delta
 
 
 def _check_name(monitor: Any) -> None:
@@ -177,20 +223,13 @@ class EarlyStopping:
     def on_epoch_end(self, net: Network, epoch: int, logs: Mapping[str, float]) -> None:
         """Keep the network if this is the best epoch; else stop, if that was long ago."""
         value = _monitored(self.monitor, logs)
-        if self._is_better(value):
+        if _is_better(value, self.best, self.monitor, self.mode, self.min_delta):
             self.best, self.best_epoch = value, epoch
             if self.restore_best:
                 self._kept = self._kept or Snapshot(net)
                 self._kept.take(net)
         elif epoch - (-1 if self.best_epoch is None else self.best_epoch) >= self.patience:
             self._stopped = net.stop_training = True
-
-    def _is_better(self, value: float) -> bool:
-        if self.best is None:
-            return not math.isnan(value)
-        if _greater_is_better(self.monitor, self.mode):
-            return value > self.best + self.min_delta
-        return value < self.best - self.min_delta
 
     def on_train_end(self, net: Network) -> None:
         """Go back to the best epoch."""
@@ -425,9 +464,11 @@ class CSVLogger:
             self._file = None
 
 
-@dataclass(frozen=True)
+@dataclass
 class Checkpoint:
     """Callback: save the network after each `every` epochs of a run to one file, over the one before.
+
+        fb.Checkpoint("last.npz"), fb.Checkpoint("best.npz", monitor="val_loss")
 
     The file is written whole or not at all, when all callbacks are through with the epoch. It holds the history and
     their states too: `fit(…, resume_from=path)` goes on from it; fb.load gives the network alone.
@@ -435,30 +476,78 @@ class Checkpoint:
     Arguments:
         path: where the file goes.
         every: 1 or more.
+        monitor: None, or a name in the logs: of the epochs that `every` takes, only one that is better than all of this
+            run before is saved, so that the file holds the best.
+        mode: as for EarlyStopping.
 
-    Raises TypeError or ValueError for other arguments; when training begins, OSError if no file can be made there. A
-    checkpoint that can't be written later (a full disk, say) is a RuntimeWarning: training goes on, and the file of
-    the one before stays.
+    After training with a monitor, `best` is the value that is saved and `best_epoch` its epoch, or None. NaN is never
+    better. A run that goes on from a checkpoint knows the best of the epochs before.
+
+    Raises TypeError or ValueError for other arguments; in fit ValueError if nothing of the name `monitor` is logged;
+    when training begins, OSError if no file can be made there. A checkpoint that can't be written later (a full disk,
+    say) is a RuntimeWarning: training goes on, and the file of the one before stays.
     """
 
     path: str | os.PathLike
     every: int = 1
+    monitor: str | None = None
+    mode: str = "auto"
+    best: float | None = field(init=False, default=None, compare=False)
+    best_epoch: int | None = field(init=False, default=None, compare=False)
+    _seen: int = field(init=False, default=0, repr=False, compare=False)  # epochs, when it last looked
 
     def __post_init__(self) -> None:
         check_path("path", self.path)
         check_integer("every", self.every, low=1)
+        if self.monitor is not None:
+            _check_name(self.monitor)
+        check_choice("mode", self.mode, _MODES)
 
     def on_train_begin(self, net: Network) -> None:
-        """Find out whether a file can be made there."""
+        """Find out whether a file can be made there; forget an earlier training."""
         files.check_place(self.path)
+        self.best, self.best_epoch, self._seen = None, None, 0
 
     def on_epoch_recorded(self, net: Network, history: History, callbacks: Sequence[Any]) -> None:
-        """Save."""
+        """Save; first those that keep the best, as this one holds what they have saved."""
+        keepers = [other for other in callbacks if isinstance(other, Checkpoint) and other.monitor is not None]
+        for checkpoint in (*keepers, self):
+            if checkpoint._is_due(history):
+                checkpoint._write(net, history, callbacks)
+
+    def _is_due(self, history: History) -> bool:
+        """Whether the last epoch shall be saved; one that keeps the best is asked about it once."""
         epochs = len(history.epoch)
-        if epochs % self.every:
-            return
+        if epochs % self.every or epochs == self._seen:
+            return False
+        if self.monitor is None:
+            return True
+        self._seen, numbers = epochs, {name: values[-1] for name, values in history.history.items()}
+        return _is_better(_monitored(self.monitor, numbers), self.best, self.monitor, self.mode)
+
+    def _write(self, net: Network, history: History, callbacks: Sequence[Any]) -> None:
+        epochs, before = len(history.epoch), (self.best, self.best_epoch)
+        if self.monitor is not None:
+            self.best, self.best_epoch = history.history[self.monitor][-1], epochs - 1
         try:
             checkpoints.write(self.path, net, history, callbacks)
         except OSError as error:
+            self.best, self.best_epoch = before
             text = f"the checkpoint of epoch {epochs} could not be written, and training goes on without: {error}"
-            warnings.warn(text, RuntimeWarning, stacklevel=6)  # where fit was called
+            warn_caller(text, RuntimeWarning)
+
+    @property
+    def has_state(self) -> bool:
+        """Whether there is something to remember."""
+        return self.monitor is not None
+
+    def state(self) -> dict[str, Any]:
+        """The best, and its epoch."""
+        return {"best": self.best, "best_epoch": self.best_epoch}
+
+    def restore(self, net: Network, state: Mapping[str, Any]) -> None:
+        """Remember what `state` gave."""
+        best = None if state["best"] is None else float(state["best"])
+        best_epoch = None if best is None else check_integer("best_epoch", state["best_epoch"], low=0)
+        files.check_place(self.path)
+        self.best, self.best_epoch, self._seen = best, best_epoch, 0

@@ -27,6 +27,7 @@ from .jit import (
     PREDICT,
     REAL,
     RUN,
+    TARGETS,
     TRAIN,
     Handle,
     out_size,
@@ -56,7 +57,7 @@ def _run(handle, what, x, y, rows, out, loss):
     if rows > _MOST // (h[FEATURES] * h[OUTPUTS]):  # what comes of them is no int64
         return BAD_ROWS
     labels = y != 0 and h[LABELS] != 0
-    y_size = 0 if y == 0 else rows if labels else rows * h[OUTPUTS]
+    y_size = 0 if y == 0 else rows if labels else rows * h[TARGETS]
     room = out_size(h, what, rows)
     x_of = x, h[REAL], rows * h[FEATURES], h[FEATURES]
     y_of = y, INT64 if labels else h[REAL], y_size, y_size

@@ -21,7 +21,8 @@ State = dict[str, Any]
 
 def has_state(callback: Any) -> bool:
     """Whether a callback has something that a checkpoint must hold."""
-    return callable(getattr(callback, "state", None)) and callable(getattr(callback, "restore", None))
+    methods = callable(getattr(callback, "state", None)) and callable(getattr(callback, "restore", None))
+    return methods and bool(getattr(callback, "has_state", True))
 
 
 def write(path: str | os.PathLike, net: Network, history: History, callbacks: Sequence[Any]) -> None:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+import math
+import numbers
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, NamedTuple, Protocol
 
 import numpy as np
@@ -30,6 +32,11 @@ class Spec(NamedTuple):
         return int(np.prod(self.output_shape))
 
     @property
+    def targets(self) -> int:
+        """How many numbers a row of y has, if they are no labels."""
+        return self.loss.targets(self.outputs)
+
+    @property
     def classes(self) -> int:
         """How many classes a row is of one of: outputs, or two for one output; 0 where rows have no classes."""
         if not self.loss.accuracy:
@@ -45,10 +52,15 @@ def _as_numbers(name: str, value: Any) -> np.ndarray:
     if type(value) is not np.ndarray and np.ma.is_masked(value):
         raise ValueError(f"{name} must have no masked elements, got {np.ma.count_masked(value)} of {array.size}")
     if array.dtype.kind in "biuf":
+        if array.dtype.kind == "f":
+            _check_missing_columns(name, value, array)
         return array
     columns = list(_columns(value))
     if columns:
         return _from_columns(name, type(value).__name__, columns)
+    if missing := _missing(array):
+        kind = type(value).__name__
+        raise ValueError(f"{name} must have no missing values, got a {kind} with {_counted(missing)}: {_FILL}")
     text = array.dtype.kind in "US" or (array.dtype.kind == "O" and array.size and isinstance(array.flat[0], str))
     what = "sparse matrix" if hasattr(value, "toarray") else f"{type(value).__name__} of dtype {array.dtype}"
     hint = "; np.unique(y, return_inverse=True)[1] gives labels" if name == "y" and text else ""
@@ -66,6 +78,7 @@ def _columns(frame: Any) -> Iterator[tuple[str, Any]]:
 def _from_columns(name: str, kind: str, columns: list[tuple[str, Any]]) -> np.ndarray:
     """A frame whose columns have no common dtype as one array: flags beside floats, say."""
     arrays = [np.asarray(column) for _, column in columns]
+    _check_missing(name, kind, zip((label for label, _ in columns), arrays, strict=True))
     bad = [
         f"{label!r} ({column.dtype})"
         for (label, column), array in zip(columns, arrays, strict=True)
@@ -75,6 +88,50 @@ def _from_columns(name: str, kind: str, columns: list[tuple[str, Any]]) -> np.nd
         named = ", ".join(bad[:_COLUMNS_NAMED]) + (", …" if len(bad) > _COLUMNS_NAMED else "")
         raise TypeError(f"{name} must hold numbers, got a {kind} with other columns: {named}")
     return np.stack(arrays, axis=1)
+
+
+_FILL = "fill them, with the column's median, say, or leave these rows out"
+
+
+def _check_missing_columns(name: str, value: Any, array: np.ndarray) -> None:
+    """As _check_missing, for a DataFrame, or a column of one, whose numbers are in `array`."""
+    if array.ndim not in (1, 2) or not (hasattr(value, "columns") or hasattr(value, "name")) or array.size == 0:
+        return
+    if not np.isnan(np.min(array)):
+        return
+    labels = [value.name] if array.ndim == 1 else list(value.columns)
+    _check_missing(name, type(value).__name__, zip(labels, array.reshape(len(array), -1).T, strict=True))
+
+
+def _check_missing(name: str, kind: str, columns: Iterable[tuple[Any, np.ndarray]]) -> None:
+    """Raise ValueError if columns of numbers lack some, and name them: NaN, and what pandas and polars have for it."""
+    found = [(label, _missing(array)) for label, array in columns]
+    bad = [f"{label!r} has {_counted(missing)}" for label, missing in found if missing]
+    if bad:
+        named = ", ".join(bad[:_COLUMNS_NAMED]) + (", …" if len(bad) > _COLUMNS_NAMED else "")
+        raise ValueError(f"{name} must have no missing values, got a {kind} in which {named}: {_FILL}")
+
+
+def _missing(array: np.ndarray) -> list[int]:
+    """The rows of a column in which a number is missing; none if it holds something else than numbers beside that."""
+    if array.dtype.kind == "f":
+        return np.flatnonzero(np.isnan(array)).tolist()
+    if array.dtype.kind != "O" or array.ndim != 1:
+        return []
+    rows, others = [], False
+    for row, value in enumerate(array):
+        if type(value).__name__ in ("NoneType", "NAType", "NaTType") or (
+            isinstance(value, float) and math.isnan(value)
+        ):
+            rows.append(row)
+        else:
+            others = others or not isinstance(value, (numbers.Real, np.bool_))
+    return [] if others else rows
+
+
+def _counted(missing: list[int]) -> str:
+    count = len(missing)
+    return f"{count} missing value{'s, the first' if count > 1 else ''} in row {missing[0]}"
 
 
 def _shape_text(shape: Shape) -> str:
@@ -119,32 +176,62 @@ def check_inputs(X: Any, input_shape: Shape, name: str = "X") -> np.ndarray:
     """
     array = _as_numbers(name, X)
     if array.shape[1:] != input_shape or array.ndim == 0:
-        hint = "; one row is X[np.newaxis]" if array.shape == input_shape else ""
+        hint = _shape_hint(array.shape, input_shape, name.rpartition(" ")[2])
         raise ValueError(f"{name} must have shape {_shape_text(input_shape)}, got {array.shape}{hint}")
     if len(array) == 0:
         raise ValueError(f"{name} must have at least 1 row, got 0")
     return array
 
 
+def _shape_hint(shape: Shape, input_shape: Shape, name: str) -> str:
+    """What makes the inputs `name`, of another shape, what they must be, as far as one can tell."""
+    if shape == input_shape:
+        return f"; one row is {name}[np.newaxis]"
+    if len(input_shape) > 1 and shape[1:] == (*input_shape[1:], input_shape[0]):
+        return f"; np.moveaxis({name}, -1, 1) puts the channels first"
+    if len(shape) < 1 or math.prod(shape[1:]) != math.prod(input_shape):
+        return ""
+    new = f"; {name}.reshape({', '.join(map(str, (-1, *input_shape)))}) has it"
+    flattened = len(shape) > 2 and len(input_shape) == 1
+    return f"{new}, or let the network begin with Flatten() and input_shape={shape[1:]}" if flattened else new
+
+
 def check_targets(y: Any, rows: int, spec: Spec, name: str = "y") -> tuple[np.ndarray, str]:
     """y as an array, and its kind, a key of the loss's `kernels`; its values are not looked at.
 
-    The array is (rows, 1) for "labels", else (rows, outputs).
+    The array is (rows, 1) for "labels", else (rows, targets): as many as outputs, for most losses.
     Raises TypeError if it holds no numbers, ValueError for another shape.
     """
-    array, outputs = _as_numbers(name, y), spec.outputs
+    array, outputs = _as_numbers(name, y), spec.targets
     if array.ndim == 0 or len(array) != rows:
         got = "a single number" if array.ndim == 0 else str(len(array))
         raise ValueError(f"{name} must have as many rows as X, which has {rows}, got {got}")
     if "labels" in spec.loss.kernels and array.shape in ((rows,), (rows, 1)):
         return array.reshape(rows, 1), "labels"
     kind = "probabilities" if "labels" in spec.loss.kernels else "values"
-    if (array.shape == (rows,) and outputs == 1) or array.shape == (rows, *spec.output_shape):
+    if spec.loss.shares_target and array.shape in ((rows,), (rows, 1)):
+        return np.broadcast_to(array.reshape(rows, 1), (rows, outputs)), kind
+    if (array.shape == (rows,) and outputs == 1) or (
+        array.shape == (rows, *spec.output_shape) and outputs == spec.outputs
+    ):
         array = array.reshape(rows, outputs)
     if array.shape != (rows, outputs):
         also = " or labels of shape (rows,)" if kind == "probabilities" else " or (rows,)" if outputs == 1 else ""
-        raise ValueError(f"{name} must have shape (rows, {outputs}){also}, got {array.shape}")
+        hint = _labels_hint(array, outputs, spec, name)
+        raise ValueError(f"{name} must have shape (rows, {outputs}){also}, got {array.shape}{hint}")
     return array, kind
+
+
+def _labels_hint(array: np.ndarray, outputs: int, spec: Spec, name: str) -> str:
+    """What turns class labels into what a loss without labels takes, if it may be such labels that were given."""
+    flat = array.ravel()
+    are_labels = array.shape in ((len(array),), (len(array), 1)) and array.dtype.kind in "biuf" and outputs > 1
+    if not are_labels or not ((flat >= 0) & (flat < outputs) & (flat == np.floor(flat))).all():
+        return ""
+    variable = name.rpartition(" ")[2]  # behind what says where it was given
+    index = variable if array.ndim == 1 else f"{variable}[:, 0]"
+    index += "" if array.dtype.kind in "iu" else ".astype(int)"
+    return f"; if these are class labels, give np.eye({outputs})[{index}], or use loss='cross_entropy'"
 
 
 def convert_targets(y: np.ndarray, kind: str, spec: Spec, name: str = "y", first: int = 0) -> np.ndarray:

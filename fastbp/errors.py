@@ -6,6 +6,8 @@ import math
 import numbers
 import os
 import reprlib
+import sys
+import warnings
 from typing import Any
 
 import numpy as np
@@ -45,6 +47,14 @@ def brief(value: Any) -> str:
     """A value as messages show it: its repr if that is short, else the beginning of it; of an array the shape."""
     text = _repr(value)
     return text if len(text) <= _LONGEST else f"{text[: _LONGEST - 3]}..."
+
+
+def warn_caller(text: str, category: type[Warning]) -> None:
+    """A warning that shows the line that called this package."""
+    frame, level = sys._getframe(1), 1
+    while frame.f_back is not None and frame.f_globals.get("__name__", "").partition(".")[0] == __package__:
+        frame, level = frame.f_back, level + 1
+    warnings.warn(text, category, stacklevel=level + 1)
 
 
 def check_number(

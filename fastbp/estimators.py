@@ -36,7 +36,7 @@ from ._jit import threads_here
 from .data import convert_weights
 from .errors import DivergedError, brief, check_choice, check_object
 from .layers import Dense
-from .losses import BinaryCrossEntropy, CrossEntropy, Hinge, Loss
+from .losses import BinaryCrossEntropy, CrossEntropy, GaussianNLL, Hinge, Loss
 from .network import Network
 from .settings import Settings
 from .solvers import Rows
@@ -103,6 +103,11 @@ def _checked_weight(sample_weight: Any, X: Any) -> np.ndarray | None:
     if not weight.any():
         raise ValueError("Sample weights must contain at least one non-zero number: sample_weight is 0 for all rows")
     return weight
+
+
+def _columns(outputs: np.ndarray) -> np.ndarray:
+    """(rows,) of one output, else (rows, outputs)."""
+    return outputs[:, 0] if outputs.shape[1] == 1 else outputs
 
 
 def _draw_seed(random: np.random.RandomState) -> int:
@@ -600,7 +605,9 @@ class MLPRegressor(RegressorMixin, _MLP):
 
     Arguments and attributes as for MLPClassifier, without class_weight and classes_, and with another loss:
         loss: "squared_error"; "poisson", the deviance, for targets of 0 or more, where predictions are exp(outputs);
-            any other of fastbp.losses for real targets, such as "mae" or fastbp.Huber(1.0).
+            any other of fastbp.losses for real targets, such as "mae" or fastbp.Huber(1.0). fastbp.Quantile(0.9)
+            predicts a quantile, fastbp.Quantile([0.1, 0.5, 0.9]) several quantiles of one target (rows, quantiles);
+            "gaussian_nll" a mean, and a standard deviation with predict(X, return_std=True).
 
     For several targets the gradient is that of ½ Σ (t - y)² over them, and loss_ their mean, as in scikit-learn;
     lbfgs minimises the former.
@@ -614,10 +621,26 @@ class MLPRegressor(RegressorMixin, _MLP):
         """One epoch over these rows. Arguments and errors as for fit."""
         return self._fit(X, y, sample_weight, incremental=True)
 
-    def predict(self, X: Any) -> np.ndarray:
-        """The predictions (rows,), or (rows, outputs) for several targets."""
-        outputs = self._infer("predict", X)
-        return outputs[:, 0] if self.n_outputs_ == 1 else outputs
+    def predict(self, X: Any, return_std: bool = False) -> Any:
+        """The predictions (rows,), or (rows, outputs) for several targets.
+
+        return_std: whether to return (predictions, standard deviations), both of that shape, which the loss
+            "gaussian_nll" has learnt. Raises ValueError with other losses.
+        """
+        outputs, loss = self._infer("predict", X), self.network_.loss
+        if return_std and not isinstance(loss, GaussianNLL):
+            raise ValueError(f"return_std must be False unless loss='gaussian_nll', got True with loss={self.loss!r}")
+        mean = loss.point(outputs)
+        if return_std:
+            return tuple(_columns(part) for part in (mean, np.sqrt(outputs[:, mean.shape[1] :])))
+        return _columns(mean)
+
+    def score(self, X: Any, y: Any, sample_weight: Any = None) -> float:
+        """R² of predict(X); of several quantiles of one target, the mean of theirs. Arguments as in scikit-learn."""
+        predicted = self.predict(X)
+        if np.ndim(predicted) == 2 and np.size(y) == len(predicted):
+            y = np.broadcast_to(np.reshape(y, (-1, 1)), predicted.shape)
+        return float(r2_score(y, predicted, sample_weight=sample_weight))
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()
@@ -648,7 +671,7 @@ class MLPRegressor(RegressorMixin, _MLP):
         return y.reshape(len(y), -1)
 
     def _outputs_for(self, targets: np.ndarray) -> int:
-        return targets.shape[1]
+        return self._network_loss().outputs(targets.shape[1])
 
     def _metric(self) -> Callable[..., float]:
         def score(y_true: np.ndarray, y_pred: np.ndarray, sample_weight: np.ndarray | None = None) -> float:

@@ -282,6 +282,12 @@ class _Source:
     def activation(self, activation: ActivationFunction, owner: str) -> None:
         """Add y = f(x), in place."""
         name = activation.name
+        if activation is activations.mean_variance:
+            begin, end = self.size // 2, "f" if self.dtype == np.float32 else ""
+            self.steps.append(
+                f"for (int i = {begin}; i < {self.size}; i++)\n        {self.now}[i] = exp{end}({self.now}[i]);"
+            )
+            return
         if activations.ACTIVATIONS.get(name) is not activation:
             raise ValueError(f"{owner} can't be written as C: {activation!r} is no activation of fastbp's")
         if activation.forward is None:

@@ -287,12 +287,15 @@ def _give_pages_back(array: np.ndarray) -> None:
 
 
 class Batches:
-    """A user's iterable of (X, y) or (X, y, sample_weight), iterated anew for each epoch; each batch is a step."""
+    """A user's iterable of (X, y) or (X, y, sample_weight), iterated anew for each epoch; each batch is a step.
+
+    name: of the argument, for errors.
+    """
 
     rows = None  # nobody knows how many
 
-    def __init__(self, spec: Spec, batches: Iterable):
-        self._spec, self._batches = spec, batches
+    def __init__(self, spec: Spec, batches: Iterable, name: str = "X"):
+        self._spec, self._batches, self._name = spec, batches, name
         self._class_weight: np.ndarray | None = None
         self.kind = "labels" if "labels" in spec.loss.kernels else "values"  # as far as one can know
 
@@ -309,12 +312,12 @@ class Batches:
 
         Raises ValueError if there is none, TypeError or ValueError for a bad one.
         """
-        number = -1
+        number, prefix = -1, "" if self._name == "X" else f"{self._name}: "
         for number, batch in enumerate(self._batches):
-            yield self._feed(batch, f"batch {number}"), None
+            yield self._feed(batch, f"{prefix}batch {number}"), None
         if number < 0:
-            what = "X must give at least one batch each time that it is iterated, got none: pass a list of batches"
-            raise ValueError(f"{what}, or an object whose __iter__ begins anew")
+            what = f"{self._name} must give at least one batch each time that it is iterated, got none: pass a list"
+            raise ValueError(f"{what} of batches, or an object whose __iter__ begins anew")
 
     def _feed(self, batch: Any, name: str) -> Feed:
         if not isinstance(batch, (tuple, list)) or len(batch) not in (2, 3):
@@ -366,15 +369,52 @@ def feed_inputs(spec: Spec, X: Any) -> Feed | Mapped:
     return Feed(x)
 
 
+def source(spec: Spec, X: Any, y: Any, sample_weight: Any = None, epochs: int = 1) -> Source:
+    """X, y and weights, checked; without y, X is an iterable of batches. Raises as feed and batches do."""
+    if y is not None or X is None:
+        return feed(spec, X, y, sample_weight)
+    if sample_weight is not None:
+        raise ValueError(f"sample_weight can't be given with an iterable of batches, got {brief(sample_weight)}")
+    return batches(spec, X, epochs)
+
+
 def batches(spec: Spec, X: Any, epochs: int) -> Batches:
     """X as batches. Raises TypeError if it is no iterable, ValueError if it can't be iterated so many times."""
     if hasattr(X, "__array__"):
         raise TypeError("y must be given with an array X; without y, X must be an iterable of batches (X, y)")
-    if isinstance(X, (str, bytes, Mapping)) or not (hasattr(X, "__iter__") or hasattr(X, "__getitem__")):
+    if not _is_iterable(X):
         raise TypeError(f"X must be an array with y, or an iterable of batches (X, y) without, got {brief(X)}")
-    if isinstance(X, Iterator) and epochs > 1:
-        raise ValueError(
-            f"X must be iterated once an epoch, and a {type(X).__name__} is empty after the first: pass a list of"
-            f" batches, or an object whose __iter__ begins anew, or epochs=1; got epochs={epochs}"
-        )
+    _check_repeatable("X", X, epochs)
     return Batches(spec, X)
+
+
+def validation(spec: Spec, data: Any, epochs: int) -> Feed | Mapped | Batches:
+    """What fit validates with: (X, y), (X, y, sample_weight), or an iterable of such batches.
+
+    A list of two or three is one of batches if it holds tuples alone. Raises as feed and batches do.
+    """
+    name = "validation_data"
+    of_batches = isinstance(data, list) and bool(data) and all(isinstance(part, tuple) for part in data)
+    if isinstance(data, (tuple, list)) and len(data) in (2, 3) and not of_batches:
+        return feed(spec, *data, prefix=f"{name}: ")
+    if isinstance(data, tuple) or hasattr(data, "__array__") or not _is_iterable(data):
+        wanted = "(X, y) or (X, y, sample_weight), or an iterable of such batches"
+        raise TypeError(f"{name} must be {wanted}, got {brief(data)}")
+    _check_repeatable(name, data, epochs)
+    return Batches(spec, data, name)
+
+
+def _is_iterable(value: Any) -> bool:
+    """Whether it may give batches; a torch DataLoader has __iter__, a Keras Sequence __getitem__."""
+    return not isinstance(value, (str, bytes, Mapping)) and (
+        hasattr(value, "__iter__") or hasattr(value, "__getitem__")
+    )
+
+
+def _check_repeatable(name: str, value: Any, epochs: int) -> None:
+    """Raise ValueError if the batches are there once only, and there are more epochs."""
+    if isinstance(value, Iterator) and epochs > 1:
+        raise ValueError(
+            f"{name} must be iterated once an epoch, and a {type(value).__name__} is empty after the first: pass a list"
+            f" of batches, or an object whose __iter__ begins anew, or epochs=1; got epochs={epochs}"
+        )

@@ -53,7 +53,7 @@ __all__ = [
 
 _X, _Y, _ORDER, _OUT, _TRAINING = (INPUTS[name] for name in ("x", "y", "order", "out", "training"))
 
-BUSY, RUN, TOTALS_AT, CAPACITY, FEATURES, OUTPUTS, PARAMS, GRADS_AT, REAL, LABELS, PROGRAMS = range(11)
+BUSY, RUN, TOTALS_AT, CAPACITY, FEATURES, OUTPUTS, PARAMS, GRADS_AT, REAL, LABELS, TARGETS, LEAST, PROGRAMS = range(13)
 # What a handle can do: the number of its program, for targets of the loss's first kind; the next is for the second.
 PREDICT, FORWARD, JACOBIAN, INPUT_JACOBIAN, INPUT_GRADIENT, GRADIENT, TRAIN, EPOCH = 0, 1, 2, 3, 4, 6, 8, 10
 _NAMES = {
@@ -68,9 +68,10 @@ _NAMES = {
 _RECORD_SIZE = PROGRAMS + 2 * EPOCH
 # What run_handle returns: done (though a loss may not have been finite), or why not. In include/fastbp.h, too.
 DONE, IN_USE, UNABLE, BAD_ROWS, BAD_Y, BAD_OUT, BAD_LABEL, BAD_ORDER, BAD_X, IS_NULL, STALE = range(11)
+ONE_ROW = 13
 # Of what callers know: run_handle's arguments, what it can do and return, and the place RUN. Another number for each
 # change of it, as callers that Numba keeps in a cache stay as they were compiled.
-ABI = 2
+ABI = 3
 
 
 _BYTES = (4, 8, 1, 4, 8)  # of an element, by type
@@ -158,8 +159,8 @@ def _run_handle(h, what, x_of, y_of, order, taken, out_of):
     out_row = h[FEATURES] if what == INPUT_GRADIENT else outputs
     if room != out_size(h, what, rows) or (rows > 1 and out_width not in (out_row, room)):
         return BAD_OUT
-    labels = learns and h[LABELS] != 0 and y_size == rows
-    if learns and not labels and (y_size != rows * outputs or (rows > 1 and y_width not in (outputs, y_size))):
+    labels, targets = learns and h[LABELS] != 0 and y_size == rows, h[TARGETS]
+    if learns and not labels and (y_size != rows * targets or (rows > 1 and y_width not in (targets, y_size))):
         return BAD_Y
     if what == EPOCH:
         if taken == 0:
@@ -182,6 +183,8 @@ def _run_handle(h, what, x_of, y_of, order, taken, out_of):
     program_of = TRAIN if what == EPOCH else what
     if learns and h[LABELS] != 0 and not labels:
         program_of += 1
+    if what >= TRAIN and (rows - 1) % batch_size + 1 < h[LEAST]:
+        return ONE_ROW
     address = h[PROGRAMS + 2 * program_of + (1 if batch_size <= FEW_ROWS else 0)]
     if address == 0:
         return UNABLE
@@ -190,7 +193,7 @@ def _run_handle(h, what, x_of, y_of, order, taken, out_of):
     program = pointer(address, types.int64)
     inputs, totals = pointer(program[INPUTS_AT], types.int64), pointer(program[TOTALS], types.float64)
     _describe(inputs, _X, x, x_type, h[FEATURES])
-    _describe(inputs, _Y, y, y_type, 1 if labels else outputs)
+    _describe(inputs, _Y, y, y_type, 1 if labels else targets)
     inputs[_ORDER], inputs[_OUT], inputs[_TRAINING] = order, out, 1 if what >= TRAIN else 0
     totals[LOSS], totals[LOSS_SUM], totals[RIGHT_SUM] = 0.0, 0.0, 0.0
     if what in (JACOBIAN, INPUT_JACOBIAN):
@@ -264,8 +267,10 @@ class _Memory(ctypes.c_int64 * _RECORD_SIZE):  # type: ignore[misc]
     """A record's memory, which can hold on to the memory that it points into."""
 
 
-def make_handle(workspace: Workspace, rows: int, outputs: int, kinds: tuple[str, ...], *, training: bool) -> Handle:
-    """The handle of a workspace; kinds: of the loss's targets, at most two."""
+def make_handle(
+    workspace: Workspace, rows: int, outputs: int, targets: int, kinds: tuple[str, ...], *, training: bool
+) -> Handle:
+    """The handle of a workspace; targets: numbers in a row of y; kinds: of the loss's targets, at most two."""
     memory = _Memory()
     memory.kept = workspace
     record = np.frombuffer(memory, np.int64)
@@ -275,7 +280,8 @@ def make_handle(workspace: Workspace, rows: int, outputs: int, kinds: tuple[str,
     record[CAPACITY], record[FEATURES], record[OUTPUTS] = rows, workspace.plan.x.size, outputs
     record[PARAMS], record[GRADS_AT] = grads.size, grads.ctypes.data
     record[REAL] = FLOAT32 if workspace.dtype == np.float32 else FLOAT64
-    record[LABELS] = kinds[0] == "labels"
+    record[LABELS], record[TARGETS] = kinds[0] == "labels", targets
+    record[LEAST] = workspace.plan.least_batch
     for what, name in _NAMES.items():
         for place, kind in enumerate(kinds if what >= INPUT_GRADIENT else ("",)):
             for few in (0, 1) if training or what <= FORWARD else ():
@@ -340,15 +346,20 @@ def _check(status):
     if status == BAD_X:
         raise ValueError("x must have shape (rows, inputs) or (inputs,), with as many inputs as the network")
     if status == BAD_ROWS:
-        raise ValueError("x must have at least one row to learn from, and at most the handle's: net.handle(rows)")
+        raise ValueError(
+            "x must have at least one row to learn from, and at most as many as the handle (h.rows): make one for the"
+            " largest batch, net.handle(rows=len(x))"
+        )
     if status == BAD_Y:
-        raise ValueError("y must have shape (rows, outputs), with the rows of x, or (rows,) for labels or one output")
+        raise ValueError("y must have shape (rows, targets), with the rows of x, or (rows,) for labels or one target")
     if status == BAD_OUT:
         raise ValueError("out must have shape (rows, outputs), with the rows of x, or as its function says")
     if status == BAD_LABEL:
         raise ValueError("y must hold labels from 0 to the number of outputs - 1")
     if status == BAD_ORDER:
         raise ValueError("order must hold numbers of rows of x, at least one")
+    if status == ONE_ROW:
+        raise ValueError("a training step must have at least two rows for a BatchNorm, which has no variance of one")
     if status != DONE:
         raise RuntimeError("the function was compiled for another version of fastbp: delete what Numba keeps of it")
 
@@ -400,7 +411,8 @@ def train_step(h, x, y):
     """One step: forward, backward, update; returns the loss before it. If that is not finite, no update is made.
 
     h: a handle for as many rows; x: as for predict; y: (rows,) labels or (rows, outputs), as for Network.fit, of the
-    same types as x. Labels are checked; other targets must be in the loss's range, and all must be finite.
+    same types as x; for gaussian_nll half as many, and each output's target is given. Labels are checked; other targets
+    must be in the loss's range, and all must be finite.
     Raises as predict does.
     """
     return _learn(h, TRAIN, _source(x), _source(y), _NO_ORDER, _NO_OUT)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import math
+import numbers
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -34,6 +36,11 @@ class Loss(Part):
     range: ClassVar[tuple[float, float]] = (-np.inf, np.inf)
     kernel: ClassVar[Kernel]
 
+    @property
+    def shares_target(self) -> bool:
+        """Whether targets (rows,) are those of each of several outputs."""
+        return False
+
     def __repr__(self) -> str:
         return repr(self.name) if self == LOSSES.get(self.name) else super().__repr__()
 
@@ -43,12 +50,24 @@ class Loss(Part):
         return {"values": self.kernel}
 
     @property
-    def record(self) -> dict[str, float]:
-        """What the kernels' records hold behind what all losses' do."""
+    def record(self) -> dict[str, Any]:
+        """What the kernels' records hold behind what all losses' do; see plan.Field."""
         return {}
 
     def check(self, outputs: int) -> None:
         """Raise ValueError if a network with so many outputs can't have this loss."""
+
+    def targets(self, outputs: int) -> int:
+        """How many numbers a row of "values" or "probabilities" has, for a network with so many outputs."""
+        return outputs
+
+    def outputs(self, targets: int) -> int:
+        """How many outputs a network needs, for so many targets a row."""
+        return targets
+
+    def point(self, predictions: np.ndarray) -> np.ndarray:
+        """The part (rows, targets) of predictions (rows, outputs) that stands for the targets: what metrics get."""
+        return predictions
 
     def check_values(self, values: np.ndarray, name: str) -> None:
         """Raise ValueError for targets (rows, outputs) that are within `range`, but not what they must be."""
@@ -96,8 +115,111 @@ class Huber(Loss):
         self._store(delta=check_number("delta", self.delta, low=0, open_low=True))
 
     @property
-    def record(self) -> dict[str, float]:
+    def record(self) -> dict[str, Any]:
         return {"delta": self.delta}
+
+
+def _check_quantile(value: Any) -> float:
+    q = check_number("q", value)
+    if not 0 < q < 1:
+        raise ValueError(f"q must be greater than 0 and less than 1, got {value!r}")
+    return q
+
+
+@dataclass(frozen=True, repr=False)
+class Quantile(Loss):
+    """The mean over rows and outputs of q e where e ≥ 0, else (q - 1) e, for e = t - y: the pinball loss.
+
+    Its minimum is where y is the quantile q of the targets: above a share q of them. Its derivative counts as 0 where
+    y = t.
+
+    Arguments:
+        q: greater than 0 and less than 1, for all outputs; or a list of one for each output. With a list, targets may
+            have the shape (rows,) or (rows, 1): each output is then another quantile of the same target.
+
+    Raises TypeError or ValueError for anything else. Source: Koenker & Bassett 1978.
+    """
+
+    q: float | Sequence[float] = 0.5
+    name = "quantile"
+    kernel = kernels.quantile_loss
+
+    def __post_init__(self) -> None:
+        if isinstance(self.q, (numbers.Real, str)) or not isinstance(self.q, (Sequence, np.ndarray)):
+            self._store(q=_check_quantile(self.q))
+            return
+        if len(self.q) == 0:
+            raise ValueError("q must hold at least one quantile, got none")
+        self._store(q=tuple(_check_quantile(q) for q in self.q))
+
+    @property
+    def _quantiles(self) -> tuple[float, ...]:
+        return self.q if isinstance(self.q, tuple) else (self.q,)  # type: ignore[return-value]
+
+    @property
+    def shares_target(self) -> bool:
+        return isinstance(self.q, tuple)
+
+    @property
+    def record(self) -> dict[str, Any]:
+        return {"quantiles": self._quantiles, "count": len(self._quantiles)}
+
+    def check(self, outputs: int) -> None:
+        if isinstance(self.q, tuple) and len(self.q) != outputs:
+            raise ValueError(f"loss must have one q for each output of the network, which has {outputs}, got {self!r}")
+
+    def outputs(self, targets: int) -> int:
+        if not isinstance(self.q, tuple):
+            return targets
+        if targets not in (1, len(self.q)):
+            raise ValueError(f"loss must have one q for each target of a row, which are {targets}, got {self!r}")
+        return len(self.q)
+
+
+@dataclass(frozen=True, repr=False)
+class GaussianNLL(Loss):
+    """½ (log v + (t - μ)² / v), the mean over rows and targets: the negative log likelihood of t, less ½ log 2π, where
+    the network gives the mean μ and the variance v of a normal distribution.
+
+    A network has two outputs for each target: first the means of all targets, and behind them the logarithms of their
+    variances. `predict` gives the means and, behind them, the variances. Metrics compare the targets with the means.
+
+    Arguments:
+        epsilon: greater than 0: in the loss, a smaller variance counts as this one, which then gets the gradient that
+            it would have in full.
+
+    Targets have the shape (rows, targets), or (rows,) where the network has 2 outputs.
+    Raises TypeError or ValueError for anything else. Source: Nix & Weigend 1994; PyTorch, GaussianNLLLoss, with
+    var = exp of the second half of the outputs.
+    """
+
+    epsilon: float = 1e-6
+    name, link = "gaussian_nll", activations.mean_variance
+    kernel = kernels.gaussian_nll_loss
+
+    def __post_init__(self) -> None:
+        self._store(epsilon=check_number("epsilon", self.epsilon, low=0, open_low=True))
+
+    @property
+    def record(self) -> dict[str, Any]:
+        return {"least": math.log(self.epsilon)}
+
+    def check(self, outputs: int) -> None:
+        if outputs % 2:
+            what = "a mean and the logarithm of a variance for each target"
+            raise ValueError(
+                f"loss 'gaussian_nll' needs a network with an even number of outputs, {what}, got {outputs}"
+            )
+
+    def targets(self, outputs: int) -> int:
+        return outputs // 2
+
+    def outputs(self, targets: int) -> int:
+        return 2 * targets
+
+    def point(self, predictions: np.ndarray) -> np.ndarray:
+        flat = predictions.reshape(len(predictions), -1)
+        return flat[:, : flat.shape[1] // 2]
 
 
 def _check_smoothing(value: Any) -> float:
@@ -147,7 +269,7 @@ class CrossEntropy(Loss):
         return {"labels": of_labels, "probabilities": kernels.cross_entropy_probabilities_loss}
 
     @property
-    def record(self) -> dict[str, float]:
+    def record(self) -> dict[str, Any]:
         return {"smoothing": self.label_smoothing}
 
 
@@ -169,7 +291,7 @@ class BinaryCrossEntropy(Loss):
         self._store(label_smoothing=_check_smoothing(self.label_smoothing))
 
     @property
-    def record(self) -> dict[str, float]:
+    def record(self) -> dict[str, Any]:
         return {"smoothing": self.label_smoothing}
 
 
@@ -209,7 +331,7 @@ class KLDivergence(Loss):
         _check_sums(values, name, self.name)
 
     @property
-    def record(self) -> dict[str, float]:
+    def record(self) -> dict[str, Any]:
         return {"least": 1e-7}
 
 
@@ -218,6 +340,8 @@ _KINDS: tuple[Any, ...] = (
     SquaredError,
     MAE,
     Huber,
+    Quantile,
+    GaussianNLL,
     CrossEntropy,
     BinaryCrossEntropy,
     Poisson,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import math
 import os
 import sys
@@ -13,6 +14,7 @@ import numpy as np
 
 from . import checkpoints, export, feeds, files, losses, optimizers, reports, training
 from ._jit import DTYPES, give_lock, interrupts_later
+from .advice import advice
 from .augmentation import Augmentation
 from .callbacks import check_callbacks
 from .capi import CPointers, make_pointers
@@ -36,7 +38,7 @@ from .initializers import INITIALIZER_CLASSES
 from .jit import Handle, make_handle
 from .kernels.updates import RATE, STEP
 from .layers import LAYERS, Activation, Dropout, Flatten, Layer
-from .layers.bound import BoundLayer
+from .layers.bound import BoundLayer, check_step
 from .losses import LOSS_CLASSES, Loss
 from .metrics import METRICS, Metric, check_metrics, check_suited
 from .objective import Objective
@@ -76,8 +78,8 @@ class Network:
     Arguments:
         layers: a sequence of layers, the first nearest to the input; at least one.
         input_shape: the shape of one row of X, such as (784,).
-        loss: "mse", "squared_error", "mae", "huber", "cross_entropy", "binary_cross_entropy", "poisson", "hinge",
-            "kl_divergence", or a loss object.
+        loss: "mse", "squared_error", "mae", "huber", "quantile", "gaussian_nll", "cross_entropy",
+            "binary_cross_entropy", "poisson", "hinge", "kl_divergence", or a loss object (see fastbp.losses).
         optimizer: such as SGD(0.1) or Adam(1e-3); None means Adam(1e-3).
         dtype: "float32" or "float64".
         seed: an integer, 0 or more, that decides initial values, shuffling and dropout; None draws one.
@@ -122,6 +124,7 @@ class Network:
         self.num_params = sum(math.prod(p.shape) for layer in self.layers for p in layer._wanted)
         self.epochs_trained = 0
         self.stop_training = False
+        self.extra = {}
         self._augmentations: tuple[Augmentation, ...] = ()  # of the fit that runs
         self._space: Workspace | None = None
         give_lock(self)
@@ -251,6 +254,21 @@ class Network:
         return self._optimizer
 
     @property
+    def extra(self) -> dict[str, Any]:
+        """What else its files keep: names of classes, say, or how inputs were scaled. A dict of what JSON has.
+
+        `save` writes it, and `load` gives it back, as JSON does: tuples come back as lists, and keys as texts.
+        Assigning raises TypeError for anything but a dict.
+        """
+        return self._extra
+
+    @extra.setter
+    def extra(self, value: dict[str, Any]) -> None:
+        if not isinstance(value, dict):
+            raise TypeError(f"extra must be a dict, got {brief(value)}")
+        self._extra = value
+
+    @property
     def params(self) -> np.ndarray:
         """All parameters (num_params,), live: writing into it changes the network, and so does assigning to it.
 
@@ -332,7 +350,7 @@ class Network:
         epochs: int = 1,
         batch_size: int = 32,
         *,
-        validation_data: tuple | None = None,
+        validation_data: Any = None,
         validation_split: float = 0.0,
         shuffle: bool = True,
         sample_weight: Any = None,
@@ -348,10 +366,12 @@ class Network:
             X: (rows, *input_shape), at least one row; any real dtype, which is converted a batch at a time. Or, with
                 y=None, an iterable of batches (X, y) or (X, y, sample_weight); see below.
             y: integer labels (rows,) or probabilities (rows, outputs) for cross_entropy; (rows, outputs), or
-                (rows,) for one output, for the other losses (0 to 1 for binary_cross_entropy).
+                (rows,) for one output, for the other losses (0 to 1 for binary_cross_entropy). For gaussian_nll half
+                as many targets as outputs; for Quantile with a list, (rows,) is the target of all outputs.
             epochs: times that all rows are used, 1 or more.
             batch_size: rows in a step, 1 or more; the last step of an epoch takes what is left.
-            validation_data: (X, y) or (X, y, sample_weight), evaluated after each epoch.
+            validation_data: (X, y) or (X, y, sample_weight), or an iterable of such batches (a torch DataLoader, say),
+                evaluated after each epoch.
             validation_split: the share, 0 ≤ share < 1, of the last rows that are kept for validation instead.
             shuffle: whether each epoch takes the rows in another random order.
             sample_weight: (rows,), 0 or more: factors of the rows' losses. The loss is the sum of the weighted
@@ -408,9 +428,12 @@ class Network:
             if isinstance(callback, Augmentation):
                 callback.check(self.input_shape)
         source, validation = self._sources(X, y, epochs, sample_weight, class_weight, validation_data, split)
-        if functions and validation is not None:
-            check_suited(functions, validation.truth()[0], (validation.rows, *self.output_shape))
+        if functions and isinstance(validation, (Feed, Mapped)):
+            predicted = self.loss.point(np.broadcast_to(0.5, (validation.rows, *self.output_shape))).shape
+            check_suited(functions, validation.truth()[0], predicted)
         rows = None if isinstance(source, feeds.Batches) else min(batch_size, source.rows)
+        if source.rows is not None:
+            check_step(self.layers, source.rows, rows)
         resumed = None if resume_from is None else self._resumed(resume_from, callbacks, verbose)
         task = Task(source, epochs, rows, shuffle, validation, functions, callbacks, verbose, resumed)
         return training.train(self, task)
@@ -450,6 +473,7 @@ class Network:
         """Become what `other` is, a network of the same architecture."""
         with self._lock, interrupts_later():
             self.__dict__["seed"], self.epochs_trained = other.seed, other.epochs_trained
+            self.extra = other.extra or self.extra
             for mine, its in zip(self.layers, other.layers, strict=True):
                 mine._describe(trainable=its.trainable, learning_rate=its.learning_rate)
             for name, array in self._arrays().items():
@@ -477,26 +501,19 @@ class Network:
         class_weight: Any,
         validation_data: Any,
         split: float,
-    ) -> tuple[Source, Feed | Mapped | None]:
+    ) -> tuple[Source, Source | None]:
         """What fit trains on, and what it validates with, checked."""
-        spec, validation = self._spec(), None
+        spec = self._spec()
+        validation: Source | None = None
+        if validation_data is not None and split:
+            raise ValueError("validation_split must be 0 with validation_data, got both")
+        source = feeds.source(spec, X, y, sample_weight, epochs)
+        if split:
+            if isinstance(source, feeds.Batches):
+                raise ValueError(f"validation_split can't be given with an iterable of batches, got {split}")
+            source, validation = _split(source, split)
         if validation_data is not None:
-            if split:
-                raise ValueError("validation_split must be 0 with validation_data, got both")
-            if not isinstance(validation_data, (tuple, list)) or len(validation_data) not in (2, 3):
-                raise TypeError("validation_data must be (X, y) or (X, y, sample_weight)")
-        source: Source
-        if y is None and X is not None:
-            for name, given in (("sample_weight", sample_weight), ("validation_split", split or None)):
-                if given is not None:
-                    raise ValueError(f"{name} can't be given with an iterable of batches, got {brief(given)}")
-            source = feeds.batches(spec, X, epochs)
-        else:
-            source = feeds.feed(spec, X, y, sample_weight)
-            if split:
-                source, validation = _split(source, split)
-        if validation_data is not None:
-            validation = feeds.feed(spec, *validation_data, prefix="validation_data: ")
+            validation = feeds.validation(spec, validation_data, epochs)
         weights = check_class_weight(class_weight, source, spec)
         source.weigh(weights)
         if validation is not None:
@@ -509,12 +526,14 @@ class Network:
         Shapes and errors as in fit. Raises DivergedError if the loss is NaN or infinite: nothing has changed then.
         """
         feed = self._feed(X, y, sample_weight)
+        check_step(self.layers, feed.rows)
         with self._lock:
             workspace = self._workspace(feed.rows)
             done = feed.run(workspace, "train", feed.rows)
             loss = float(workspace.totals[BATCH_LOSS])
             if not done:
-                raise DivergedError(f"the loss became {loss} in step {self.steps_trained + 1}; no step was done")
+                text = f"the loss became {loss} in step {self.steps_trained + 1}; no step was done."
+                raise DivergedError(f"{text} {advice(self, feed)}")
             return loss
 
     def value_and_grad(self, X: Any, y: Any, sample_weight: Any = None) -> tuple[float, np.ndarray]:
@@ -596,7 +615,7 @@ class Network:
     def evaluate(
         self,
         X: Any,
-        y: Any,
+        y: Any = None,
         batch_size: int = EVALUATION_BATCH,
         *,
         sample_weight: Any = None,
@@ -608,12 +627,14 @@ class Network:
         batch_size is how many rows are worked on at once: it costs memory and does not change the meaning.
         sample_weight and class_weight ("balanced": counted in these rows) are factors of the rows' losses, and not of
         the accuracy; sample_weight goes to the metrics that take one.
+        Without y, X is an iterable of batches (X, y) or (X, y, sample_weight), such as a torch DataLoader; then
+        sample_weight and class_weight="balanced" can't be given. Numbers are those of all its rows together.
         Memory maps, metrics, shapes and errors as in fit.
         """
         batch_size = check_integer("batch_size", batch_size, low=1)
         functions = self._metrics(metrics)
         spec = self._spec()
-        source = feeds.feed(spec, X, y, sample_weight)
+        source = feeds.source(spec, X, y, sample_weight)
         source.weigh(check_class_weight(class_weight, source, spec))
         return training.evaluate(self, source, batch_size, functions)
 
@@ -624,7 +645,8 @@ class Network:
     def predict(self, X: Any, batch_size: int = EVALUATION_BATCH) -> np.ndarray:
         """The outputs (rows, outputs) through the loss's inverse link.
 
-        Probabilities by softmax for cross_entropy, by sigmoid for binary_cross_entropy; else as they are.
+        Probabilities by softmax for cross_entropy, by sigmoid for binary_cross_entropy; rates by exp for poisson; the
+        means and behind them the variances, by exp, for gaussian_nll; else as they are.
         Memory maps, shapes and errors as in fit.
         """
         return self._infer("predict", X, batch_size)
@@ -648,7 +670,8 @@ class Network:
         rows, training = check_integer("rows", rows, low=1), check_bool("training", training)
         arenas = {**self._arenas(), "grads": np.zeros_like(self._grads)}
         workspace = Workspace(self._plan, arenas, self.dtype, rows)
-        return make_handle(workspace, rows, self._outputs, tuple(self.loss.kernels), training=training)
+        targets = self.loss.targets(self._outputs)
+        return make_handle(workspace, rows, self._outputs, targets, tuple(self.loss.kernels), training=training)
 
     def c_pointers(self, rows: int = 1, *, training: bool = True) -> CPointers:
         """A C struct of functions and sizes, with which C code in this process runs this network: see fastbp.h.
@@ -666,7 +689,8 @@ class Network:
     def save(self, path: str | os.PathLike, extra: dict | None = None) -> None:
         """Write everything needed to go on training bit for bit to one .npz file, whole or not at all.
 
-        extra: what else to keep in the file, of types that JSON has; `load` ignores it.
+        extra: what else to keep in the file, in place of net.extra: a dict of what JSON has. `fb.load(path).extra` is
+            then that.
 
         Raises TypeError or ValueError for other arguments, ValueError if a parameter is NaN or infinite, OSError if the
         file can't be written: a file that was there stays.
@@ -704,6 +728,7 @@ class Network:
             "dtype": str(self.dtype),
             "seed": self.seed,
             "epochs_trained": self.epochs_trained,
+            **({"extra": self.extra} if self.extra else {}),
         }
 
     def _arrays(self) -> dict[str, np.ndarray]:
@@ -746,6 +771,7 @@ class Network:
             header["seed"],
         )
         net.epochs_trained = check_integer("epochs_trained", header["epochs_trained"], low=0)
+        net.extra = copy.deepcopy(header.get("extra", {}))
         net._check_arrays(arrays)
         net._allocate()
         for name, target in net._arrays().items():
@@ -802,6 +828,8 @@ _CLASSES: dict[str, Any] = {**LAYERS, **LOSS_CLASSES, **optimizers.OPTIMIZERS, *
 
 def load(path: str | os.PathLike, custom_objects: Mapping[str, Any] | None = None) -> Network:
     """The network that `save` or a Checkpoint wrote to `path`; training goes on bit for bit.
+
+    What `save` got as `extra` is the network's `extra`.
 
     custom_objects: the CustomActivations and CustomLosses that it has, by their names: a file holds no code.
 

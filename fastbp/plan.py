@@ -77,7 +77,8 @@ class Tensor(NamedTuple):
         return self.value.blocked
 
 
-Field = Buffer | int | float  # kernels find a float's bits
+# Kernels find a float's bits, and the address of a tuple's numbers in float64.
+Field = Buffer | int | float | tuple[float, ...]
 Record = dict[str, Field]  # an op's fields by name
 
 
@@ -195,6 +196,7 @@ class Plan:
     keep        whether every value is kept for those who look at it: what goes into an activation beside what
                 comes out, and likewise for gradients. It costs memory, and fusions.
 
+    least_batch  the fewest rows that a training step may have
     outputs     the output of each layer
     traces      what goes into activations, by the buffer of what comes out
     """
@@ -227,6 +229,7 @@ class Plan:
         self._loss, self._optimizer, self._num_params = loss, optimizer, num_params
         self._penalties: dict[int, Penalty] = {}  # by block
         self._seed, self._keys, self.keep = seed, 0, keep
+        self.least_batch = max((layer.layer.least_batch(layer.input_shape) for layer in layers), default=1)
         self.outputs: list[Tensor] = []
         self.traces: dict[Buffer, Tensor] = {}
 
@@ -638,7 +641,7 @@ class Plan:
 
     def _loss_ops(self, target: str) -> Iterator[Op]:
         y, size = self.output, self.output.size
-        yield self._load("y", self._target, 1 if target == "labels" else size)
+        yield self._load("y", self._target, 1 if target == "labels" else self._loss.targets(size))
         yield self._load("weight", self._weight, 1)
         kernel = self._loss.kernels[target]
         record: Record = dict(dy=y.grad, y=y.value, target=self._target, weight=self._weight, sums=self._sums)

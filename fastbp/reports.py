@@ -8,6 +8,8 @@ from html import escape
 from itertools import zip_longest
 from typing import TYPE_CHECKING, Any
 
+from .errors import brief
+
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
@@ -62,6 +64,13 @@ def new_figure(width: float, height: float) -> Figure:
     except ImportError:
         raise ImportError("plotting needs matplotlib: pip install 'fastbp[plot]'") from None
     return Figure(figsize=(width, height), layout="constrained")
+
+
+def check_axes(ax: Any) -> Any:
+    """ax, if it is a matplotlib Axes. Raises TypeError for anything else."""
+    if not all(callable(getattr(ax, name, None)) for name in ("plot", "set_xlabel", "get_figure")):
+        raise TypeError(f"ax must be a matplotlib Axes, such as plt.subplots() gives, got {brief(ax)}")
+    return ax
 
 
 def style(axes: Any) -> None:

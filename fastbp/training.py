@@ -7,7 +7,7 @@ import math
 import numbers
 import sys
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -15,13 +15,16 @@ import numpy as np
 
 from . import reports
 from ._jit import interrupts_later
+from .advice import advice
 from .errors import DivergedError, brief, check_integer
 from .feeds import Feed, Mapped, Shuffle, Source, draw_orders
+from .layers.bound import check_step
 from .metrics import Metric, score
 from .plan import BATCH_LOSS, LOSS_SUM, RIGHT_SUM
 from .workspace import is_native
 
 if TYPE_CHECKING:
+    from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
     from .checkpoints import Resumed
@@ -49,6 +52,9 @@ class History:
     epoch    the numbers of the epochs, from 0
     seconds  how long it took
     stopped  why it ended: "epochs", "callback" or "interrupted"
+
+    `history["loss"]` is `history.history["loss"]`; `"val_loss" in history` tells whether there is one, and
+    `list(history)` gives the names.
     """
 
     def __init__(self) -> None:
@@ -56,6 +62,21 @@ class History:
         self.epoch: list[int] = []
         self.seconds = 0.0
         self.stopped = "epochs"
+
+    def __getitem__(self, name: str) -> list[float]:
+        if name not in self.history:
+            raise KeyError(f"history has {', '.join(map(repr, self.history)) or 'no numbers'}, got {name!r}")
+        return self.history[name]
+
+    def __contains__(self, name: object) -> bool:
+        return name in self.history
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.history)
+
+    def keys(self) -> Iterable[str]:
+        """The names of the numbers; `dict(history)` is a dict of lists."""
+        return self.history.keys()
 
     def _add(self, epoch: int, logs: Mapping[str, float]) -> None:
         for name, value in logs.items():
@@ -72,15 +93,19 @@ class History:
         for values in self.history.values():
             del values[len(self.epoch) :]
 
-    def plot(self, title: str | None = None) -> Figure:
+    def plot(self, title: str | None = None, *, ax: Axes | None = None) -> Figure:
         """A picture of the numbers over the epochs: the losses, and beside them all the others.
 
-        Returns a matplotlib Figure, which pyplot doesn't know of: `history.plot().savefig("history.png")`.
-        Raises ValueError if there is no epoch, ImportError without matplotlib (the extra `plot`).
+        title: above it.
+        ax: matplotlib Axes to draw the losses into, and nothing else; None makes a new figure.
+
+        Returns the matplotlib Figure; of a new one pyplot doesn't know: `history.plot().savefig("history.png")`.
+        Raises TypeError if ax is no Axes, ValueError if there is no epoch, ImportError without matplotlib (the extra
+        `plot`).
         """
         from . import plots
 
-        return plots.plot_history(self, title)
+        return plots.plot_history(self, title, ax=ax)
 
     def _about(self) -> str:
         return f"{len(self.epoch)} epoch{'' if len(self.epoch) == 1 else 's'} in {self.seconds:.3g} s"
@@ -184,7 +209,7 @@ class Task:
     epochs: int
     batch_size: int | None  # None: each batch of the source is a step
     shuffle: bool
-    validation: Feed | Mapped | None
+    validation: Source | None
     metrics: Mapping[str, Metric]
     callbacks: Sequence[Any]
     verbose: bool
@@ -265,7 +290,9 @@ class _Run:
                 diverged = self._is_divergence(error)
                 kept.put_back(net)
                 if diverged:
-                    raise DivergedError(_diverged("numbers became infinite or NaN", epoch, None, net)) from error
+                    feed = task.source if isinstance(task.source, Feed) else None
+                    text = "numbers became infinite or NaN"
+                    raise DivergedError(_diverged(text, epoch, None, net, feed)) from error
                 raise
         if net.stop_training:
             self.history.stopped = "callback"
@@ -378,13 +405,15 @@ class _Run:
         chunk = self._chunk(task.batch_size)
         for feed, order in task.source.pieces(task.batch_size, shuffle):
             batch_size = task.batch_size or feed.rows
+            if task.batch_size is None:
+                check_step(net.layers, feed.rows, name=f"batch {steps}: X")
             done, batches = 0, -(-feed.rows // batch_size)
             while done < batches and not net.stop_training:
                 last = min(done + chunk, batches)
                 start = time.perf_counter()
                 reached, loss = _train_batches(net, feed, order, batch_size, done, last, sums)
                 if reached < last:
-                    raise DivergedError(_diverged(f"the loss became {loss}", epoch, steps + reached, net))
+                    raise DivergedError(_diverged(f"the loss became {loss}", epoch, steps + reached, net, feed))
                 chunk = _next_chunk(last - done, time.perf_counter() - start)
                 new = min(last * batch_size, feed.rows) - done * batch_size
                 self.progress.move(new, epoch, loss)
@@ -399,7 +428,7 @@ class _Run:
             net._chunk = task.batch_size, chunk
         if not are_finite(net._arrays().values()):
             text = "parameters or optimizer state became infinite or NaN"
-            raise DivergedError(_diverged(text, epoch, steps - 1, net))
+            raise DivergedError(_diverged(text, epoch, steps - 1, net, feed))
         net.epochs_trained += 1
         return _means(net, sums, rows), rows == task.source.rows or not net.stop_training
 
@@ -439,35 +468,44 @@ def _share_of_finite(y_true: np.ndarray, y_pred: np.ndarray) -> float:
     return float(np.isfinite(y_pred).mean())
 
 
-def _diverged(what: str, epoch: int, step: int | None, net: Network) -> str:
+def _diverged(what: str, epoch: int, step: int | None, net: Network, feed: Feed | None = None) -> str:
     where = f"epoch {epoch + 1}" if step is None else f"epoch {epoch + 1}, step {step + 1}"
-    return (
-        f"{what} in {where}; the parameters are those before that epoch."
-        f" A smaller learning_rate than {net.learning_rate:g} may help, or inputs scaled to about -1 to 1."
-    )
+    return f"{what} in {where}; the parameters are those before that epoch. {advice(net, feed)}"
 
 
 def evaluate(
-    net: Network, source: Feed | Mapped, batch_size: int = EVALUATION_BATCH, metrics: Mapping[str, Metric] | None = None
+    net: Network, source: Source, batch_size: int = EVALUATION_BATCH, metrics: Mapping[str, Metric] | None = None
 ) -> dict[str, float]:
     """The loss, the accuracy for classification, and the metrics, over all rows. See Network.evaluate."""
-    batch_size = min(batch_size, source.rows)
-    with net._lock:
-        workspace = net._workspace(batch_size)
-        workspace.totals[_SUMS] = 0.0
-        for feed, _ in source.pieces(batch_size):
-            batches, done = -(-feed.rows // batch_size), 0
+    sums, rows, predicted, truths = np.zeros(2), 0, [], []
+    for feed, _ in source.pieces(batch_size):
+        size = min(batch_size, feed.rows)
+        batches, done = -(-feed.rows // size), 0
+        with net._lock:  # between pieces, a user's iterable may use the network
+            workspace = net._workspace(size)
+            workspace.totals[_SUMS] = sums
             while done < batches:
-                reached = feed.run(workspace, "evaluate", batch_size, first=done)
+                reached = feed.run(workspace, "evaluate", size, first=done)
                 done = reached + (reached < batches)  # the engine stops at a loss that is not finite: go on behind it
-        logs = _means(net, workspace.totals[_SUMS], source.rows)
-    if metrics:
-        y_pred = infer(net, "predict", source, batch_size)
-        y_true, sample_weight = source.truth()
-        if source.kind != "labels":
-            y_true = y_true.reshape(y_pred.shape)
-        logs |= score(metrics, y_true, y_pred, sample_weight)
-    return logs
+            sums[:], rows = workspace.totals[_SUMS], rows + feed.rows
+        if metrics:
+            predicted.append(net.loss.point(infer(net, "predict", feed, size)))
+            truths.append((feed.kind, *feed.truth()))
+    logs = _means(net, sums, rows)
+    return logs | score(metrics, *_joined(truths, predicted)) if metrics else logs
+
+
+def _joined(truths: list[tuple[str, np.ndarray, np.ndarray | None]], predicted: list[np.ndarray]) -> tuple:
+    """y_true, y_pred and sample_weight of all pieces, of their (kind, truth, weight) and predictions."""
+    kinds, y_true, weights = zip(*truths, strict=True)
+    if len(set(kinds)) > 1:
+        raise ValueError("y must hold labels in all batches, or probabilities in all, for metrics: got both")
+    if kinds[0] != "labels":
+        y_true = tuple(values.reshape(out.shape) for values, out in zip(y_true, predicted, strict=True))
+    if all(weight is None for weight in weights):
+        return np.concatenate(y_true), np.concatenate(predicted), None
+    rows = (np.ones(len(out)) if weight is None else weight for weight, out in zip(weights, predicted, strict=True))
+    return np.concatenate(y_true), np.concatenate(predicted), np.concatenate(list(rows))
 
 
 def infer(net: Network, program: str, source: Feed | Mapped, batch_size: int = EVALUATION_BATCH) -> np.ndarray:

@@ -71,6 +71,7 @@ class Workspace:
         work = _aligned(plan.arena_size("work", self.capacity), dtype)
         self.arenas = {**arenas, "work": work, "totals": self.totals, "inputs": self.inputs}
         self._programs: dict[tuple[str, str, bool], _Linked] = {}
+        self._tables: list[np.ndarray] = []  # that programs have the addresses of
         self._bound: tuple = ()
 
     def bound(self, *arrays: np.ndarray | None, sums: np.ndarray | None = None) -> Workspace:
@@ -168,6 +169,9 @@ class Workspace:
             return self.capacity
         if isinstance(field, float):
             return int(np.float64(field).view(np.int64))
+        if not isinstance(field, Buffer) and isinstance(field, tuple):
+            self._tables.append(np.array(field, np.float64))
+            return self._tables[-1].ctypes.data
         if not isinstance(field, Buffer):
             return int(field)
         arena = self.arenas[field.arena]

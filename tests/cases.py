@@ -10,7 +10,7 @@ ACTIVATIONS = (
 )
 LOSSES = (
     *("mse", "squared_error", "mae", "huber", "cross_entropy", "binary_cross_entropy", "poisson", "hinge"),
-    "kl_divergence",
+    *("kl_divergence", "quantile", "gaussian_nll"),
 )
 # Every activation, every loss, and the pairs of them that share kernels or buffers.
 PAIRS = [
@@ -59,8 +59,9 @@ BUILDS = {"one": [], "two": [5], "three": [7, 4], "no bias": [6], "layers of act
 
 def network(build, activation, loss, optimizer=None, *, inputs=6, outputs=3, dtype="float64", seed=1):
     """A network for a row of the table; its last layer has the activation where the loss allows it."""
-    last = activation if loss in ("mse", "squared_error", "mae", "huber") else None
+    last = activation if loss in ("mse", "squared_error", "mae", "huber", "quantile") else None
     last = "softmax" if loss == "kl_divergence" else last
+    outputs += loss == "gaussian_nll"  # a mean and a variance for each target
     bias = build != "no bias"
     layers = []
     hidden = "tanh" if activation == "exponential" else activation  # of exponentials only the last
@@ -85,7 +86,9 @@ def batch(loss, rng, rows, *, inputs=6, outputs=3, probabilities=False):
         y = rng.integers(0, 2, (rows, outputs)) * 2 - 1
     if loss == "poisson":
         y = rng.poisson(2, (rows, outputs))
-    return X, y if loss not in ("mse", "mae", "huber") else rng.standard_normal((rows, outputs))
+    if loss == "gaussian_nll":
+        return X, rng.standard_normal((rows, (outputs + 1) // 2))
+    return X, y if loss not in ("mse", "mae", "huber", "quantile") else rng.standard_normal((rows, outputs))
 
 
 def relative(got, want):

@@ -404,6 +404,16 @@ def softmax_backward(dy, y):
     return dx
 
 
+def mean_variance_forward(x):
+    half = x.shape[1] // 2
+    return np.concatenate([x[:, :half], np.exp(x[:, half:])], axis=1)
+
+
+def mean_variance_backward(dy, y):
+    half = y.shape[1] // 2
+    return np.concatenate([dy[:, :half], dy[:, half:] * y[:, half:]], axis=1)
+
+
 # The losses return (dy, Σ weight · row loss, Σ right answers), for lo .. hi = all rows.
 
 
@@ -428,6 +438,22 @@ def huber_loss(y, target, weight, delta):
     e = y - target
     row = np.where(np.abs(e) <= delta, 0.5 * e**2, delta * (np.abs(e) - 0.5 * delta)).mean(axis=1)
     return np.clip(e, -delta, delta) * weight[:, None] / e.size, (weight * row).sum(), 0.0
+
+
+def quantile_loss(y, target, weight, quantiles):
+    e = target - y
+    row = np.maximum(quantiles * e, (np.asarray(quantiles) - 1) * e).mean(axis=1)
+    dy = np.where(e == 0, 0, np.where(e > 0, -np.asarray(quantiles), 1 - np.asarray(quantiles)))
+    return dy * weight[:, None] / e.size, (weight * row).sum(), 0.0
+
+
+def gaussian_nll_loss(y, target, weight, least):
+    mean, spread = np.split(y, 2, axis=1)
+    v, e = np.maximum(np.exp(spread), np.exp(least)), mean - target
+    dmean, dv = e / v, 0.5 * (1 / v - (e / v) ** 2)
+    row = 0.5 * (np.log(v) + e**2 / v).mean(axis=1)
+    dy = np.concatenate([dmean, dv * np.exp(spread)], axis=1) * weight[:, None] / target.size
+    return dy, (weight * row).sum(), 0.0
 
 
 def poisson_loss(y, target, weight):

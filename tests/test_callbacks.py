@@ -105,6 +105,51 @@ def test_methods_with_other_arguments_are_found_before_training(name):
     assert (net.params == before).all() and net.epochs_trained == 0 and not begun.calls
 
 
+@pytest.mark.parametrize(
+    ("name", "nearest"),
+    [
+        ("on_batch_end", "on_chunk_end, as many batches"),
+        ("on_train_batch_begin", "on_chunk_end, as many batches"),
+        ("on_step_end", "on_chunk_end, as many batches"),
+        ("on_epoch_begin", "on_epoch_end;"),
+        ("on_epoch_ends", "on_epoch_end;"),
+        ("on_training_begin", "on_train_begin;"),
+        ("on_fit_end", "on_train_end;"),
+    ],
+)
+@pytest.mark.parametrize("known", [(), ("on_epoch_end",)])
+def test_a_method_that_would_never_run_is_refused(name, nearest, known):
+    """Whether it has a hook that runs or not; given alone, in a list, and inherited."""
+    methods = {hook: lambda self, *arguments: None for hook in (name, *known)}
+    kind, net = type("Own", (), methods), classifier()
+    before, begun = net.params.copy(), Recorder()
+    message = rf"^callbacks: Own.{name} would never be called; the nearest hook is {nearest}.* on_train_begin\(net\), "
+    for given in (kind(), [begun, kind()], (type("Own", (kind,), {})(),)):
+        with pytest.raises(TypeError, match=message):
+            net.fit(X, Y, callbacks=given, verbose=False)
+    assert (net.params == before).all() and net.epochs_trained == 0 and not begun.calls
+
+
+def test_a_subclass_with_a_method_that_would_never_run():
+    class Mine(fb.EarlyStopping):
+        def on_batch_end(self, net):
+            pass
+
+    with pytest.raises(TypeError, match=r"callbacks: Mine.on_batch_end would never be called"):
+        classifier().fit(X, Y, callbacks=Mine("loss"), verbose=False)
+
+
+def test_what_is_no_method_may_have_any_name():
+    class Own:
+        on_screen = True
+        _on_batch = print
+
+        def on_epoch_end(self, net, epoch, logs):
+            pass
+
+    classifier().fit(X, Y, callbacks=Own(), verbose=False)
+
+
 def test_a_subclass_of_a_callback_is_looked_at_too():
     class Mine(fb.StopAtLoss):
         def on_epoch_end(self, epoch, logs):
@@ -450,6 +495,43 @@ def test_checkpoint(tmp_path):
     assert saved.epochs_trained == 4
     saved.fit(X, Y, verbose=False)
     assert same(state(saved), state(net))
+
+
+@pytest.mark.parametrize(
+    ("options", "values", "best"),
+    [
+        ({}, [5, 4, 4, 3, 6, math.nan], 3),
+        ({}, [math.nan, 2, 1, 7], 2),
+        ({"mode": "max"}, [5, 4, 4, 9, 6], 3),
+        ({"every": 2}, [5, 4, 3, 2, 7, 8], 3),
+        ({}, [math.nan, math.nan], None),
+    ],
+)
+def test_a_checkpoint_that_keeps_the_best_epoch(options, values, best, tmp_path):
+    keep = fb.Checkpoint(tmp_path / "best.npz", monitor="score", **options)
+    net, twin = classifier(), classifier()
+    net.fit(X, Y, len(values), callbacks=[Script(values), keep], verbose=False)
+    assert net.epochs_trained == len(values) and keep.best_epoch == best
+    assert keep.best == (None if best is None else values[best]) and keep.path.exists() == (best is not None)
+    if best is not None:
+        twin.fit(X, Y, best + 1, verbose=False)
+        assert same(state(fb.load(keep.path)), state(twin))
+
+
+def test_the_best_epoch_by_a_name_that_the_network_logs(tmp_path):
+    keep = fb.Checkpoint(tmp_path / "best.npz", monitor="val_accuracy")
+    history = classifier().fit(X, Y, 6, validation_split=0.3, callbacks=keep, verbose=False)
+    accuracy = history.history["val_accuracy"]
+    assert keep.best == max(accuracy) and keep.best_epoch == accuracy.index(max(accuracy))
+    keep = fb.Checkpoint(tmp_path / "lowest.npz", monitor="val_loss")
+    history = classifier().fit(X, Y, 6, validation_split=0.3, callbacks=keep, verbose=False)
+    assert keep.best == min(history.history["val_loss"])
+    with pytest.raises(ValueError, match="monitor must be one of 'loss', 'accuracy', got 'val_loss'; there is no val"):
+        classifier().fit(X, Y, callbacks=keep, verbose=False)
+    with pytest.raises(TypeError, match="monitor must be a name such as 'val_loss', got 3"):
+        fb.Checkpoint("best.npz", monitor=3)
+    with pytest.raises(ValueError, match="mode must be one of 'auto', 'min', 'max', got 'low'"):
+        fb.Checkpoint("best.npz", monitor="loss", mode="low")
 
 
 def test_settings_are_compared_and_shown():

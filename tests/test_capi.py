@@ -166,7 +166,7 @@ def test_the_header_is_that_of_the_package(tmp_path):
     text = HEADER.read_text()
     numbers = {name: int(value) for name, value in re.findall(r"FASTBP_(\w+) = (\d+)", text)}
     ours = {"DONE": jit.DONE, "IN_USE": jit.IN_USE, "UNABLE": jit.UNABLE, "BAD_ROWS": jit.BAD_ROWS}
-    assert numbers == {**ours, "BAD_LABEL": jit.BAD_LABEL, "IS_NULL": jit.IS_NULL}
+    assert numbers == {**ours, "BAD_LABEL": jit.BAD_LABEL, "IS_NULL": jit.IS_NULL, "ONE_ROW": jit.ONE_ROW}
     for dtype in ("float32", "float64"):
         struct, name = type(make(dtype).c_pointers()), f"fastbp_f{dtype[-2:]}"
         fields = [field for field, _ in struct._fields_]

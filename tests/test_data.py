@@ -77,7 +77,9 @@ def test_other_frames_of_pandas():
     twice = pandas.DataFrame([[1, True], [2, False]], columns=["a", "a"])
     assert (net.predict(twice) == net.predict([[1, 1], [2, 0]])).all()
     gap = pandas.DataFrame({"a": [1.0, None], "b": [True, False]})
-    with pytest.raises(ValueError, match=r"X must be finite numbers .*, got nan in row 1"):
+    with pytest.raises(
+        ValueError, match=r"X must have no missing values, got a DataFrame in which 'a' has 1 .* in row 1:"
+    ):
         net.predict(gap)
     days = pandas.DataFrame({"a": [1, 2], "day": pandas.to_datetime(["2020-01-01", "2020-01-02"])})
     with pytest.raises(TypeError, match=r"other columns: 'day' \(datetime64"):
@@ -484,3 +486,146 @@ def test_a_class_that_no_row_has_weighs_nothing_else_out():
     assert net.evaluate(X[some], Y[some], class_weight="balanced")["loss"] == pytest.approx(
         np.mean([net.evaluate(X[label == Y], Y[label == Y])["loss"] for label in (0, 2)]), rel=1e-6
     )
+
+
+# --- batches to validate and evaluate with ------------------------------------------------------------
+
+LOSS_OF = {"labels": "cross_entropy", "values": "mse"}
+
+
+def _problem(kind, rows=107):
+    rng = np.random.default_rng(5)
+    X = rng.standard_normal((rows, 4))
+    y = rng.integers(0, 3, rows) if kind == "labels" else rng.standard_normal((rows, 3))
+    net = fb.Network([fb.Dense(5, "tanh"), fb.Dense(3)], (4,), loss=LOSS_OF[kind], dtype="float64", seed=0)
+    return net, X, y, rng.uniform(0, 2, rows)
+
+
+class Uneven:
+    """Batches of unlike sizes, which begin anew each time, as a torch DataLoader's do; they may be lists."""
+
+    def __init__(self, *arrays, sizes=(50, 1, 6, 50), kind=tuple):
+        self.arrays, self.cuts, self.kind, self.times = arrays, np.cumsum([0, *sizes]), kind, 0
+
+    def __iter__(self):
+        self.times += 1
+        for lo, hi in zip(self.cuts, self.cuts[1:], strict=False):
+            yield self.kind(array[lo:hi] for array in self.arrays)
+
+
+@pytest.mark.parametrize("kind", LOSS_OF)
+def test_evaluate_batches_as_all_rows_together(kind):
+    net, X, y, weight = _problem(kind)
+    metrics = ["mae", "r2"] if kind == "values" else [fb.metrics.top_k_accuracy(2), "auc"]
+    for weights in ((), (weight,)):
+        want = net.evaluate(X, y, sample_weight=weights[0] if weights else None, metrics=metrics)
+        whole = list(Uneven(X, y, *weights))
+        for batches in (Uneven(X, y, *weights), Uneven(X, y, *weights, kind=list), whole, iter(whole)):
+            got = net.evaluate(batches, metrics=metrics)
+            assert list(got) == list(want)
+            np.testing.assert_allclose(list(got.values()), list(want.values()), rtol=1e-12)
+        got = net.evaluate(whole, batch_size=7, metrics=metrics)
+        np.testing.assert_allclose(list(got.values()), list(want.values()), rtol=1e-12)
+
+
+def test_evaluate_batches_with_weights_of_classes():
+    net, X, y, _ = _problem("labels")
+    want = net.evaluate(X, y, class_weight={1: 2.0})
+    assert net.evaluate(Uneven(X, y), class_weight={1: 2.0}) == pytest.approx(want, rel=1e-12)
+
+
+def test_validate_with_batches():
+    net, X, y, _ = _problem("labels")
+    twin = _problem("labels")[0]
+    loader = Uneven(X, y)
+    options = dict(epochs=3, metrics="auc", verbose=False)
+    history = net.fit(X, y, validation_data=loader, **options)
+    want = twin.fit(X, y, validation_data=(X, y), **options)
+    assert loader.times == 3 and (net.params == twin.params).all()
+    for name, values in want.history.items():
+        np.testing.assert_allclose(history.history[name], values, rtol=1e-12)
+    again = net.fit(Uneven(X, y), validation_data=list(Uneven(X, y)), callbacks=fb.EarlyStopping(), verbose=False)
+    assert list(again.history) == ["loss", "accuracy", "val_loss", "val_accuracy"]
+    net.fit(X, y, validation_data=iter(list(loader)), verbose=False)  # one epoch takes an iterator once
+
+
+def test_a_list_of_two_batches_is_no_pair_of_arrays():
+    net, X, y, _ = _problem("labels")
+    two = [(X[:50], y[:50]), (X[50:], y[50:])]
+    got = net.fit(X, y, validation_data=two, verbose=False).history["val_loss"][0]
+    assert got == pytest.approx(net.evaluate(X, y)["loss"], rel=1e-12)
+    pair = [X, y]  # as a list: as before
+    assert net.fit(X, y, validation_data=pair, verbose=False).history["val_loss"]
+
+
+def test_torch_data_loaders():
+    torch = pytest.importorskip("torch")
+    net, X, y, _ = _problem("labels")
+    rows = torch.utils.data.TensorDataset(torch.tensor(X), torch.tensor(y))
+    loader = torch.utils.data.DataLoader(rows, batch_size=16)
+    history = net.fit(loader, epochs=2, validation_data=loader, verbose=False)
+    want = net.evaluate(X, y)
+    assert net.evaluate(loader) == pytest.approx(want, rel=1e-12)
+    assert history.history["val_loss"][-1] == pytest.approx(want["loss"], rel=1e-12)
+
+
+def test_batches_that_are_mixed():
+    net, X, y, weight = _problem("labels")
+    mixed = [(X[:50], y[:50]), (X[50:], np.eye(3)[y[50:]])]
+    assert net.evaluate(mixed) == pytest.approx(net.evaluate(X, y), rel=1e-12)
+    with pytest.raises(ValueError, match="y must hold labels in all batches, or probabilities in all, for metrics"):
+        net.evaluate(mixed, metrics="auc")
+    net, X, y, weight = _problem("values")
+    weights = np.r_[np.ones(50), weight[50:]]
+    some = [(X[:50], y[:50]), (X[50:], y[50:], weight[50:])]
+    want = net.evaluate(X, y, sample_weight=weights, metrics="mae")
+    assert net.evaluate(some, metrics="mae") == pytest.approx(want, rel=1e-12)
+
+
+def test_a_user_of_the_network_between_batches():
+    """What has been summed up so far is not lost."""
+    net, X, y, _ = _problem("labels")
+
+    def batches():
+        for X_part, y_part in Uneven(X, y):
+            net.predict(X_part, batch_size=3)
+            net.evaluate(X_part, y_part)
+            yield X_part, y_part
+
+    assert net.evaluate(batches()) == pytest.approx(net.evaluate(X, y), rel=1e-12)
+
+
+def test_bad_batches_to_evaluate_and_validate_with():
+    net, X, y, weight = _problem("labels")
+    before = net.params.copy()
+    good = [(X, y)]
+    anew = "is empty after the first: pass a list of batches, or an object whose __iter__ begins anew, or epochs=1"
+    for call, error, message in (
+        (lambda: net.evaluate(X), TypeError, "y must be given with an array X"),
+        (lambda: net.evaluate(good, sample_weight=weight), ValueError, "sample_weight can't be given with an iterable"),
+        (
+            lambda: net.evaluate(good, class_weight="balanced"),
+            ValueError,
+            "class_weight must be a mapping with an iter",
+        ),
+        (lambda: net.evaluate([(X, y), (X, y + 1)]), ValueError, "batch 1: y must hold labels 0 to 2"),
+        (lambda: net.evaluate([]), ValueError, "X must give at least one batch"),
+        (lambda: net.fit(X, y, validation_data=iter(good), epochs=2), ValueError, f"validation_data must .* {anew}"),
+        (lambda: net.fit(X, y, validation_data=3), TypeError, r"validation_data must be \(X, y\) or .*, got 3"),
+        (lambda: net.fit(X, y, validation_data={"a": 1}), TypeError, "validation_data must be .*, got {'a': 1}"),
+        (lambda: net.fit(X, y, validation_data=(X,)), TypeError, r"validation_data must be \(X, y\) or "),
+        (
+            lambda: net.fit(X, y, validation_data=Uneven(X, y), validation_split=0.5),
+            ValueError,
+            "validation_split must",
+        ),
+        (lambda: net.fit(X, y, validation_data=[]), ValueError, "validation_data must give at least one batch"),
+        (
+            lambda: net.fit(X, y, validation_data=Uneven(X[:, :2], y)),
+            ValueError,
+            r"validation_data: batch 0: X must have shape \(rows, 4\), got \(50, 2\)",
+        ),
+    ):
+        with pytest.raises(error, match=message):
+            call()
+        net.params = before

@@ -1,5 +1,6 @@
 """Model files: training goes on bit for bit, files are whole or not at all, and nothing else than one is loaded."""
 
+import copy
 import errno
 import io
 import json
@@ -478,3 +479,61 @@ def test_checkpoints_of_earlier_versions_go_on():
 
 def test_there_are_models_of_an_earlier_version():
     assert len(OLD) >= 4
+
+
+# --- extra --------------------------------------------------------------------------------------------
+
+
+def small():
+    return fb.Network([fb.Dense(2)], (3,), loss="mse", seed=0)
+
+
+def test_load_gives_extra_back(tmp_path):
+    path, extra = tmp_path / "net.npz", {"classes": ["no", "yes"], "scale": 0.5, "nested": {"a": [1, None, True]}}
+    net = small()
+    assert net.extra == {}
+    net.save(path)
+    assert fb.load(path).extra == {}
+    net.save(path, extra=extra)
+    assert net.extra == {}  # saving changes nothing in the network
+    again = fb.load(path)
+    assert again.extra == extra
+    again.extra["more"] = 1
+    again.save(path)
+    assert fb.load(path).extra == {**extra, "more": 1}
+    again.save(path, extra={})
+    assert fb.load(path).extra == {}
+
+
+def test_copies_and_checkpoints_keep_extra(tmp_path):
+    net, path = small(), tmp_path / "net.npz"
+    net.extra = {"names": ["a", "b"]}
+    for twin in (copy.copy(net), copy.deepcopy(net), pickle.loads(pickle.dumps(net))):
+        twin.extra["names"].append("c")
+        assert net.extra == {"names": ["a", "b"]} and twin.extra == {"names": ["a", "b", "c"]}
+    X = np.ones((5, 3))
+    net.fit(X, X[:, :2], callbacks=fb.Checkpoint(path), verbose=False)
+    assert fb.load(path).extra == net.extra
+    other = small()
+    other.fit(X, X[:, :2], epochs=2, resume_from=path, verbose=False)
+    assert other.extra == net.extra
+
+
+def test_extra_is_a_dict_of_what_json_has(tmp_path):
+    net = small()
+    with pytest.raises(TypeError, match="extra must be a dict, got 3"):
+        net.extra = 3
+    with pytest.raises(TypeError, match="extra must be a dict or None, got 'text'"):
+        net.save(tmp_path / "net.npz", extra="text")
+    with pytest.raises(TypeError, match=r"header must hold numbers, texts, lists and dicts of them, got \{1\}"):
+        net.save(tmp_path / "net.npz", extra={"a": {1}})
+    assert not list(tmp_path.iterdir()) and net.extra == {}
+
+
+def test_a_header_whose_extra_is_none(tmp_path):
+    net, path = small(), tmp_path / "net.npz"
+    net.save(path)
+    header, arrays = files.read(path)
+    files.write(path, {**header, "extra": [1]}, arrays)
+    with pytest.raises(fb.FileFormatError, match="extra must be a dict"):
+        fb.load(path)

@@ -141,6 +141,41 @@ def test_pyplot_is_left_alone():
     assert plt.get_fignums() == before
 
 
+def test_losses_in_axes_of_ones_own():
+    matplotlib = pytest.importorskip("matplotlib")
+    figure = matplotlib.figure.Figure()
+    left, right = figure.subplots(1, 2)
+    numbers = history(loss=[9.0, 0.3], val_loss=[5.0, 0.4], accuracy=[0.5, 0.6], learning_rate=[0.1, 0.01])
+    assert numbers.plot("losses", ax=left) is figure
+    assert drawn(figure)["loss"] == ({"training": [9.0, 0.3], "validation": [5.0, 0.4]}, "log")
+    assert left.get_title() == "losses" and not right.lines and len(figure.axes) == 2
+    longer = history(loss=[2.0, 1.0, 0.5])
+    longer.plot(ax=left)  # beside the other
+    assert [len(line.get_xdata()) for line in left.lines] == [2, 2, 3] and left.get_xlim()[1] >= 3
+    figure.savefig(io.BytesIO(), format="png")
+
+
+@pytest.mark.parametrize("ax", [3, "ax", np.empty(2, object)])
+def test_what_is_no_axes(ax):
+    pytest.importorskip("matplotlib")
+    with pytest.raises(TypeError, match=r"ax must be a matplotlib Axes, such as plt\.subplots\(\) gives, got "):
+        history(loss=[1.0]).plot(ax=ax)
+
+
+def test_a_history_is_read_by_names():
+    made = history(loss=[9.0, 0.3], val_loss=[5.0, 0.4])
+    assert made["loss"] is made.history["loss"] and made["val_loss"] == [5.0, 0.4]
+    assert "val_loss" in made and "accuracy" not in made
+    assert list(made) == ["loss", "val_loss"] and dict(made) == made.history
+    assert bool(fb.History()) and list(fb.History()) == []
+    with pytest.raises(KeyError, match="history has 'loss', 'val_loss', got 'accuracy'"):
+        made["accuracy"]
+    with pytest.raises(KeyError, match="history has no numbers, got 'loss'"):
+        fb.History()["loss"]
+    trained = classifier().fit(X, Y, epochs=2, validation_split=0.1, verbose=False)
+    assert len(trained["val_accuracy"]) == 2
+
+
 def test_errors_of_plot(monkeypatch):
     with pytest.raises(ValueError, match="history must have at least one epoch"):
         fb.History().plot()

@@ -203,6 +203,40 @@ def check_loss(kernel, rng, dtype, rows, n):
     np.testing.assert_allclose(sums.array[:, 1].sum(), right, rtol=1e-6)
 
 
+def run_loss(kernel, rng, dtype, rows, y, target, weight, **more):
+    """(dy, the sums of the tasks) of a loss kernel."""
+    dy, grain = Guarded(None, dtype, y.shape), int(rng.integers(1, rows + 1))
+    tasks = [(lo, min(lo + grain, rows)) for lo in range(0, rows, grain)]
+    sums = Guarded(None, np.float64, (len(tasks), 2))
+    record = dict(dy=dy, y=y, target=target, weight=weight, sums=sums, outputs=y.shape[1], grain=np.array([grain]))
+    run_kernel(kernel, dtype, rows, tasks, **record, **more)
+    return dy.array, sums.array
+
+
+def check_quantile_loss(kernel, rng, dtype, rows, n):
+    y, target = 3 * normal(rng, dtype, rows, n), normal(rng, dtype, rows, n)
+    weight = rng.uniform(0, 2, rows).astype(dtype)
+    target[0, 0] = y[0, 0]
+    for quantiles in (rng.uniform(0, 1, 1), rng.uniform(0, 1, n)):
+        own = dict(quantiles=quantiles, count=len(quantiles))
+        dy, sums = run_loss(kernel, rng, dtype, rows, y, target, weight, **own)
+        want, loss, _ = naive.quantile_loss(wide(y), wide(target), wide(weight), quantiles)
+        close(dy, want, dtype, weight[:, None] / (rows * n), 1)
+        close(sums[:, 0].sum(), loss, dtype, np.abs(y - target).max() * weight.sum(), 1)
+        assert (sums[:, 1] == 0).all()
+
+
+def check_gaussian_nll_loss(kernel, rng, dtype, rows, n):
+    y, target = 2 * normal(rng, dtype, rows, 2 * n), normal(rng, dtype, rows, n)
+    weight, least = rng.uniform(0, 2, rows).astype(dtype), np.log(0.05)
+    dy, sums = run_loss(kernel, rng, dtype, rows, y, target, weight, least=bits(least))
+    want, loss, _ = naive.gaussian_nll_loss(wide(y), wide(target), wide(weight), least)
+    size = 1 + (wide(y[:, :n]) - target) ** 2 / np.maximum(np.exp(wide(y[:, n:])), 0.05)
+    close(dy, want, dtype, np.hstack([size, size]) * weight[:, None] / (rows * n) * 20, n)
+    close(sums[:, 0].sum(), loss, dtype, (size.sum() + np.abs(y).sum()) * weight.max() * 4, n)
+    assert (sums[:, 1] == 0).all()
+
+
 def in_blocks(x, dtype, last=0.0):
     """x (rows, …) as (blocks, …, lanes), with `last` in lanes without a row."""
     n = lanes(dtype)
@@ -814,6 +848,10 @@ CHECKS = {
     **dict.fromkeys(
         ("mse_loss", "squared_error_loss", "mae_loss", "huber_loss", "poisson_loss", "hinge_loss"), check_loss
     ),
+    "quantile_loss": check_quantile_loss,
+    "gaussian_nll_loss": check_gaussian_nll_loss,
+    "mean_variance_forward": check_forward,
+    "mean_variance_backward": check_backward,
     **dict.fromkeys(("kl_divergence_loss", "binary_cross_entropy_loss", "cross_entropy_labels_loss"), check_loss),
     **dict.fromkeys(("cross_entropy_probabilities_loss", "cross_entropy_smoothed_loss"), check_loss),
     **dict.fromkeys(("block_rows", "block_gradients"), check_block),
@@ -896,4 +934,16 @@ def test_losses_from_logits_are_stable(dtype, size):
         more = {"smoothing": 0} if "smoothing" in KERNELS[name].fields else {}
         run_kernel(KERNELS[name], dtype, 2, [(0, 2)], **record, **more)
         assert np.isfinite(dy.array).all()
+        np.testing.assert_allclose(sums[0, 0], want, rtol=1e-6)
+
+
+@pytest.mark.parametrize("dtype", DTYPES, ids=str)
+def test_variances_of_any_size_are_stable(dtype):
+    """Logarithms of variances that exp can't take give finite gradients and the right loss."""
+    y, weight = np.array([[0.5, 1e4], [0.5, -1e4], [1e3, -1e4]], dtype), np.ones(3, dtype)
+    for row, want in ((0, 0.5e4), (1, 0.5 * (np.log(1e-6) + 0.25e6)), (2, 0.5 * (np.log(1e-6) + 1e12))):
+        more = {"least": bits(np.log(1e-6))}
+        rng, target = np.random.default_rng(0), np.zeros((1, 1), dtype)
+        dy, sums = run_loss(KERNELS["gaussian_nll_loss"], rng, dtype, 1, y[row : row + 1], target, weight[:1], **more)
+        assert np.isfinite(dy).all()
         np.testing.assert_allclose(sums[0, 0], want, rtol=1e-6)

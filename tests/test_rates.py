@@ -115,6 +115,8 @@ def test_no_suggestion_where_the_loss_does_not_fall():
     found = fb.find_learning_rate(network([fb.Dense(1, kernel_init="zeros")], "mse", fb.SGD(0.1)), X, y)
     assert found.suggestion is None and str(found).startswith("no suggestion: the loss did not clearly fall")
     assert len(found.plot().axes[0].lines) == 2
+    axes = found.plot().axes[0]
+    assert found.plot(ax=axes) is axes.get_figure() and len(axes.lines) == 4
     exploding = fb.find_learning_rate(network([fb.Dense(1)], "mse", fb.SGD(0.1)), X, y, low=10, high=1e9, steps=100)
     assert exploding.suggestion is None and len(exploding.losses) < 10
 

@@ -117,6 +117,39 @@ def test_a_run_that_goes_on_ends_as_one_that_was_never_interrupted(run, shuffle,
     assert same(net, whole)
 
 
+@pytest.mark.parametrize("last_first", [True, False])
+@pytest.mark.parametrize("epoch", range(2, 7))
+def test_the_best_epoch_is_known_to_a_run_that_goes_on(epoch, last_first, tmp_path):
+    """Killed at any epoch, and just before the last checkpoint is written, too."""
+    values = [5, 4, 4.5, 2, 3, 2.5, 4, 1.5, 3]
+
+    class Script:
+        def on_epoch_end(self, net, epoch, logs):
+            logs["score"] = values[epoch]
+
+    class Break:
+        def on_epoch_recorded(self, net, history, callbacks):
+            if len(history.epoch) == epoch:
+                raise Crash
+
+    def callbacks(*between):
+        last = fb.Checkpoint(tmp_path / "last.npz")
+        best = fb.Checkpoint(tmp_path / "best.npz", monitor="score")
+        pair = (last, *between, best) if last_first else (best, *between, last)
+        return [Script(), *pair], best
+
+    options = dict(epochs=9, resume_from=tmp_path / "last.npz", verbose=False)
+    with pytest.raises(Crash):
+        classifier().fit(X, Y, callbacks=callbacks(Break())[0], **options)
+    (again, best), net, twin = callbacks(), classifier(), classifier()
+    net.fit(X, Y, callbacks=again, **options)
+    assert best.best == 1.5 and best.best_epoch == 7
+    saved = fb.load(tmp_path / "best.npz")
+    assert saved.epochs_trained == 8
+    twin.fit(X, Y, epochs=8, verbose=False)
+    assert same(saved, twin)
+
+
 def test_the_checkpoint_decides_the_seed(tmp_path):
     path = tmp_path / "run.npz"
     first = classifier(seed=None)

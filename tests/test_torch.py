@@ -43,6 +43,8 @@ LOSSES = {
     "binary_cross_entropy": functional.binary_cross_entropy_with_logits,
     "poisson": functional.poisson_nll_loss,
     "hinge": lambda z, y: torch.clamp(1 - y * z, min=0).mean(),
+    "quantile": lambda z, y: torch.maximum(0.5 * (y - z), -0.5 * (y - z)).mean(),
+    "gaussian_nll": lambda z, y: functional.gaussian_nll_loss(z[:, :2], y, torch.exp(z[:, 2:])),
     "kl_divergence": lambda z, y: functional.kl_div(torch.log(z), y, reduction="batchmean"),
 }
 

@@ -5,13 +5,14 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
 from .. import reports
 from ..errors import DivergedError, brief, check_integer, check_number
 from ..feeds import Feed
+from ..layers.bound import check_step
 from ..network import Network
 from ..optimizers import Rprop
 from ..plan import BATCH_LOSS
@@ -20,6 +21,7 @@ from ..workspace import Workspace
 from .probe import twin
 
 if TYPE_CHECKING:
+    from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
 SMOOTHED_OVER = 0.1  # of the steps
@@ -74,10 +76,13 @@ class LearningRateTest:
     def _repr_html_(self) -> str:
         return f"<p>{self._about()}</p>{reports.html_table((), self._facts())}"
 
-    def plot(self) -> Figure:
-        """The loss over the rate, as a matplotlib Figure. Raises ImportError without it."""
-        figure = reports.new_figure(6.4, 4.2)
-        axes = figure.add_subplot()
+    def plot(self, *, ax: Axes | None = None) -> Figure:
+        """The loss over the rate, as a matplotlib Figure.
+
+        ax: matplotlib Axes to draw it into; None makes a new figure.
+        Raises TypeError if ax is no Axes, ImportError without matplotlib.
+        """
+        axes = reports.new_figure(6.4, 4.2).add_subplot() if ax is None else reports.check_axes(ax)
         axes.plot(self.rates, self.losses, color="tab:blue", alpha=0.3, linewidth=1, label="loss of a batch")
         axes.plot(self.rates, self.smoothed, color="tab:blue", linewidth=1.8, label="smoothed")
         if self.suggestion is not None:
@@ -90,7 +95,7 @@ class LearningRateTest:
         axes.set_ylabel("loss")
         axes.legend(frameon=False)
         reports.style(axes)
-        return figure
+        return cast("Figure", axes.get_figure())
 
 
 def find_learning_rate(
@@ -135,6 +140,8 @@ def find_learning_rate(
     batch_size = check_integer("batch_size", batch_size, low=1)
     seed = check_integer("seed", seed, low=0)
     feed = net._feed(X, y, sample_weight)
+    whole = feed.rows - feed.rows % min(batch_size, feed.rows)  # those of whole batches
+    check_step(net.layers, whole, min(batch_size, whole))
     growing = ExponentialDecay(low, factor=high / low, steps=steps - 1)
     copy = twin(net, optimizer=replace(net.optimizer, learning_rate=growing))
 

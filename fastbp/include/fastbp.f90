@@ -18,7 +18,7 @@ module fastbp
   public
 
   integer(c_int32_t), parameter :: fastbp_done = 0, fastbp_in_use = 1, fastbp_unable = 2, fastbp_bad_rows = 3, &
-                                   fastbp_bad_label = 6, fastbp_is_null = 9
+                                   fastbp_bad_label = 6, fastbp_is_null = 9, fastbp_one_row = 13
 
   ! fastbp_f32 or fastbp_f64 of fastbp.h: the interface that c_f_procpointer gets says which.
   type, bind(c) :: fastbp_network

@@ -16,7 +16,8 @@
    Arrays lie in C order, one row behind the other:
        x     (rows, inputs)
        y     (rows,) int64_t labels, 0 to outputs - 1, for the loss cross_entropy; else (rows, outputs) of the
-             network's type. Values must be finite and in the loss's range: only labels are checked
+             network's type, for gaussian_nll (rows, outputs / 2). Values must be finite and in the loss's range:
+             only labels are checked
        out   what is written; see each function
        loss  one double
 
@@ -40,7 +41,8 @@ enum {
     FASTBP_UNABLE = 2,    /* c_pointers(..., training=False) can only predict */
     FASTBP_BAD_ROWS = 3,  /* rows < 0, or < 1 to learn from, or more than c_pointers(rows) */
     FASTBP_BAD_LABEL = 6, /* a label is not 0 to outputs - 1 */
-    FASTBP_IS_NULL = 9    /* the handle is NULL, or an array or loss is that is needed */
+    FASTBP_IS_NULL = 9,   /* the handle is NULL, or an array or loss is that is needed */
+    FASTBP_ONE_ROW = 13   /* a training step of one row, of which a BatchNorm has no variance */
 };
 
 typedef struct fastbp_f32 {

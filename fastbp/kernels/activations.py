@@ -351,3 +351,37 @@ def softmax_backward(op, dtype, rows, lo, hi):
             d, a = load_first(dy, at + i, features - i), load_first(y, at + i, features - i)
             store_first(dx, at + i, a * (d - total), features - i)
             i += lanes(dtype)
+
+
+# --- mean and variance: y = x in the first half of a row, exp(x) in the second
+
+
+@kernel("y x features")
+def mean_variance_forward(op, dtype, rows, lo, hi):
+    """y = x for the first features // 2 of each row, exp(x) for the others.
+
+    Writes y (rows, features). Reads x (rows, features).
+    """
+    y, x = pointers(op, 0, 2, dtype)
+    features = op[2]
+    for r in range(lo, hi):
+        at = r * features
+        for i in range(features // 2):
+            y[at + i] = x[at + i]
+        i = features // 2
+        while i < features:
+            store_first(y, at + i, maths.exp(load_first(x, at + i, features - i)), features - i)
+            i += lanes(dtype)
+
+
+@kernel("dx dy y features")
+def mean_variance_backward(op, dtype, rows, lo, hi):
+    """dx = dy for the first features // 2 of each row, dy y for the others.
+
+    Writes dx (rows, features). Reads dy, y (rows, features).
+    """
+    dx, dy, y = pointers(op, 0, 3, dtype)
+    features = op[3]
+    for r in range(lo, hi):
+        for i in range(r * features, (r + 1) * features):
+            dx[i] = dy[i] * (y[i] if i >= r * features + features // 2 else dtype(1.0))

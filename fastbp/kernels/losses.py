@@ -149,6 +149,63 @@ def huber_loss(op, dtype, rows, lo, hi):
     write_sums(op, lo, loss / outputs, 0.0)
 
 
+@kernel("dy y target weight sums outputs grain quantiles count")
+def quantile_loss(op, dtype, rows, lo, hi):
+    """Row loss: the mean over outputs of q e where e ≥ 0, else (q - 1) e, for e = t - y.
+
+    dy = -q where e > 0, 1 - q where e < 0, 0 where y = t, times weight / (rows outputs). Output j has the quantile
+    number j mod count.
+
+    Writes dy (rows, outputs), sums. Reads y, target (rows, outputs), weight (rows,), quantiles (count,) float64.
+    """
+    dy, y, target, weight = pointers(op, 0, 4, dtype)
+    outputs, quantiles, count = op[5], pointer(op[7], types.float64), op[8]
+    loss = 0.0
+    for r in range(lo, hi):
+        row, scale = 0.0, float(weight[r]) / (rows * outputs)
+        for j in range(outputs):
+            i, q = r * outputs + j, quantiles[j % count]
+            e = float(target[i]) - float(y[i])
+            slope = q if e > 0 else q - 1.0
+            row += slope * e
+            dy[i] = dtype(0.0 if e == 0 else -slope * scale)
+        loss += float(weight[r]) * row / outputs
+    write_sums(op, lo, loss, 0.0)
+
+
+@kernel("dy y target weight sums outputs grain least")
+def gaussian_nll_loss(op, dtype, rows, lo, hi):
+    """Row loss: the mean over targets of ½ (log v + e² / v), for e = μ - t and the variance v = max(exp(s), ε).
+
+    y holds the means μ of a row's n targets, and behind them the n logarithms s of variances: outputs = 2 n.
+    dμ = e / v, ds = ½ (1 - e² / v) exp(s) / v, times weight / (rows n): where ε stands in for exp(s), s gets the
+    gradient that exp(s) would pass on.
+
+    Writes dy (rows, 2 n), sums. Reads y (rows, 2 n), target (rows, n), weight (rows,); least: log ε, bits of a float64.
+    Source: Nix & Weigend 1994; PyTorch, GaussianNLLLoss.
+    """
+    dy, y, target, weight = pointers(op, 0, 4, dtype)
+    outputs, least = op[5], splat(dtype(number(op, 7)))
+    n = outputs // 2
+    scale, loss = splat(dtype(1.0 / (rows * n))), 0.0
+    for r in range(lo, hi):
+        mean, spread, t = offset(y, r * outputs), offset(y, r * outputs + n), offset(target, r * n)
+        dmean, dspread = offset(dy, r * outputs), offset(dy, r * outputs + n)
+        by_row, total, i = splat(weight[r]) * scale, splat(dtype(0)), 0
+        while i < n:
+            e, s = load_first(mean, i, n - i) - load_first(t, i, n - i), load_first(spread, i, n - i)
+            log_v = select(s < least, least, s)  # NaN stays
+            by_v = maths.exp(zero(s) - log_v)
+            ratio = e * e * by_v
+            value = half(s) * (log_v + ratio)
+            total = total + select(first_lanes(value, n - i), value, zero(value))
+            store_first(dmean, i, e * by_v * by_row, n - i)
+            store_first(dspread, i, half(s) * (one(s) - ratio) * maths.exp(s - log_v) * by_row, n - i)
+            i += lanes(dtype)
+        loss += float(weight[r]) * sum_lanes_double(total) / n
+    write_sums(op, lo, loss, 0.0)
+
+
 @inner
 def _poisson(y, t, c):
     e = maths.exp(y)

@@ -51,6 +51,10 @@ class Layer(Part):
         """What the layer counts in training beside its parameters, and keeps in files with them."""
         return ()
 
+    def least_batch(self, input_shape: Shape) -> int:
+        """The fewest rows that a training step may have."""
+        return 1
+
     def emit(self, plan: Plan, x: Tensor, *weights: Tensor) -> Tensor:
         """Add the layer's ops to a plan; returns its output. weights: the parameters, and then the statistics."""
         raise TypeError(f"{type(self).__name__} must define emit")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -92,3 +92,23 @@ class BoundLayer:
 
     def emit(self, plan: Plan, x: Tensor) -> Tensor:
         return self.layer.emit(plan, x, *self._places)
+
+
+def check_step(layers: Sequence[BoundLayer], rows: int, batch_size: int | None = None, name: str = "X") -> None:
+    """Raise ValueError if a layer can't train on one of the steps of `batch_size` rows, or on one step of all of them.
+
+    name: of what has the rows, for the error.
+    """
+    last = rows if batch_size is None else (rows - 1) % batch_size + 1
+    for layer in layers:
+        least = layer.layer.least_batch(layer.input_shape)
+        if last >= least:
+            continue
+        why = f"as {layer.name} normalises over the rows of a step, and one value has no variance"
+        if batch_size is None or batch_size >= rows:
+            raise ValueError(f"{name} must have at least {least} rows to train on, {why}, got {rows}")
+        if batch_size < least:
+            raise ValueError(f"batch_size must be at least {least}, {why}, got {batch_size}")
+        left = f"got batch_size={batch_size}, which leaves {last} of {rows}"
+        cure = "take another batch_size, or leave out a row"
+        raise ValueError(f"batch_size must leave at least {least} rows for the last step, {why}, {left}: {cure}")

@@ -50,7 +50,7 @@ class Dense(AffineLayer):
 
     def output_shape(self, input_shape: Shape) -> Shape:
         if len(input_shape) != 1:
-            raise ValueError(f"Dense takes rows of shape (inputs,), got {input_shape}")
+            raise ValueError(f"Dense takes rows of shape (inputs,), got {input_shape}: put Flatten() before it")
         return (self.units,)
 
     def parameters(self, input_shape: Shape) -> tuple[Parameter, ...]:

@@ -23,6 +23,7 @@ class BatchNorm(WeightedLayer):
     In training, mean and variance are those of the batch, and running ones follow them: running = (1 - momentum)
     running + momentum · the batch's, where the variance is the unbiased one. Everywhere else (predict, evaluate,
     value_and_grad, input_gradient), and in training too if trainable is False, the running ones are taken.
+    A training step needs two values of each map or feature: one row of features has no variance, and is refused.
 
     Arguments:
         momentum: 0 to 1.
@@ -51,6 +52,9 @@ class BatchNorm(WeightedLayer):
             Parameter("running_mean", (maps,), Constant(0.0), maps, maps),
             Parameter("running_variance", (maps,), Constant(1.0), maps, maps),
         )
+
+    def least_batch(self, input_shape: Shape) -> int:
+        return 2 if self.trainable and math.prod(input_shape[1:]) == 1 else 1
 
     def emit(self, plan: Plan, x: Tensor, *weights: Tensor) -> Tensor:
         x = plan.blocked(x)

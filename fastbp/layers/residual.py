@@ -77,6 +77,9 @@ class Residual(WeightedLayer):
             for statistic in layer.statistics(shape)
         )
 
+    def least_batch(self, input_shape: Shape) -> int:
+        return max(layer.least_batch(shape) for _, layer, shape in self._named(input_shape))
+
     def emit(self, plan: Plan, x: Tensor, *weights: Tensor) -> Tensor:
         named = list(self._named(x.shape))
         parameters = iter(weights[: len(self.parameters(x.shape))])

@@ -49,7 +49,8 @@ def check_maps(kind: str, input_shape: Shape, dims: int) -> None:
     """Raise ValueError if the input has not `dims` axes behind its channels."""
     if len(input_shape) != dims + 1:
         want = "(channels, length)" if dims == 1 else "(channels, height, width)"
-        raise ValueError(f"{kind} takes rows of shape {want}, got {input_shape}")
+        hint = f"; with one channel that is {(1, *input_shape)}" if len(input_shape) == dims else ""
+        raise ValueError(f"{kind} takes rows of shape {want}, got {input_shape}{hint}")
 
 
 def windows(

@@ -40,6 +40,7 @@ from typing import IO, TYPE_CHECKING, Any
 
 from . import checkpoints, files
 from .augmentation import Flip, Noise, Shift
+from .averaging import EMA
 from .errors import brief, check_bool, check_choice, check_integer, check_number, check_object, check_path
 from .training import History, Snapshot
 
@@ -109,7 +110,10 @@ def _check_monitors(callbacks: Sequence[Any], logged: list[str]) -> None:
             _check_monitor(callback.monitor, logged)
         if type(callback) is ReduceOnPlateau:
             logged.append("learning_rate")
-        elif type(callback) not in (EarlyStopping, StopAtLoss, TimeBudget, CSVLogger, Checkpoint, Shift, Flip, Noise):
+        elif type(callback) not in (
+            *(EarlyStopping, StopAtLoss, TimeBudget, CSVLogger, Checkpoint),
+            *(EMA, Shift, Flip, Noise),
+        ):
             return  # a user's own may add anything to the logs
 
 

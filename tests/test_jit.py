@@ -402,7 +402,8 @@ def test_a_function_of_another_version_is_refused(monkeypatch):
 
     @njit
     def later(h, x, out):
-        run(h, fb.jit.PREDICT, fb.jit._source(x), fb.jit._NO_Y, fb.jit._NO_ORDER, fb.jit._target(h.params, out), 0)
+        target = fb.jit._target(h.params, out)
+        fb.jit._refuse(run(h, fb.jit.PREDICT, fb.jit._source(x), fb.jit._NO_Y, fb.jit._NO_ORDER, target, 0))
 
     with pytest.raises(RuntimeError, match="the function was compiled for another version of fastbp"):
         later(h, x, out)

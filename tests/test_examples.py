@@ -33,7 +33,12 @@ def online(numbers):
     assert numbers[9] < 0.5 * numbers[0] and numbers[10] > 10_000
 
 
-CHECKS = {check.__name__: check for check in (cartpole, ode, surrogate, lbfgs, online)}
+def parallel(numbers):
+    walks, alone, together, different, refused = numbers[:5]
+    assert walks > 1000 and alone == together > 0 and different == refused == 0
+
+
+CHECKS = {check.__name__: check for check in (cartpole, ode, surrogate, lbfgs, online, parallel)}
 
 
 def test_every_example_is_checked():

@@ -13,7 +13,8 @@ A callback is any object with one or more of these methods:
                                     short ones run in one compiled call; without this method, 1 if there is on_epoch_end
 
 `net.stop_training = True` in any of them ends training. There is no hook for a batch, as many batches run in one
-compiled call: a call of Python for each would cost more than a batch of a small network does. on_chunk_end may look at
+compiled call: a call of Python for each would cost more than a batch of a small network does. What changes a step's
+rows (Shift, Flip, Noise) or follows its parameters (EMA) is a part of the compiled step. on_chunk_end may look at
 the network but not train it; the chunks depend on the machine's speed, so what changes training there makes it
 irreproducible. Callbacks run in the order that fit got them in.
 

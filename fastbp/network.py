@@ -701,7 +701,7 @@ class Network:
 
         The handle shares the network's parameters and optimizer state, and owns memory for the rest: it is for one
         thread at a time. Of several handles of one network, any number may predict or give gradients at once, but
-        while one trains no other may work. It keeps to which layers are trainable when it is made.
+        while one trains or applies gradients no other may work. It keeps to which layers are trainable when it is made.
         Raises TypeError or ValueError for other arguments.
         """
         rows, training = check_integer("rows", rows, low=1), check_bool("training", training)

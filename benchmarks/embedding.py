@@ -27,6 +27,13 @@ def _train_rows(h, X, y):
 
 
 @njit
+def _apply_rows(h, X, y, grad):
+    for i in range(len(X)):
+        fb.jit.value_and_grad(h, X[i : i + 1], y[i : i + 1], grad)
+        fb.jit.apply_gradients(h, grad)
+
+
+@njit
 def _input_jacobians(h, X, out):
     for i in range(len(X)):
         fb.jit.input_jacobian(h, X[i : i + 1], out[i])
@@ -55,9 +62,10 @@ class OneRow:
         self.X = rng.standard_normal((ROWS, 4), np.float32)
         self.y, self.out = self.X[:, :1].copy(), np.empty((ROWS, 1), np.float32)
         self.h, self.pointers = self.net.handle(), self.net.c_pointers()
-        self.slopes = np.empty((ROWS, 4), np.float32)
+        self.slopes, self.grad = np.empty((ROWS, 4), np.float32), np.empty_like(self.net.params)
         self.time_input_jacobian()
         self.time_train_step()
+        self.time_apply_gradients()
         for predict in (self.time_predict, self.time_predict_by_c_pointer):
             self.out[:] = 0
             predict()
@@ -77,6 +85,10 @@ class OneRow:
 
     def time_train_step(self):
         _train_rows(self.h, self.X, self.y)
+
+    def time_apply_gradients(self):
+        """The same step in two: the gradient, and the step with it."""
+        _apply_rows(self.h, self.X, self.y, self.grad)
 
 
 class Ensembles:

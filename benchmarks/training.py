@@ -78,12 +78,14 @@ class Convolutions:
 class Options:
     """An epoch of the network `digits` with what may be added to its training, one at a time."""
 
-    params = ("plain", "gelu", "dropout", "l2", "clip_value", "clip_norm", "schedule", "nadam", "own activation")
+    params = ("plain", "gelu", "dropout", "l2", "clip_value", "clip_norm", "schedule", "nadam", "own activation", "ema")
     param_names = ("option",)
 
     def setup_cache(self):
+        X, y = make_data(NETWORKS["digits"], NETWORKS["digits"].batch)
         for option in self.params:  # compile in a process of its own
-            self._network(option).train_on_batch(*make_data(NETWORKS["digits"], NETWORKS["digits"].batch))
+            self._network(option).train_on_batch(X, y)
+        self._network("ema").fit(X, y, callbacks=[fb.EMA()], verbose=False)
 
     setup_cache.timeout = 600
 
@@ -104,12 +106,13 @@ class Options:
         self.batch = spec.batch
         self.X, self.y = make_data(spec, spec.rows)
         self.net = self._network(option)
+        self.callbacks = [fb.EMA()] if option == "ema" else []
         first = self.net.train_on_batch(self.X[: spec.batch], self.y[: spec.batch])
         second = self.net.evaluate(self.X[: spec.batch], self.y[: spec.batch])["loss"]
         assert second < first, f"the loss went from {first} to {second}"
 
     def time_epoch(self, option):
-        self.net.fit(self.X, self.y, batch_size=self.batch, shuffle=False, verbose=False)
+        self.net.fit(self.X, self.y, batch_size=self.batch, shuffle=False, callbacks=self.callbacks, verbose=False)
 
 
 def _bent(z):

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Any
 from . import activations, initializers, jit, losses, metrics, optimizers, schedules
 from ._jit import get_num_threads, set_num_threads
 from .augmentation import Flip, Noise, Shift
+from .averaging import EMA
 from .callbacks import Checkpoint, CSVLogger, EarlyStopping, ReduceOnPlateau, StopAtLoss, TimeBudget
 from .capi import get_include
 from .custom import CustomActivation, CustomLoss
@@ -52,6 +53,7 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 __all__ = [
+    "EMA",
     "SGD",
     "Activation",
     "Adadelta",

@@ -3,44 +3,21 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 from .errors import check_number
+from .instep import InStep
 from .kernels import augment as kernels
 from .layers.windows import Size, check_size, each
-from .parts import Part
 from .plan import ELEMENTWISE, MOVE, Plan, Shape
 
-if TYPE_CHECKING:
-    from .network import Network
 
-
-class Augmentation(Part):
+class Augmentation(InStep):
     """A callback that changes the rows of a training step, after they have been converted to the network's dtype.
 
     Several are applied in the order that fit got them in. What happens to a row depends on the network's seed, the
     step and its place in the batch alone: not on threads, and a run that goes on from a checkpoint gets the same.
     Validation, evaluate, predict and value_and_grad see the rows as they are.
     """
-
-    def check(self, input_shape: Shape) -> None:
-        """Raise ValueError if rows of that shape can't be changed so."""
-
-    def emit(self, plan: Plan) -> None:
-        """Add the op to a plan."""
-        raise TypeError(f"{type(self).__name__} must define emit")
-
-    def on_train_begin(self, net: Network) -> None:
-        """Become a part of the network's training program."""
-        try:
-            net._augment((*net._augmentations, self))
-        except BaseException:  # Ctrl-C too: on_train_end is for callbacks that have begun
-            self.on_train_end(net)
-            raise
-
-    def on_train_end(self, net: Network) -> None:
-        """Leave it again."""
-        net._augment(tuple(other for other in net._augmentations if other is not self))
 
 
 def _check_maps(name: str, input_shape: Shape) -> None:

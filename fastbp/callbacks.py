@@ -14,9 +14,10 @@ A callback is any object with one or more of these methods:
 
 A method on_… of another name is an error, as it would never run. `net.stop_training = True` in any of them ends
 training. There is no hook for a batch, as many batches run in one compiled call: a call of Python for each would cost
-more than a batch of a small network does. on_chunk_end may look at the network but not train it; the chunks depend on
-the machine's speed, so what changes training there makes it irreproducible. Callbacks run in the order that fit got
-them in.
+more than a batch of a small network does. What changes a step's rows (Shift, Flip, Noise) or follows its parameters
+(EMA) is a part of the compiled step. on_chunk_end may look at the network but not train it; the chunks depend on the
+machine's speed, so what changes training there makes it irreproducible. Callbacks run in the order that fit got them
+in.
 
 A callback that remembers something from epoch to epoch has two more methods, so that a run that goes on from a
 checkpoint ends as one that was never interrupted:
@@ -43,6 +44,7 @@ from typing import IO, TYPE_CHECKING, Any
 
 from . import checkpoints, files
 from .augmentation import Flip, Noise, Shift
+from .averaging import EMA
 from .errors import (
     brief,
     check_bool,
@@ -148,7 +150,10 @@ def _check_monitors(callbacks: Sequence[Any], logged: list[str]) -> None:
             _check_monitor(callback.monitor, logged)
         if type(callback) is ReduceOnPlateau:
             logged.append("learning_rate")
-        elif type(callback) not in (EarlyStopping, StopAtLoss, TimeBudget, CSVLogger, Checkpoint, Shift, Flip, Noise):
+        elif type(callback) not in (
+            *(EarlyStopping, StopAtLoss, TimeBudget, CSVLogger, Checkpoint),
+            *(EMA, Shift, Flip, Noise),
+        ):
             return  # a user's own may add anything to the logs
 
 

@@ -14,6 +14,7 @@ from numba import types
 from ._jit import entry_point, inner
 from .jit import (
     ABI,
+    APPLY,
     BAD_ROWS,
     DONE,
     FEATURES,
@@ -24,6 +25,7 @@ from .jit import (
     IS_NULL,
     LABELS,
     OUTPUTS,
+    PARAMS,
     PREDICT,
     REAL,
     RUN,
@@ -122,6 +124,16 @@ def c_value(n, x, handle):
     return float(pointer(cell, types.float32)[0]) if h[REAL] == FLOAT32 else pointer(cell, types.float64)[0]
 
 
+@entry_point(_STATUS(_INT, _INT))
+def c_apply_gradients(handle, gradient):
+    """See fastbp.h."""
+    if handle == 0 or gradient == 0:
+        return IS_NULL
+    h = pointer(handle, types.int64)
+    size = h[PARAMS]
+    return call_c(h[RUN], (handle, ABI, APPLY, gradient, h[REAL], size, size, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0))
+
+
 # --- the structs of fastbp.h -------------------------------------------------------------------------------
 
 _FUNCTIONS = {
@@ -132,6 +144,7 @@ _FUNCTIONS = {
     "input_gradient": c_input_gradient,
     "input_jacobian": c_input_jacobian,
     "value": c_value,
+    "apply_gradients": c_apply_gradients,
 }
 
 
@@ -141,7 +154,7 @@ class CPointers(ctypes.Structure):
     handle  an opaque pointer, which each function takes first (value: last)
     rows, inputs, outputs, num_params  sizes
     params  (num_params,), shared with the network
-    predict, forward, train_step, value_and_grad, input_gradient, input_jacobian, value  C functions
+    predict, forward, train_step, value_and_grad, input_gradient, input_jacobian, value, apply_gradients  C functions
 
     From Python they take C-contiguous arrays of the right dtypes, and return 0 or a FASTBP_… number:
     `p.predict(p.handle, x, len(x), out)`. Python lets go of its lock meanwhile. `p.address` is that of the struct.
@@ -182,6 +195,7 @@ def _struct(dtype: np.dtype, *, labels: bool) -> type[CPointers]:
         *((name, status(y, rows, loss, written)) for name in ("value_and_grad", "input_gradient")),
         ("input_jacobian", status(rows, written)),
         ("value", ctypes.CFUNCTYPE(ctypes.c_double, ctypes.c_int, ctypes.POINTER(ctypes.c_double), handle)),
+        ("apply_gradients", status()),
     ]
     return type("CPointers", (CPointers,), {"_fields_": fields, "__doc__": CPointers.__doc__})
 

@@ -159,13 +159,27 @@ def check_finite(name: str, array: np.ndarray, dtype: np.dtype, first: int = 0) 
         raise ValueError(f"{name} must be finite numbers within ±{limit:.4g} ({dtype}), {got}")
 
 
-def check_params(params: Any, shape: Shape) -> np.ndarray:
+def check_params(params: Any, shape: Shape, name: str = "params") -> np.ndarray:
     """params as an array. Raises TypeError if it holds no real numbers, ValueError for another shape."""
     array = np.asarray(params)
     if array.dtype.kind not in "biuf":
-        raise TypeError(f"params must be real numbers, got {array.dtype}")
+        raise TypeError(f"{name} must be real numbers, got {array.dtype}")
     if array.shape != shape:
-        raise ValueError(f"params must have shape {shape}, got {array.shape}")
+        raise ValueError(f"{name} must have shape {shape}, got {array.shape}")
+    return array
+
+
+def convert_params(name: str, params: Any, shape: Shape, dtype: np.dtype) -> np.ndarray:
+    """params, or a gradient laid out as they are, as a copy of `dtype`.
+
+    Raises TypeError if it holds no real numbers, ValueError for another shape or a number that `dtype` hasn't.
+    """
+    given = check_params(params, shape, name)
+    with np.errstate(over="ignore"):
+        array = given.astype(dtype)
+    if not np.isfinite(array).all():
+        place = int(np.argmin(np.isfinite(array)))
+        raise ValueError(f"{name} must be finite numbers that {dtype} has, got {given[place]} at place {place}")
     return array
 
 

@@ -394,7 +394,7 @@ class _MLP(Settings):
             return np.concatenate([infer(piece) for piece in solvers.dense_pieces(X)])
 
     def _takes(self, X: Any) -> bool:
-        """Whether X is a plain array, in which scikit-learn's checks could find no fault but numbers that are not finite.
+        """Whether X is a plain array, in which scikit-learn can find no fault but numbers that are not finite.
 
         These checks take several times as long as a prediction for one row.
         """

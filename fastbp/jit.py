@@ -8,10 +8,14 @@
         fb.jit.predict(h, X, out)
 
 The functions work in plain Python too: `predict` is then the fastest way to predict a few rows. They run on the
-calling thread. A handle is for one thread at a time; another that uses it meanwhile gets an error. For a `prange`,
-put one for each of its turns into a numba.typed.List, and take them out by handles[np.int64(i)]; Numba drops errors
-there: what one tells of is not done. A handle must be an argument of the function, not a global variable. @vectorize
-takes numbers alone: there, Network.c_pointers().value stands in for the handle of a network with one output.
+calling thread. A handle must be an argument of the function, not a global variable. @vectorize takes numbers alone:
+there, Network.c_pointers().value stands in for the handle of a network with one output.
+
+A handle is for one thread at a time; another that uses it meanwhile gets an error. For a `prange`, make a handle for
+each thread, put them into a numba.typed.List, and take handles[numba.get_thread_id()] in its body. Whatever a function
+refuses, it fills `out` (or `grad`) with NaN, so that nothing there looks like a result. On the threads of a `prange`
+that are not Python's own, an error would be dropped and would end the thread's part of the loop: there, a function that
+refuses raises nothing, and returns NaN if it returns a loss. The thread that called the `prange` raises as elsewhere.
 
 A handle's `record` holds all that compiled code needs, by place (int64). The code of its callers holds no address, only
 the place RUN and the numbers of what a handle can do, so that callers that are kept in a cache go on working.
@@ -35,12 +39,14 @@ from .engine import LOSS, TOTALS, run_batches_serial
 from .kernels.data import ADDRESS, COLUMN_STRIDE, FLOAT32, FLOAT64, INT32, INT64, ROW_STRIDE, TYPE, UINT8
 from .plan import FEW_ROWS, INPUTS, LOSS_SUM, RIGHT_SUM
 from .simd.emit import INT64 as INT
-from .simd.memory import address_of, call_c, pointer, release, take
+from .simd.memory import address_of, call_c, on_python_thread, pointer, release, take
 from .simd.tiles import stack
+from .simd.vectors import lanes, load_first, splat, sum_lanes
 from .workspace import Workspace
 
 __all__ = [
     "Handle",
+    "apply_gradients",
     "forward",
     "input_gradient",
     "input_jacobian",
@@ -55,12 +61,13 @@ _X, _Y, _ORDER, _OUT, _TRAINING = (INPUTS[name] for name in ("x", "y", "order", 
 
 BUSY, RUN, TOTALS_AT, CAPACITY, FEATURES, OUTPUTS, PARAMS, GRADS_AT, REAL, LABELS, TARGETS, LEAST, PROGRAMS = range(13)
 # What a handle can do: the number of its program, for targets of the loss's first kind; the next is for the second.
-PREDICT, FORWARD, JACOBIAN, INPUT_JACOBIAN, INPUT_GRADIENT, GRADIENT, TRAIN, EPOCH = 0, 1, 2, 3, 4, 6, 8, 10
+PREDICT, FORWARD, JACOBIAN, INPUT_JACOBIAN, APPLY, INPUT_GRADIENT, GRADIENT, TRAIN, EPOCH = 0, 1, 2, 3, 4, 5, 7, 9, 11
 _NAMES = {
     PREDICT: "predict",
     FORWARD: "forward",
     JACOBIAN: "jacobian",
     INPUT_JACOBIAN: "input_jacobian",
+    APPLY: "apply",
     INPUT_GRADIENT: "input_gradient",
     GRADIENT: "gradient",
     TRAIN: "train",
@@ -68,7 +75,7 @@ _NAMES = {
 _RECORD_SIZE = PROGRAMS + 2 * EPOCH
 # What run_handle returns: done (though a loss may not have been finite), or why not. In include/fastbp.h, too.
 DONE, IN_USE, UNABLE, BAD_ROWS, BAD_Y, BAD_OUT, BAD_LABEL, BAD_ORDER, BAD_X, IS_NULL, STALE = range(11)
-ONE_ROW = 13
+BAD_GRADIENT, BAD_GRAD_SIZE, ONE_ROW = 11, 12, 13
 # Of what callers know: run_handle's arguments, what it can do and return, and the place RUN. Another number for each
 # change of it, as callers that Numba keeps in a cache stay as they were compiled.
 ABI = 3
@@ -122,6 +129,7 @@ def run_handle(
     x, y, order, out  addresses of contiguous arrays of x_size, y_size, taken and room elements, of the types
             x_type, y_type, int64, and the network's; 0 for what is not needed
     x_width, y_width, out_width  elements in a row of x, y and out; for y and out it may be all that there are
+            For APPLY, x is the gradient (num_params,), of the network's type.
     loss    address of a float64 for the loss, or 0
     """
     if abi != ABI:
@@ -130,7 +138,7 @@ def run_handle(
     if not take(h):
         return IN_USE
     x_of, y_of, out_of = (x, x_type, x_size, x_width), (y, y_type, y_size, y_width), (out, room, out_width)
-    status = _run_handle(h, what, x_of, y_of, order, taken, out_of)
+    status = _apply(h, x, x_size) if what == APPLY else _run_handle(h, what, x_of, y_of, order, taken, out_of)
     if status == DONE and loss != 0:
         pointer(loss, types.float64)[0] = _loss(h, what, taken)
     release(h)
@@ -157,6 +165,8 @@ def _run_handle(h, what, x_of, y_of, order, taken, out_of):
     if rows > most or rows < (1 if learns else 0):
         return BAD_ROWS
     out_row = h[FEATURES] if what == INPUT_GRADIENT else outputs
+    if what == GRADIENT and room != h[PARAMS]:
+        return BAD_GRAD_SIZE
     if room != out_size(h, what, rows) or (rows > 1 and out_width not in (out_row, room)):
         return BAD_OUT
     labels, targets = learns and h[LABELS] != 0 and y_size == rows, h[TARGETS]
@@ -203,6 +213,37 @@ def _run_handle(h, what, x_of, y_of, order, taken, out_of):
     if what == GRADIENT:
         _copy(out, h[GRADS_AT], h[REAL], h[PARAMS])
     return DONE
+
+
+@inner
+def _apply(h, gradient, size):
+    address = h[PROGRAMS + 2 * APPLY]
+    if address == 0:
+        return UNABLE
+    if size != h[PARAMS]:
+        return BAD_GRAD_SIZE
+    if h[REAL] == FLOAT32:
+        finite = _are_finite(gradient, size, types.float32)
+    else:
+        finite = _are_finite(gradient, size, types.float64)
+    if not finite:
+        return BAD_GRADIENT
+    _copy(h[GRADS_AT], gradient, h[REAL], size)
+    pointer(h[TOTALS_AT], types.float64)[LOSS] = 0.0  # whatever it was, the engine shall go on
+    run_batches_serial(address, 1, 1, 0, 1)
+    return DONE
+
+
+@inner
+def _are_finite(address, size, dtype):
+    """Whether all of these floats are."""
+    x, total = pointer(address, dtype), splat(dtype(0))
+    i = 0
+    while i < size:
+        v = load_first(x, i, size - i)
+        total = total + (v - v)  # 0, or NaN
+        i += lanes(dtype)
+    return sum_lanes(total) == 0
 
 
 @inner
@@ -316,6 +357,15 @@ def _target(typingctx, params, array):
 
 
 @intrinsic
+def _gradient(typingctx, params, array):
+    """(address, type, elements, elements in a row) of an array of the network's dtype that is read."""
+    if not _is_contiguous(array) or array.dtype != params.dtype:
+        raise TypingError(f"grad must be a C-contiguous array of {params.dtype}, got {array}")
+    signature, codegen = _described(array, _CODES[array.dtype])
+    return signature.return_type(params, array), lambda c, b, sig, args: codegen(c, b, sig, args[1:])
+
+
+@intrinsic
 def _numbers(typingctx, array):
     """(address, elements, …) of an array of int64."""
     if not _is_contiguous(array) or array.dtype != types.int64:
@@ -338,7 +388,10 @@ def _described(array, *code):
 
 
 @inner
-def _check(status):
+def _refuse(status):
+    """Raise the error that a status stands for, if anybody hears it: see the top of the file."""
+    if not on_python_thread():
+        return
     if status == IN_USE:
         raise RuntimeError("the handle is in use by another thread: make one for each")
     if status == UNABLE:
@@ -360,8 +413,11 @@ def _check(status):
         raise ValueError("order must hold numbers of rows of x, at least one")
     if status == ONE_ROW:
         raise ValueError("a training step must have at least two rows for a BatchNorm, which has no variance of one")
-    if status != DONE:
-        raise RuntimeError("the function was compiled for another version of fastbp: delete what Numba keeps of it")
+    if status == BAD_GRAD_SIZE:
+        raise ValueError("grad must have shape (num_params,)")
+    if status == BAD_GRADIENT:
+        raise ValueError("grad must hold finite numbers, and it has NaN or infinity")
+    raise RuntimeError("the function was compiled for another version of fastbp: delete what Numba keeps of it")
 
 
 _NO_Y, _NO_ORDER, _NO_OUT = (0, 0, 0, 0), (0, 0), (0, 0, 0)
@@ -369,16 +425,40 @@ _NO_Y, _NO_ORDER, _NO_OUT = (0, 0, 0, 0), (0, 0), (0, 0, 0)
 
 @inner
 def _run(h, what, x, y, order, out, loss):
-    """Do it, or raise an error; x, y, order, out: what _source, _numbers and _target say of arrays."""
+    """Do it, or return why not; x, y, order, out: what _source, _numbers and _target say of arrays."""
     record = h.record
-    _check(call_c(record[RUN], (_numbers(record)[0], ABI, what, *x, *y, *order, *out, loss)))
+    return call_c(record[RUN], (_numbers(record)[0], ABI, what, *x, *y, *order, *out, loss))
 
 
 @inner
-def _learn(h, what, x, y, order, out):
-    """Likewise; returns the loss."""
+def _write(h, what, x, out, target):
+    """Do what writes `out`, which _target says is `target`, or fill it with NaN and raise an error."""
+    status = _run(h, what, x, _NO_Y, _NO_ORDER, target, 0)
+    if status != DONE:
+        out.fill(math.nan)
+        _refuse(status)
+
+
+@inner
+def _learn(h, what, x, y, order):
+    """Do what writes nothing, or raise an error; returns the loss."""
     loss = stack(types.float64, 1)
-    _run(h, what, x, y, order, out, address_of(loss))
+    status = _run(h, what, x, y, order, _NO_OUT, address_of(loss))
+    if status != DONE:
+        loss[0] = math.nan
+        _refuse(status)
+    return loss[0]
+
+
+@inner
+def _learn_and_write(h, what, x, y, out, target):
+    """Do what writes `out`, or fill it with NaN and raise an error; returns the loss."""
+    loss = stack(types.float64, 1)
+    status = _run(h, what, x, y, _NO_ORDER, target, address_of(loss))
+    if status != DONE:
+        loss[0] = math.nan
+        out.fill(math.nan)
+        _refuse(status)
     return loss[0]
 
 
@@ -394,16 +474,16 @@ def predict(h, x, out):
 
     h: a handle; x: (rows, inputs) or (inputs,), C-contiguous float32, float64, uint8, int32 or int64; out:
     (rows, outputs) or (outputs,), C-contiguous, of the network's dtype: it is written.
-    Raises ValueError if the sizes don't fit, RuntimeError if another thread uses the handle, numba.TypingError for
-    other types.
+    Raises ValueError if the sizes don't fit, RuntimeError if another thread uses the handle, and `out` is NaN then;
+    numba.TypingError for other types.
     """
-    _run(h, PREDICT, _source(x), _NO_Y, _NO_ORDER, _target(h.params, out), 0)
+    _write(h, PREDICT, _source(x), out, _target(h.params, out))
 
 
 @njit(**OPTIONS)
 def forward(h, x, out):
     """The raw outputs of the last layer, as Network.forward gives them. Arguments and errors as for predict."""
-    _run(h, FORWARD, _source(x), _NO_Y, _NO_ORDER, _target(h.params, out), 0)
+    _write(h, FORWARD, _source(x), out, _target(h.params, out))
 
 
 @njit(**OPTIONS)
@@ -415,7 +495,7 @@ def train_step(h, x, y):
     must be in the loss's range, and all must be finite.
     Raises as predict does.
     """
-    return _learn(h, TRAIN, _source(x), _source(y), _NO_ORDER, _NO_OUT)
+    return _learn(h, TRAIN, _source(x), _source(y), _NO_ORDER)
 
 
 @njit(**OPTIONS)
@@ -426,28 +506,38 @@ def train_epoch(h, x, y, order):
     rows). It ends at a loss that is not finite, and returns NaN. Otherwise as train_step.
     """
     taken, size, _ = _numbers(order)
-    return _learn(h, EPOCH, _source(x), _source(y), (taken, size), _NO_OUT)
+    return _learn(h, EPOCH, _source(x), _source(y), (taken, size))
 
 
 @njit(**OPTIONS)
 def value_and_grad(h, x, y, grad):
     """The loss, and its gradient by the parameters to grad (num_params,), of the network's dtype; nothing is updated.
 
-    Arguments and errors otherwise as for train_step.
+    Arguments and errors otherwise as for train_step; where it raises one, grad is NaN.
     """
-    to = _in_any_shape(_target(h.params, grad))
-    if to[1] != h.params.size:
-        raise ValueError("grad must have shape (num_params,)")
-    return _learn(h, GRADIENT, _source(x), _source(y), _NO_ORDER, to)
+    return _learn_and_write(h, GRADIENT, _source(x), _source(y), grad, _in_any_shape(_target(h.params, grad)))
+
+
+@njit(**OPTIONS)
+def apply_gradients(h, grad):
+    """One optimizer step with this gradient, in place of the one that train_step finds: see Network.apply_gradients.
+
+    h: a handle; grad: (num_params,), C-contiguous, of the network's dtype, as value_and_grad writes it.
+    Raises ValueError for another size, NaN or infinity, RuntimeError if another thread uses the handle, and no step is
+    made then; numba.TypingError for other types.
+    """
+    status = _run(h, APPLY, _gradient(h.params, grad), _NO_Y, _NO_ORDER, _NO_OUT, 0)
+    if status != DONE:
+        _refuse(status)
 
 
 @njit(**OPTIONS)
 def input_gradient(h, x, y, out):
     """The loss, and its gradient by the inputs to out, shaped as x, of the network's dtype.
 
-    Arguments and errors otherwise as for train_step.
+    Arguments and errors otherwise as for train_step; where it raises one, out is NaN.
     """
-    return _learn(h, INPUT_GRADIENT, _source(x), _source(y), _NO_ORDER, _target(h.params, out))
+    return _learn_and_write(h, INPUT_GRADIENT, _source(x), _source(y), out, _target(h.params, out))
 
 
 @njit(**OPTIONS)
@@ -456,7 +546,7 @@ def jacobian(h, x, out):
 
     Arguments and errors otherwise as for predict.
     """
-    _run(h, JACOBIAN, _source(x), _NO_Y, _NO_ORDER, _in_any_shape(_target(h.params, out)), 0)
+    _write(h, JACOBIAN, _source(x), out, _in_any_shape(_target(h.params, out)))
 
 
 @njit(**OPTIONS)
@@ -465,7 +555,7 @@ def input_jacobian(h, x, out):
 
     Arguments and errors otherwise as for predict.
     """
-    _run(h, INPUT_JACOBIAN, _source(x), _NO_Y, _NO_ORDER, _in_any_shape(_target(h.params, out)), 0)
+    _write(h, INPUT_JACOBIAN, _source(x), out, _in_any_shape(_target(h.params, out)))
 
 
 def __dir__() -> list[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import copy
 import math
 import os
@@ -12,14 +13,14 @@ from typing import Any
 
 import numpy as np
 
-from . import checkpoints, export, feeds, files, losses, optimizers, reports, training
+from . import checkpoints, export, feeds, files, hidden, losses, optimizers, reports, training, transfer
 from ._jit import DTYPES, give_lock, interrupts_later
 from .advice import advice
-from .augmentation import Augmentation
+from .averaging import check_averages
 from .callbacks import check_callbacks
 from .capi import CPointers, make_pointers
 from .checkpoints import Resumed
-from .data import Spec, check_class_weight, check_params
+from .data import Spec, check_class_weight, convert_params
 from .diagnosis import explanation, symptoms
 from .diagnosis.explanation import Explanation
 from .diagnosis.symptoms import Diagnosis
@@ -35,6 +36,7 @@ from .errors import (
 )
 from .feeds import Feed, Mapped, Source
 from .initializers import INITIALIZER_CLASSES
+from .instep import InStep
 from .jit import Handle, make_handle
 from .kernels.updates import RATE, STEP
 from .layers import LAYERS, Activation, Dropout, Flatten, Layer
@@ -125,7 +127,7 @@ class Network:
         self.epochs_trained = 0
         self.stop_training = False
         self.extra = {}
-        self._augmentations: tuple[Augmentation, ...] = ()  # of the fit that runs
+        self._in_step: tuple[InStep, ...] = ()  # callbacks of the fit that runs
         self._space: Workspace | None = None
         give_lock(self)
         self._chunk = (0, 1)  # batches in a compiled call of fit, for a size of batch
@@ -167,6 +169,7 @@ class Network:
             for parameter in layer._wanted:
                 size = math.prod(parameter.shape)
                 layer.weights[parameter.name] = self._params[at : at + size].reshape(parameter.shape)
+                layer._gradients[parameter.name] = self._grads[at : at + size].reshape(parameter.shape)
                 layer._places.append(Tensor(Buffer("params", at), Buffer("grads", at), parameter.shape))
                 at += size
             layer._changed = self._replan
@@ -198,9 +201,11 @@ class Network:
             layer._places.append(Tensor(Buffer("statistics", at), Buffer("statistics", at), statistic.shape))
             at += view.size
 
-    def _new_plan(self, *, keep: bool = False) -> Plan:
-        parts = self._emitters(), self.input_shape, self.loss, self.optimizer, self.num_params, self.seed
-        return Plan(*parts, keep=keep, augmentations=() if keep else self._augmentations)
+    def _new_plan(self, *, keep: bool = False, last: int = -1) -> Plan:
+        """A plan of the layers up to number `last`; keep: see Plan."""
+        layers = self._emitters()[: last % len(self.layers) + 1]
+        parts = layers, self.input_shape, self.loss, self.optimizer, self.num_params, self.seed
+        return Plan(*parts, keep=keep, in_step=() if keep else self._in_step)
 
     def _replan(self) -> None:
         """Make the programs anew, after a layer's settings have changed."""
@@ -208,11 +213,22 @@ class Network:
             self._plan, self._space = self._new_plan(), None
             self._scalars[factors_at(self.optimizer) :] = [layer.learning_rate for layer in self.layers]
 
-    def _augment(self, augmentations: tuple[Augmentation, ...]) -> None:
-        """Let these change the inputs of training steps from now on."""
+    def _put_in_step(self, callbacks: tuple[InStep, ...]) -> None:
+        """Let these be a part of training steps from now on."""
         with self._lock, interrupts_later():
-            self._augmentations = augmentations
+            self._in_step = callbacks
             self._replan()
+
+    @contextlib.contextmanager
+    def _steps(self) -> Iterator[None]:
+        """Training steps may be done inside."""
+        try:
+            for callback in self._in_step:
+                callback.before_steps(self)
+            yield
+        finally:
+            for callback in self._in_step:
+                callback.behind_steps(self)
 
     def _emitters(self) -> Sequence[BoundLayer]:
         """The layers as they run: the loss takes over a last activation that is its own inverse link."""
@@ -272,6 +288,7 @@ class Network:
     def params(self) -> np.ndarray:
         """All parameters (num_params,), live: writing into it changes the network, and so does assigning to it.
 
+        Statistics that training counts beside them (BatchNorm's) are none: `copy_from` copies both.
         Assigning raises TypeError for what holds no real numbers, ValueError for another shape, NaN or infinity.
         """
         return self._params
@@ -280,10 +297,7 @@ class Network:
     def params(self, values: Any) -> None:
         if values is self._params:  # net.params *= 2 has written into it, and then assigns it
             return
-        with np.errstate(over="ignore"):
-            array = check_params(values, self._params.shape).astype(self.dtype)
-        _check_finite({"params": array})
-        self._params[:] = array
+        self._params[:] = convert_params("params", values, self._params.shape, self.dtype)
 
     @property
     def grads(self) -> np.ndarray:
@@ -425,8 +439,9 @@ class Network:
             )
         callbacks = check_callbacks(callbacks, self._logged(functions, validates))
         for callback in callbacks:
-            if isinstance(callback, Augmentation):
+            if isinstance(callback, InStep):
                 callback.check(self.input_shape)
+        check_averages((*self._in_step, *callbacks))
         source, validation = self._sources(X, y, epochs, sample_weight, class_weight, validation_data, split)
         if functions and isinstance(validation, (Feed, Mapped)):
             predicted = self.loss.point(np.broadcast_to(0.5, (validation.rows, *self.output_shape))).shape
@@ -527,7 +542,7 @@ class Network:
         """
         feed = self._feed(X, y, sample_weight)
         check_step(self.layers, feed.rows)
-        with self._lock:
+        with self._lock, self._steps():
             workspace = self._workspace(feed.rows)
             done = feed.run(workspace, "train", feed.rows)
             loss = float(workspace.totals[BATCH_LOSS])
@@ -546,6 +561,38 @@ class Network:
             workspace = self._workspace(feed.rows)
             feed.run(workspace, "gradient", feed.rows)
             return float(workspace.totals[BATCH_LOSS]), self._grads.copy()
+
+    def apply_gradients(self, gradient: Any) -> None:
+        """One step of the optimizer with this gradient, in place of the one that train_on_batch finds.
+
+            loss, gradient = net.value_and_grad(X, y)
+            net.apply_gradients(gradient)
+
+        gradient: (num_params,), laid out as params, of any real dtype; it is copied.
+
+        All is as in training: step count and schedule, clipping, gradient noise, weight decay, the layers' learning
+        rates; frozen layers stay. The penalties l1 and l2 are a part of the gradient that value_and_grad gives, so they
+        are not added again. The two lines above do what train_on_batch does, bit for bit, unless the network has
+        Dropout or BatchNorm: training computes these in another way than value_and_grad. BatchNorm's statistics stay.
+        Raises TypeError if it holds no real numbers, ValueError for another shape, NaN, infinity, or a number too large
+        for the network's dtype: nothing has changed then.
+        """
+        array = convert_params("gradient", gradient, self._grads.shape, self.dtype)
+        with self._lock, self._steps():
+            np.copyto(self._grads, array)
+            self._workspace(1).apply()
+
+    def copy_from(self, other: Network) -> None:
+        """Take over the parameters and the statistics (BatchNorm's) of a network with layers of the same shapes.
+
+        The optimizer's state, the step count and the random state stay. Layers without parameters don't matter, nor do
+        loss, optimizer and activations; numbers of another dtype are converted.
+        Raises TypeError if it is no Network; ValueError that names the first layer whose shapes differ, or for numbers
+        that are not finite in this network's dtype: nothing has changed then.
+        """
+        if not isinstance(other, Network):
+            raise TypeError(f"other must be a Network, got {brief(other)}")
+        transfer.copy_from(self, other)
 
     def input_gradient(self, X: Any, y: Any) -> np.ndarray:
         """∂loss/∂X, shaped like X, of the network's dtype. Shapes and errors as in fit."""
@@ -638,9 +685,22 @@ class Network:
         source.weigh(check_class_weight(class_weight, source, spec))
         return training.evaluate(self, source, batch_size, functions)
 
-    def forward(self, X: Any, batch_size: int = EVALUATION_BATCH) -> np.ndarray:
-        """The raw outputs of the last layer (rows, outputs): logits, where the loss is from logits."""
-        return self._infer("forward", X, batch_size)
+    def forward(self, X: Any, batch_size: int = EVALUATION_BATCH, *, layer: Any = None) -> Any:
+        """The raw outputs of the last layer (rows, outputs): logits, where the loss is from logits.
+
+        layer: the number of a layer, from 0, or from -1 backwards, or its name, such as "Dense_1": what comes out of
+            that layer instead, behind its activation, (rows, *net.layers[layer].output_shape). For a list of them, a
+            list of arrays, all from one pass. A last softmax or sigmoid that the loss takes over is not done: the last
+            layer's output is what `forward` gives without `layer`.
+
+        The network is as it predicts: nothing is dropped, and BatchNorm takes its running statistics.
+        Memory maps, shapes and errors as in fit; TypeError or ValueError for another layer.
+        """
+        if layer is None:
+            return self._infer("forward", X, batch_size)
+        layers, batch_size = hidden.layer_numbers(self, layer), check_integer("batch_size", batch_size, low=1)
+        outs = hidden.layer_outputs(self, layers, feeds.feed_inputs(self._spec(), X), batch_size)
+        return outs[0] if isinstance(layer, (str, int, np.integer)) else outs
 
     def predict(self, X: Any, batch_size: int = EVALUATION_BATCH) -> np.ndarray:
         """The outputs (rows, outputs) through the loss's inverse link.
@@ -664,7 +724,7 @@ class Network:
 
         The handle shares the network's parameters and optimizer state, and owns memory for the rest: it is for one
         thread at a time. Of several handles of one network, any number may predict or give gradients at once, but
-        while one trains no other may work. It keeps to which layers are trainable when it is made.
+        while one trains or applies gradients no other may work. It keeps to which layers are trainable when it is made.
         Raises TypeError or ValueError for other arguments.
         """
         rows, training = check_integer("rows", rows, low=1), check_bool("training", training)
@@ -803,13 +863,17 @@ class Network:
             self._space = self._new_workspace(rows)
         return self._space
 
-    def _new_workspace(self, rows: int) -> Workspace:
-        return Workspace(self._plan, self._arenas(), self.dtype, rows)
+    def _new_workspace(self, rows: int, plan: Plan | None = None) -> Workspace:
+        return Workspace(self._plan if plan is None else plan, self._arenas(), self.dtype, rows)
 
     def _arenas(self) -> dict[str, np.ndarray]:
         """The memory that programs work on, beside a workspace's own."""
         arenas = {"params": self._params, "grads": self._grads, "state": self._state, "scalars": self._scalars}
-        return {**arenas, "statistics": self._statistics}
+        return {**arenas, "statistics": self._statistics, **self._step_arenas()}
+
+    def _step_arenas(self) -> dict[str, np.ndarray]:
+        """Of these, what callbacks have brought."""
+        return {name: array for callback in self._in_step for name, array in callback.arenas().items()}
 
 
 def _split(source: Feed | Mapped, share: float) -> tuple[Feed | Mapped, Feed | Mapped]:

@@ -44,7 +44,7 @@ ROUND, BLOCKS = 4, 16
 
 
 class Buffer(NamedTuple):
-    """A place in one of the arenas: params, grads, state, scalars, statistics; work, totals, inputs.
+    """A place in one of the arenas: params, grads, state, scalars, statistics, average; work, totals, inputs.
 
     blocked  whether rows lie in blocks there: see kernels/blocks.py
     """
@@ -192,7 +192,7 @@ class Plan:
     loss        a loss: it says which kernel it runs
     optimizer   an optimizer: it says which kernels it runs
     seed        of the random numbers in it
-    augmentations  what changes the inputs of a training step: each is asked to `emit(plan)`
+    in_step     what else there is in a training step, such as what changes its inputs: each is asked to `emit(plan)`
     keep        whether every value is kept for those who look at it: what goes into an activation beside what
                 comes out, and likewise for gradients. It costs memory, and fusions.
 
@@ -211,7 +211,7 @@ class Plan:
         seed: int = 0,
         *,
         keep: bool = False,
-        augmentations: Sequence[Any] = (),
+        in_step: Sequence[Any] = (),
     ):
         self._size = {"work": [0, 0], "totals": [TOTALS_SIZE, 2]}
         self._augment: list[Op] = []
@@ -230,6 +230,7 @@ class Plan:
         self._penalties: dict[int, Penalty] = {}  # by block
         self._seed, self._keys, self.keep = seed, 0, keep
         self.least_batch = max((layer.layer.least_batch(layer.input_shape) for layer in layers), default=1)
+        self._average_share = 0.0
         self.outputs: list[Tensor] = []
         self.traces: dict[Buffer, Tensor] = {}
 
@@ -240,8 +241,8 @@ class Plan:
             tensor = layer.emit(self, tensor)
             self.outputs.append(tensor)
         self.output = self.plain(tensor)
-        for augmentation in augmentations:
-            augmentation.emit(self)
+        for part in in_step:
+            part.emit(self)
         self._frozen = {number for number, layer in enumerate(layers) if not layer.trainable}
         self._target = self.buffer(self.output.size)
         self._weight = self.buffer(1)
@@ -443,6 +444,10 @@ class Plan:
         clock = {"key": self.key(), "step": self.clock()["step"]}
         self._augment.append(op(kernel, flops, x=self.x.value, **record, **clock))
 
+    def average(self, share: float) -> None:
+        """Let each step move the arena `average`, laid out as params, by that share towards the new parameters."""
+        self._average_share = share
+
     # --- programs ---
 
     def program(self, name: str, target: str, few: bool) -> tuple[list[Group], int]:
@@ -450,12 +455,17 @@ class Plan:
 
         name    "forward": outputs to `out`; "predict": the same through the loss's inverse link;
                 "evaluate": loss and right answers to `totals`; "gradient": grads too; "train": an update too;
+                "apply": an update with what is in `grads` already, on no rows;
                 "input_gradient": the gradient with respect to the input to `out`;
                 "jacobian": the derivative of output number r mod outputs of row r by the parameters to `out`, in
                 batches of one row; "input_jacobian": the same by the inputs, in batches of any size
         target  which kind of target the loss gets: a key of the loss's `kernels`
         few     whether batches have so few rows that it doesn't pay to prepare weights for them
         """
+        every = range(len(self._blocks))
+        learning = [b for b in every if self._blocks[b].layer not in self._frozen]
+        if name == "apply":
+            return self._update_groups(learning, given=True), 0
         rows = [self._load("x", self.x.value, self.x.size), *(self._augment if name == "train" else ())]
         rows += [self._few.get(o, o) for o in self._forward] if few else self._forward
         if name in ("forward", "predict"):
@@ -476,10 +486,10 @@ class Plan:
             rows += [o for o in self._backward_ops(-1) if o not in self._packs]
             return self._with_prepared([*rows, self._store(self.x.grad, self.x.size)], *sums)
 
-        blocks = [b for b, block in enumerate(self._blocks) if name == "gradient" or block.layer not in self._frozen]
-        rows += self._backward_ops(self._first_layer(blocks))
-        rows += [self._gradient_op(b) for b in blocks if b in self._partials]
-        groups, update = self._with_prepared(rows, *sums)
+        blocks = every if name == "gradient" else learning
+        # Frozen layers don't change how rows are cut: so the sums have the same bits in "gradient" and in "train".
+        flops = sum(o.flops for o in [*rows, *self._gradient_ops(every)])
+        groups, update = self._with_prepared([*rows, *self._gradient_ops(blocks)], *sums, flops=flops)
         if name == "gradient":
             groups += [self._weights(b, *self._penalty_gradient(b)) for b in blocks]
             return groups, len(groups)
@@ -497,8 +507,7 @@ class Plan:
             rows += [o for o in self._backward_ops(-1) if o not in self._packs]
             return self._with_prepared([*rows, self._store(self.x.grad, self.x.size)])
         blocks = range(len(self._blocks))
-        rows += self._backward_ops(self._first_layer(blocks))
-        rows += [self._gradient_op(b) for b in blocks if b in self._partials]
+        rows += self._gradient_ops(blocks)
         store = self._rows([self._store(Buffer("grads", 0), self._num_params)])
         return self._with_prepared(rows, *(self._weights(b) for b in blocks), *store)
 
@@ -510,6 +519,11 @@ class Plan:
         """The backward pass as far as the parameters of the layer `first` need it; -1: as far as the input."""
         needed = [o for o in self._backward if o.layer > first or (o.layer == first and not o.to_input)]
         return [o.op for o in reversed(needed)]
+
+    def _gradient_ops(self, blocks: Sequence[int]) -> list[Op]:
+        """The ops on rows that the gradients of these blocks need: the backward pass, and the partial gradients."""
+        backward = self._backward_ops(self._first_layer(blocks))
+        return [*backward, *(self._gradient_op(b) for b in blocks if b in self._partials)]
 
     def _sum_groups(self) -> list[Group]:
         """The groups that add up the loss."""
@@ -530,17 +544,22 @@ class Plan:
         tasks = -(-items // grain)
         return self._room("totals", tasks, 0), tasks
 
-    def _update_groups(self, blocks: list[int]) -> list[Group]:
-        """The groups of a training step that come behind the rows': gradients, and the optimizer's step."""
+    def _update_groups(self, blocks: Sequence[int], *, given: bool = False) -> list[Group]:
+        """The groups of a training step that come behind the rows': gradients, and the optimizer's step.
+
+        given: whether the gradients are there already, those of penalties included, and no batch is.
+        """
         most_value, most_norm = self._optimizer.clip_value, self._optimizer.clip_norm
-        begin = [*self._schedule_ops(), op(self._optimizer.begin, 1, scalars=Buffer("scalars", 0)), *self._after_step]
-        before: dict[int, list[Op]] = {b: self._penalty_gradient(b) for b in blocks}
+        begin = [*self._schedule_ops(), op(self._optimizer.begin, 1, scalars=Buffer("scalars", 0))]
+        begin += [] if given else self._after_step
+        complete = self._over_block if given else self._weights
+        before: dict[int, list[Op]] = {b: [] if given else self._penalty_gradient(b) for b in blocks}
         for b in blocks if most_value is not None else ():
             block = self._blocks[b]
             place, size = Buffer("grads", block.at), block.items * block.width
             before[b].append(op(updates.clip_values, 2 * size, dw=place, width=block.width, most=most_value))
         if most_norm is None or not blocks:
-            return [self._serial(*begin), *(self._weights(b, *before[b], *self._update(b)) for b in blocks)]
+            return [self._serial(*begin), *(complete(b, *before[b], *self._update(b)) for b in blocks)]
 
         groups: list[Group] = []
         scales: list[Group] = []
@@ -548,10 +567,9 @@ class Plan:
             block, grain, (sums, _) = self._blocks[b], self._weights_grain(b), self._square_sums[b]
             place, size = Buffer("grads", block.at), block.items * block.width
             squares = op(updates.square_sums, 2 * size, sums=sums, dw=place, width=block.width, grain=grain)
-            groups.append(self._weights(b, *before[b], squares))
+            groups.append(complete(b, *before[b], squares))
             scale = op(updates.scale_gradient, 2 * size, dw=place, ratio=self._ratio, width=block.width)
-            ops = scale, *self._update(b)
-            scales.append(Group(ops, block.items, grain, sum(o.flops for o in ops), 0))
+            scales.append(self._over_block(b, scale, *self._update(b)))
         first, count = _together(self._square_sums)
         clip = op(updates.clip_ratio, count, ratio=self._ratio, sums=first, count=count, most=most_norm)
         return [*groups, self._serial(clip, *begin), *scales]
@@ -573,11 +591,11 @@ class Plan:
         size = items * block.width
         return [op(updates.add_penalty_gradient, 4 * size, **places, width=block.width, l1=l1, l2=l2)]
 
-    def _with_prepared(self, rows: list[Op], *then: Group) -> tuple[list[Group], int]:
-        """The rows' group behind what it needs prepared."""
+    def _with_prepared(self, rows: list[Op], *then: Group, flops: int | None = None) -> tuple[list[Group], int]:
+        """The rows' group behind what it needs prepared. flops: see _rows."""
         read = {field for o in rows for field in o.record}
         prepare = [group for group in self._prepare if group.ops[0].record[0] in read]
-        groups = [*prepare, *self._rows(rows), *then]
+        groups = [*prepare, *self._rows(rows, flops), *then]
         return groups, len(groups)
 
     def _partial(self, block: Block) -> Buffer:
@@ -611,6 +629,10 @@ class Plan:
         sizes: Record = dict(size=self._partial_size(block), width=block.width, grain=self.grain)
         add = op(add_partial, 8 * block.items * block.width, **record, **sizes)
         return Group((add, *then), block.items, grain, add.flops + flops, 0)
+
+    def _over_block(self, number: int, *ops: Op) -> Group:
+        """The group of ops on a block's parameters, cut as in `_weights`."""
+        return Group(ops, self._blocks[number].items, self._weights_grain(number), sum(o.flops for o in ops), 0)
 
     def _weights_grain(self, number: int) -> int:
         """Rows of a block in a task."""
@@ -648,9 +670,12 @@ class Plan:
         more = {name: value for name, value in self._loss.record.items() if name in kernel.fields}
         yield op(kernel, LOSS * size, **record, outputs=size, grain=self.grain, **more)
 
-    def _rows(self, ops: Sequence[Op]) -> Iterator[Group]:
-        """The groups of ops on rows, and of those between. All that are on rows are cut alike, whatever is in them."""
-        flops = sum(o.flops for o in ops)
+    def _rows(self, ops: Sequence[Op], flops: int | None = None) -> Iterator[Group]:
+        """The groups of ops on rows, and of those between. All that are on rows are cut alike, whatever is in them.
+
+        flops: by which they are cut; None: those of the ops.
+        """
+        flops = sum(o.flops for o in ops) if flops is None else flops
         for once, part in itertools.groupby(ops, lambda o: o.once):
             if once:
                 yield self._serial(*part)
@@ -675,6 +700,9 @@ class Plan:
                 updates.add_gradient_noise, NOISE * size, **{n: places[n] for n in ("dw", "scalars", "width")}, **noise
             )
         yield op(kernel, ELEMENTWISE * size, **{name: places.get(name, 0) for name in kernel.fields})
+        if self._average_share:
+            average: Record = dict(average=Buffer("average", block.at), w=places["w"], width=block.width)
+            yield op(updates.move_average, 4 * size, **average, share=self._average_share)
 
     def arena_size(self, arena: str, capacity: int) -> int:
         """Elements of the arena `work` or `totals` for batches of `capacity` rows."""

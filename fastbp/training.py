@@ -126,23 +126,30 @@ class History:
 
 
 class Snapshot:
-    """A copy of all that training changes in a network, in memory that is there from one copy to the next."""
+    """A copy of all that training changes in a network, in memory that is there from one copy to the next.
 
-    def __init__(self, net: Network):
-        self._arrays = {name: np.empty_like(array) for name, array in net._arrays().items()}
+    in_step: whether what callbacks have in the training step belongs to it, for as long as fit runs.
+    """
+
+    def __init__(self, net: Network, *, in_step: bool = False):
+        self._in_step = in_step
+        self._arrays = {name: np.empty_like(array) for name, array in self._changing(net).items()}
         self._epochs = 0
+
+    def _changing(self, net: Network) -> dict[str, np.ndarray]:
+        return {**net._arrays(), **(net._step_arenas() if self._in_step else {})}
 
     def take(self, net: Network) -> None:
         """Copy what there is."""
         self._epochs = net.epochs_trained
-        for name, array in net._arrays().items():
+        for name, array in self._changing(net).items():
             np.copyto(self._arrays[name], array)
 
     def put_back(self, net: Network) -> None:
         """Make the network what it was."""
         with net._lock, interrupts_later():
             net.epochs_trained = self._epochs
-            for name, array in net._arrays().items():
+            for name, array in self._changing(net).items():
                 np.copyto(array, self._arrays[name])
 
     def state(self) -> dict[str, Any]:
@@ -276,7 +283,7 @@ class _Run:
     def train(self) -> None:
         """Train until the last epoch, or until something stops it."""
         net, task, one_by_one = self.net, self.task, 0
-        kept = Snapshot(net)
+        kept = Snapshot(net, in_step=True)
         while (epoch := len(self.history.epoch)) < task.epochs and not net.stop_training:
             kept.take(net)
             many = self._epochs_at_once() if epoch >= one_by_one else 1
@@ -300,7 +307,8 @@ class _Run:
     def _run_epoch(self, epoch: int) -> bool:
         """Train for an epoch, and validate; False if there were no rows before net.stop_training."""
         net, task = self.net, self.task
-        logs, whole = self._train_epoch(epoch)
+        with net._steps():
+            logs, whole = self._train_epoch(epoch)
         if not logs:
             return False
         if task.validation is not None:
@@ -379,11 +387,12 @@ class _Run:
                 epochs = range(net.epochs_trained, net.epochs_trained + many)
                 order = draw_orders(net._shuffle_key(), epochs, feed.rows)
             start = time.perf_counter()
-            with net._lock:
+            with net._steps(), net._lock:
                 workspace = net._workspace(batch_size)
                 workspace.totals[_SUMS] = 0.0
                 done = feed.train_epochs(workspace, batch_size, sums, order)
-            if done < batches or not are_finite(net._arrays().values()):
+                finite = are_finite(net._arrays().values())
+            if done < batches or not finite:
                 kept.put_back(net)
                 return False
             net._chunk = batch_size, _next_chunk(batches, time.perf_counter() - start)

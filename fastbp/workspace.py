@@ -7,9 +7,10 @@ from typing import NamedTuple
 import numpy as np
 
 from . import engine
-from ._jit import num_threads, thread_limit
+from ._jit import DTYPES, num_threads, thread_limit
 from .kernels.data import FLOAT32, FLOAT64, INT32, INT64, UINT8
-from .plan import ALIGNMENT, CAPACITY, FEW_ROWS, INPUTS, INPUTS_SIZE, Buffer, Field, Group, Plan
+from .plan import ALIGNMENT, BATCH_LOSS, CAPACITY, FEW_ROWS, INPUTS, INPUTS_SIZE, Buffer, Field, Group, Plan, Tensor
+from .simd.cpu import lanes_of
 
 _NATIVE = {
     np.dtype(kind): code
@@ -135,6 +136,25 @@ class Workspace:
             return engine.run_batches(*args)
         with thread_limit(threads):
             return engine.run_batches(*args)
+
+    def apply(self) -> None:
+        """Do the optimizer's step with the gradient that is in the arena `grads`."""
+        self.totals[BATCH_LOSS] = 0.0  # whatever it was, the engine shall go on
+        self.run("apply", "", 1, 1)
+
+    def rows_of(self, tensor: Tensor, rows: int, *, grad: bool = False) -> np.ndarray:
+        """A tensor's value (rows, *shape) as the last run of so many rows has left it, or its gradient.
+
+        It is sure to be there if the plan keeps everything. The array may be a view, good until the next run.
+        """
+        buffer, size, work = tensor.grad if grad else tensor.value, tensor.size, self.arenas["work"]
+        begin = buffer.fixed + buffer.per_row * self.capacity
+        if buffer.blocked:
+            lanes = lanes_of(DTYPES[self.dtype])
+            blocks = -(-rows // lanes)
+            vectors = work[begin:][: blocks * size * lanes].reshape(blocks, size, lanes).swapaxes(1, 2)
+            return vectors.reshape(-1, *tensor.shape)[:rows]
+        return work[begin:][: rows * size].reshape(-1, *tensor.shape)
 
     def program(self, name: str, target: str, rows: int) -> np.ndarray:
         """A program for batches of `rows` rows in this memory, as the engine reads it."""

@@ -624,6 +624,10 @@ def scale_gradient(dw, ratio):
     return ratio * dw
 
 
+def move_average(average, w, share):
+    return (1 - share) * average + share * w
+
+
 MASK = (1 << 64) - 1
 
 

@@ -81,7 +81,7 @@ def test_twice_the_same_object_is_two_changes():
     for callbacks in ([fb.Noise(0.2)], [fb.Noise(0.2)] * 2):
         net = network()
         net.fit(X, Y, callbacks=callbacks, verbose=False)
-        assert net._augmentations == ()
+        assert net._in_step == ()
         found.append(net.params.copy())
     assert (found[0] != found[1]).any()
 
@@ -93,7 +93,7 @@ def test_ctrl_c_as_training_begins_or_ends_leaves_no_augmentation(number, monkey
     net, again, calls = network(), network(), []
 
     def new_plan(*args, make=net._new_plan, **options):
-        calls.append(net._augmentations)
+        calls.append(net._in_step)
         if len(calls) == number:
             signal.raise_signal(signal.SIGINT)
         return make(*args, **options)
@@ -102,7 +102,7 @@ def test_ctrl_c_as_training_begins_or_ends_leaves_no_augmentation(number, monkey
     monkeypatch.setattr(net, "_new_plan", new_plan)
     with contextlib.suppress(KeyboardInterrupt):  # raised behind training
         net.fit(X, Y, callbacks=fb.Noise(0.2), verbose=False)
-    assert [len(given) for given in calls] == [1, 0] and net._augmentations == ()
+    assert [len(given) for given in calls] == [1, 0] and net._in_step == ()
     if number == 2:
         again.fit(X, Y, callbacks=fb.Noise(0.2), verbose=False)
     for n in (net, again):
@@ -138,7 +138,7 @@ def test_a_run_that_goes_on_ends_with_the_same_bits(tmp_path):
     path = tmp_path / "run.npz"
     with pytest.raises(OSError, match="lost"):
         broken.fit(X, Y, epochs=5, callbacks=[*ALL, Crash(), fb.Checkpoint(path)], resume_from=path, verbose=False)
-    assert broken._augmentations == ()
+    assert broken._in_step == ()
     resumed = fb.Network(
         [layer.layer for layer in whole.layers], (2, 6, 7), loss="cross_entropy", optimizer=fb.SGD(0.1), seed=9
     )
@@ -184,13 +184,13 @@ def test_rows_that_do_not_fit(augmentation, shape, message):
     before = net.params.copy()
     with pytest.raises(ValueError, match=message):
         net.fit(X.reshape(90, *shape), Y, callbacks=[Note(), augmentation], verbose=False)
-    assert not called and (net.params == before).all() and net._augmentations == ()
+    assert not called and (net.params == before).all() and net._in_step == ()
 
 
 def test_noise_is_normal():
     """The first four moments of a million numbers, and no bias between places."""
     net = fb.Network([fb.Dense(1)], (1000,), loss="mse", seed=0)
-    net._augment((fb.Noise(1.0),))
+    net._put_in_step((fb.Noise(1.0),))
     net.train_on_batch(np.zeros((1000, 1000)), np.zeros(1000))
     place = net._space._resolve(net._plan.x.value) - net._space.arenas["work"].ctypes.data
     noise = net._space.arenas["work"][place // 4 :][: 1000 * 1000].astype(np.float64)

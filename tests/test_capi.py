@@ -58,6 +58,44 @@ def test_a_c_program_trains(loss, dtype, tmp_path):
     check_training(compile_c(TRAIN, tmp_path, INCLUDE, *names).train, dtype, loss)
 
 
+ACCUMULATE = """
+#include <fastbp.h>
+#include <stdlib.h>
+
+/* A step with the mean gradient of n batches of net->rows rows; the mean loss, or less than 0 for an error. */
+double step(const fastbp_f64 *net, const double *x, const int64_t *y, int n)
+{
+    double total = 0.0, loss;
+    double *sum = calloc((size_t)net->num_params, sizeof(double));
+    double *gradient = malloc((size_t)net->num_params * sizeof(double));
+    for (int b = 0; b < n; b++) {
+        if (net->value_and_grad(net->handle, x, y, net->rows, &loss, gradient) != FASTBP_DONE)
+            return -1.0;
+        for (int64_t i = 0; i < net->num_params; i++)
+            sum[i] += gradient[i] / n;
+        total += loss / n;
+        x += net->rows * net->inputs;
+        y += net->rows;
+    }
+    int32_t status = net->apply_gradients(net->handle, sum);
+    free(sum);
+    free(gradient);
+    return status == FASTBP_DONE ? total : -1.0;
+}
+"""
+
+
+def test_a_c_program_accumulates_gradients(tmp_path):
+    step = compile_c(ACCUMULATE, tmp_path, INCLUDE).step
+    step.restype = ctypes.c_double
+    (X, y), net, twin = data("float64", "cross_entropy", 48), make("float64"), make("float64")
+    pointers = net.c_pointers(rows=12)
+    for _ in range(5):
+        loss = step(ctypes.byref(pointers), X.ctypes, y.ctypes, ctypes.c_int(4))
+        assert loss == pytest.approx(twin.train_on_batch(X, y), rel=1e-12)
+    np.testing.assert_allclose(net.params, twin.params, rtol=1e-9, atol=1e-12)
+
+
 def check_training(train, dtype, loss):
     """That a compiled function as in TRAIN does what train_on_batch and predict do."""
     train.restype = ctypes.c_double
@@ -93,6 +131,10 @@ def test_each_function_through_ctypes(loss, dtype):
     found.value = 0
     out = filled(lambda out: p.input_gradient(p.handle, X, y, 7, found, out), 7, 5)
     assert found.value == value and (out == net.input_gradient(X, y)).all()
+    twin = make(dtype, loss)
+    twin.train_on_batch(X, y)
+    assert p.apply_gradients(p.handle, gradient) == jit.DONE and (net.params == twin.params).all()
+    assert net.steps_trained == 1
 
 
 def address(p, field):
@@ -117,11 +159,18 @@ def test_statuses():
     for place in (0, 1, 2, 4):
         assert step(*given[:place], None, *given[place + 1 :]) == jit.IS_NULL
     assert np.isnan(p.value(5, (ctypes.c_double * 5)(), None)) and np.isnan(p.value(5, None, p.handle))
+    apply = ctypes.CFUNCTYPE(ctypes.c_int32, *[ctypes.c_void_p] * 2)(address(p, "apply_gradients"))
+    gradient = np.ones(net.num_params, np.float32)
+    assert apply(None, gradient.ctypes) == apply(p.handle, None) == jit.IS_NULL
+    gradient[-1] = np.inf
+    assert p.apply_gradients(p.handle, gradient) == jit.BAD_GRADIENT
     p._handle.record[jit.BUSY] = 1
-    assert p.predict(p.handle, X, 4, out) == jit.IN_USE
+    out[:] = 7
+    assert p.predict(p.handle, X, 4, out) == p.apply_gradients(p.handle, gradient) == jit.IN_USE
+    assert (out == 7).all()  # C reads what is returned
     p._handle.record[jit.BUSY] = 0
     only = net.c_pointers(rows=3, training=False)
-    assert only.train_step(only.handle, X, y, 3, loss) == jit.UNABLE
+    assert only.train_step(only.handle, X, y, 3, loss) == only.apply_gradients(only.handle, gradient) == jit.UNABLE
     assert only.predict(only.handle, X, 4, out) == p.predict(p.handle, X, 0, out) == jit.DONE
     assert loss.value == -1 and (net.params == before).all()
 
@@ -166,7 +215,8 @@ def test_the_header_is_that_of_the_package(tmp_path):
     text = HEADER.read_text()
     numbers = {name: int(value) for name, value in re.findall(r"FASTBP_(\w+) = (\d+)", text)}
     ours = {"DONE": jit.DONE, "IN_USE": jit.IN_USE, "UNABLE": jit.UNABLE, "BAD_ROWS": jit.BAD_ROWS}
-    assert numbers == {**ours, "BAD_LABEL": jit.BAD_LABEL, "IS_NULL": jit.IS_NULL, "ONE_ROW": jit.ONE_ROW}
+    more = {"BAD_LABEL": jit.BAD_LABEL, "IS_NULL": jit.IS_NULL, "BAD_GRADIENT": jit.BAD_GRADIENT}
+    assert numbers == {**ours, **more, "ONE_ROW": jit.ONE_ROW}
     for dtype in ("float32", "float64"):
         struct, name = type(make(dtype).c_pointers()), f"fastbp_f{dtype[-2:]}"
         fields = [field for field, _ in struct._fields_]

@@ -39,7 +39,12 @@ def textbook(numbers):
     assert literal > 0 and engine > 0  # microseconds
 
 
-CHECKS = {check.__name__: check for check in (cartpole, ode, surrogate, lbfgs, online, textbook)}
+def parallel(numbers):
+    walks, alone, together, different, refused = numbers[:5]
+    assert walks > 1000 and alone == together > 0 and different == refused == 0
+
+
+CHECKS = {check.__name__: check for check in (cartpole, ode, surrogate, lbfgs, online, textbook, parallel)}
 
 
 def test_every_example_is_checked():

@@ -8,6 +8,7 @@ import sys
 import threading
 from concurrent.futures import ThreadPoolExecutor
 
+import numba
 import numpy as np
 import pytest
 from numba import njit, prange, vectorize
@@ -16,6 +17,7 @@ from numba.core.errors import TypingError
 from numba.typed import List
 
 import fastbp as fb
+from fastbp.simd.memory import on_python_thread
 
 
 def make(dtype="float32", loss="cross_entropy"):
@@ -208,6 +210,7 @@ def test_errors_of_learning():
         (lambda: fb.jit.train_epoch(h, X, y, np.array([], np.int64)), ValueError, "order must hold numbers of rows"),
         (lambda: fb.jit.train_epoch(h, X, y, np.array([0.0])), TypingError, "order must be .* int64"),
         (lambda: fb.jit.train_step(make().handle(2, training=False), X, y), ValueError, "the handle can only predict"),
+        (lambda: fb.jit.apply_gradients(h, grad[1:]), ValueError, r"grad must have shape \(num_params,\)"),
     ):
         with pytest.raises(error, match=message):
             call()
@@ -262,6 +265,115 @@ def test_a_handle_in_use_is_refused():
         fb.jit.predict(h, np.ones(5), np.empty(3, np.float32))
     h.record[0] = 0
     fb.jit.predict(h, np.ones(5), np.empty(3, np.float32))
+
+
+def test_what_is_refused_leaves_nan():
+    """For whatever reason: so nothing there looks like a result where the error is not heard."""
+    net, real = make(), np.float32
+    h, only, busy = net.handle(rows=2), net.handle(training=False), net.handle(rows=2)
+    busy.record[fb.jit.BUSY] = 1
+    X, y, few, bad = np.ones((2, 5), real), np.zeros(2, np.int64), np.zeros(1, np.int64), np.array([0, 3])
+    many = np.ones((3, 5)), np.zeros(3, np.int64)
+    outs, grads, derivatives, n = (2, 3), (net.num_params,), (6, net.num_params), net.num_params
+    for call, shape in (
+        (lambda out: fb.jit.predict(busy, X, out), outs),
+        (lambda out: fb.jit.forward(busy, X, out), outs),
+        (lambda out: fb.jit.predict(h, X[:, :4].copy(), out), outs),
+        (lambda out: fb.jit.predict(h, X[:1], out), outs),
+        (lambda out: fb.jit.forward(h, X, out), (1, 3)),
+        (lambda out: fb.jit.predict(h, X, out), (3, 2)),
+        (lambda out: fb.jit.predict(h, X, out), (2, 2, 3)),
+        (lambda out: fb.jit.value_and_grad(busy, X, y, out), grads),
+        (lambda out: fb.jit.value_and_grad(h, X, y, out), (n + 1,)),
+        (lambda out: fb.jit.value_and_grad(h, X, few, out), grads),
+        (lambda out: fb.jit.value_and_grad(h, X, bad, out), grads),
+        (lambda out: fb.jit.value_and_grad(h, *many, out), grads),
+        (lambda out: fb.jit.value_and_grad(only, X[:1], few, out), grads),
+        (lambda out: fb.jit.input_gradient(busy, X, y, out), (2, 5)),
+        (lambda out: fb.jit.input_gradient(h, X, bad, out), (2, 5)),
+        (lambda out: fb.jit.jacobian(busy, X, out), derivatives),
+        (lambda out: fb.jit.jacobian(only, X, out), derivatives),
+        (lambda out: fb.jit.input_jacobian(h, X, out), (6, 4)),
+    ):
+        out = np.full(shape, 7, real)
+        with pytest.raises((ValueError, RuntimeError)):
+            call(out)
+        assert np.isnan(out).all()
+
+
+@njit(parallel=True)
+def predict_rows(h, X, out):
+    for i in prange(len(X)):
+        fb.jit.predict(h, X[i], out[i])
+
+
+@njit(parallel=True)
+def forward_halves(h, X, out):
+    half = len(X) // 2
+    for t in prange(2):
+        fb.jit.forward(h, X[t * half : (t + 1) * half], out[t * half : (t + 1) * half])
+
+
+@pytest.mark.parametrize("work", [predict_rows, forward_halves])
+def test_one_handle_in_a_prange_gives_each_row_right_or_nan(work):
+    """Or an error, of the thread that began the loop: on the others nobody would hear it."""
+    net = fb.Network([fb.Dense(9, "tanh"), fb.Dense(3)], (5,), loss="mse", seed=0)
+    X = np.random.default_rng(0).standard_normal((200_000, 5)).astype(np.float32)
+    h, want = net.handle(), net.predict(X)
+    for _ in range(24):
+        out = np.full((200_000, 3), 7, np.float32)
+        try:
+            work(h, X, out)
+        except SystemError as error:  # Numba's, for an error in a prange
+            assert "the handle is in use by another thread" in str(error.__cause__ or error.__context__)
+        else:
+            right, refused = (out == want).all(axis=1), np.isnan(out).all(axis=1)
+            assert (right | refused).all() and right.any()
+
+
+@njit(parallel=True)
+def refused_elsewhere(h, X, y, out, losses, grads, elsewhere):
+    """Calls of a handle in use, on threads that are not Python's; each of them goes on to the end."""
+    for t in prange(len(elsewhere)):
+        wait = 0.0
+        for i in range(1000):  # so that there is enough to do for several threads
+            wait += np.sin(i)
+        if not on_python_thread():
+            losses[t, 0] = fb.jit.train_step(h, X, y)
+            losses[t, 1] = fb.jit.train_epoch(h, X, y, y)
+            losses[t, 2] = fb.jit.value_and_grad(h, X, y, grads[t])
+            fb.jit.apply_gradients(h, grads[t])
+            fb.jit.predict(h, X, out[t])
+            elsewhere[t] = wait != 1
+
+
+def test_where_no_error_is_heard_what_is_refused_gives_nan():
+    net, n = make(), 1000
+    h, X, y, before = net.handle(), np.ones((1, 5)), np.zeros(1, np.int64), net.params.copy()
+    out, losses = np.full((n, 1, 3), 7, np.float32), np.full((n, 3), 7.0)
+    grads, elsewhere = np.full((n, net.num_params), 7, np.float32), np.zeros(n, bool)
+    h.record[fb.jit.BUSY] = 1
+    for _ in range(100):
+        refused_elsewhere(h, X, y, out, losses, grads, elsewhere)
+        if elsewhere.any():
+            break
+    assert elsewhere.any() == (numba.get_num_threads() > 1)
+    for written in (out, losses, grads):
+        assert np.isnan(written[elsewhere]).all() and (written[~elsewhere] == 7).all()
+    assert (net.params == before).all() and net.steps_trained == 0
+
+
+@njit(parallel=True)
+def predict_by_threads(handles, X, out):
+    for i in prange(len(X)):
+        fb.jit.predict(handles[numba.get_thread_id()], X[i], out[i])
+
+
+def test_a_handle_for_each_thread_of_a_prange():
+    net = make()
+    X, out = np.random.default_rng(0).standard_normal((50_000, 5)), np.full((50_000, 3), np.nan, np.float32)
+    predict_by_threads(List([net.handle() for _ in range(numba.get_num_threads())]), X, out)
+    assert (out == net.predict(X)).all()
 
 
 def test_two_threads_at_once_get_an_error_or_the_right_answer():
@@ -402,7 +514,8 @@ def test_a_function_of_another_version_is_refused(monkeypatch):
 
     @njit
     def later(h, x, out):
-        run(h, fb.jit.PREDICT, fb.jit._source(x), fb.jit._NO_Y, fb.jit._NO_ORDER, fb.jit._target(h.params, out), 0)
+        target = fb.jit._target(h.params, out)
+        fb.jit._refuse(run(h, fb.jit.PREDICT, fb.jit._source(x), fb.jit._NO_Y, fb.jit._NO_ORDER, target, 0))
 
     with pytest.raises(RuntimeError, match="the function was compiled for another version of fastbp"):
         later(h, x, out)

@@ -741,6 +741,15 @@ def check_clip_ratio(kernel, rng, dtype, rows, n):
         np.testing.assert_allclose(ratio.array, naive.clip_ratio(sums, most), rtol=1e-12)
 
 
+def check_move_average(kernel, rng, dtype, rows, n):
+    average, w = normal(rng, dtype, rows, n), normal(rng, dtype, rows, n)
+    for share in (1.0, 0.1, 1e-9):
+        guarded = Guarded(average)
+        run_kernel(kernel, dtype, rows, pieces(rng, rows), average=guarded, w=w, width=n, share=bits(share))
+        want = naive.move_average(wide(average), wide(w), share)
+        close(guarded.array, want, dtype, np.abs(average) + np.abs(w), 4)
+
+
 def check_scale_gradient(kernel, rng, dtype, rows, n):
     dw = normal(rng, dtype, rows, n)
     guarded = Guarded(dw)
@@ -888,6 +897,7 @@ CHECKS = {
     "clip_values": check_clip_values,
     "clip_ratio": check_clip_ratio,
     "scale_gradient": check_scale_gradient,
+    "move_average": check_move_average,
     "add_gradient_noise": check_add_gradient_noise,
     "dropout_forward": check_dropout_forward,
     "dropout_backward": check_dropout_backward,

@@ -6,13 +6,11 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from .._jit import DTYPES
 from ..activations import ActivationFunction
 from ..feeds import Feed
 from ..kernels.updates import RATE
 from ..optimizers import Optimizer
-from ..plan import BATCH_LOSS, Buffer, Tensor
-from ..simd.cpu import lanes_of
+from ..plan import BATCH_LOSS, Tensor
 from ..workspace import Workspace
 
 if TYPE_CHECKING:
@@ -76,7 +74,7 @@ class Probe:
 
     def before_activation(self, layer: int) -> np.ndarray:
         """z of the layer's a = f(z): the output itself where there is no such f."""
-        return self._read(self._before(layer).value, self._plan.outputs[layer].shape)
+        return self._workspace.rows_of(self._before(layer), self._rows)
 
     def _before(self, layer: int) -> Tensor:
         output = self._plan.outputs[layer]
@@ -84,29 +82,18 @@ class Probe:
 
     def input(self) -> np.ndarray:
         """What goes into the first layer, converted."""
-        return self._read(self._plan.x.value, self._plan.x.shape)
+        return self._workspace.rows_of(self._plan.x, self._rows)
 
     def output(self, layer: int) -> np.ndarray:
         """What the layer gives out."""
-        output = self._plan.outputs[layer]
-        return self._read(output.value, output.shape)
+        return self._workspace.rows_of(self._plan.outputs[layer], self._rows)
 
     def delta(self, layer: int) -> np.ndarray | None:
         """∂loss/∂z; None where the backward pass doesn't get to, as nothing before learns."""
-        return None if layer < self._first else self._read(self._before(layer).grad, self._plan.outputs[layer].shape)
+        return None if layer < self._first else self._workspace.rows_of(self._before(layer), self._rows, grad=True)
 
     def of_layer(self, array: np.ndarray, layer: int) -> dict[str, np.ndarray]:
         """The parts of a flat array, such as params, that belong to a layer's parameters, by their names."""
         bound = self._net.layers[layer]
         places = zip(bound.weights, bound._places, strict=False)  # behind these, statistics
         return {name: array[at.value.fixed :][: at.size].reshape(at.shape) for name, at in places}
-
-    def _read(self, buffer: Buffer, shape: tuple[int, ...]) -> np.ndarray:
-        size, work = int(np.prod(shape)), self._workspace.arenas["work"]
-        begin = buffer.fixed + buffer.per_row * self._workspace.capacity
-        if buffer.blocked:
-            lanes = lanes_of(DTYPES[self._net.dtype])
-            blocks = -(-self._rows // lanes)
-            rows = work[begin:][: blocks * size * lanes].reshape(blocks, size, lanes).swapaxes(1, 2)
-            return rows.reshape(-1, *shape)[: self._rows]
-        return work[begin:][: self._rows * size].reshape(-1, *shape)

@@ -18,7 +18,8 @@ module fastbp
   public
 
   integer(c_int32_t), parameter :: fastbp_done = 0, fastbp_in_use = 1, fastbp_unable = 2, fastbp_bad_rows = 3, &
-                                   fastbp_bad_label = 6, fastbp_is_null = 9, fastbp_one_row = 13
+                                   fastbp_bad_label = 6, fastbp_is_null = 9, fastbp_bad_gradient = 11, &
+                                   fastbp_one_row = 13
 
   ! fastbp_f32 or fastbp_f64 of fastbp.h: the interface that c_f_procpointer gets says which.
   type, bind(c) :: fastbp_network
@@ -26,6 +27,7 @@ module fastbp
     integer(c_int64_t) :: rows, inputs, outputs, num_params
     type(c_ptr) :: params
     type(c_funptr) :: predict, forward, train_step, value_and_grad, input_gradient, input_jacobian, value
+    type(c_funptr) :: apply_gradients
   end type
 
   abstract interface
@@ -99,6 +101,21 @@ module fastbp
       real(c_double), intent(in) :: x(*)
       type(c_ptr), value :: handle
       real(c_double) :: y
+    end function
+
+    ! apply_gradients
+    function fastbp_apply_f32(handle, gradient) result(status) bind(c)
+      import
+      type(c_ptr), value :: handle
+      real(c_float), intent(in) :: gradient(*)
+      integer(c_int32_t) :: status
+    end function
+
+    function fastbp_apply_f64(handle, gradient) result(status) bind(c)
+      import
+      type(c_ptr), value :: handle
+      real(c_double), intent(in) :: gradient(*)
+      integer(c_int32_t) :: status
     end function
   end interface
 end module

@@ -42,6 +42,7 @@ enum {
     FASTBP_BAD_ROWS = 3,  /* rows < 0, or < 1 to learn from, or more than c_pointers(rows) */
     FASTBP_BAD_LABEL = 6, /* a label is not 0 to outputs - 1 */
     FASTBP_IS_NULL = 9,   /* the handle is NULL, or an array or loss is that is needed */
+    FASTBP_BAD_GRADIENT = 11, /* the gradient has a number that is not finite */
     FASTBP_ONE_ROW = 13   /* a training step of one row, of which a BatchNorm has no variance */
 };
 
@@ -67,6 +68,9 @@ typedef struct fastbp_f32 {
     /* predict's output for one row of n = inputs numbers, of a network with one output; NaN if that can't be had.
        SciPy's quad, nquad and others take it as a LowLevelCallable with the handle as user data. */
     double (*value)(int32_t n, const double *x, void *handle);
+    /* One optimizer step with a gradient (num_params,) of one's own, such as a sum of what value_and_grad gives: see
+       Network.apply_gradients. */
+    int32_t (*apply_gradients)(void *handle, const float *gradient);
 } fastbp_f32;
 
 typedef struct fastbp_f64 {
@@ -83,6 +87,7 @@ typedef struct fastbp_f64 {
     int32_t (*input_gradient)(void *handle, const double *x, const void *y, int64_t rows, double *loss, double *out);
     int32_t (*input_jacobian)(void *handle, const double *x, int64_t rows, double *out);
     double (*value)(int32_t n, const double *x, void *handle);
+    int32_t (*apply_gradients)(void *handle, const double *gradient);
 } fastbp_f64;
 
 #ifdef __cplusplus

@@ -465,3 +465,22 @@ def scale_gradient(op, dtype, rows, lo, hi):
     while i < end:
         store_first(dw, i, ratio * load_first(dw, i, end - i), end - i)
         i += lanes(dtype)
+
+
+# --- what happens behind the step -----------------------------------------------------------------------
+
+
+@kernel("average w width share")
+def move_average(op, dtype, rows, lo, hi):
+    """average ← average + share (w - average).
+
+    Writes average (items, width). Reads w (items, width); share: bits of a float64.
+    """
+    average, w = pointers(op, 0, 2, dtype)
+    width, share = op[2], splat(dtype(number(op, 3)))
+    i, end = lo * width, hi * width
+    while i < end:
+        n = end - i
+        a = load_first(average, i, n)
+        store_first(average, i, fma(share, load_first(w, i, n) - a, a), n)
+        i += lanes(dtype)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -20,6 +21,7 @@ class BoundLayer:
     input_shape, output_shape  of a row
     weights                    names and live views: `layer.weight` is `layer.weights["weight"]`
     statistics                 likewise of what training counts beside them: `layer.running_mean`
+    grad                       names of parameters, and live views of their gradients, which lie in net.grads
     trainable                  whether training changes its parameters; can be set
     learning_rate              factor of the optimizer's learning rate, greater than 0; can be set
     """
@@ -34,6 +36,7 @@ class BoundLayer:
     def __init__(self, layer: Layer, name: str, input_shape: Shape):
         shapes = {"input_shape": input_shape, "output_shape": layer.output_shape(input_shape)}
         self.__dict__.update(layer=layer, name=name, **shapes, weights={}, statistics={})
+        self._gradients: dict[str, np.ndarray] = {}
         self._wanted = layer.parameters(input_shape)
         self._counted = layer.statistics(input_shape)
         self._places: list[Tensor] = []
@@ -57,6 +60,10 @@ class BoundLayer:
         if not name.startswith("_") and name not in ("trainable", "learning_rate"):
             raise AttributeError(f"{name} can't be set in {self.name}: of a layer, trainable and learning_rate can")
         super().__setattr__(name, value)
+
+    @property
+    def grad(self) -> Mapping[str, np.ndarray]:
+        return MappingProxyType(self._gradients)
 
     @property
     def trainable(self) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from llvmlite import ir
 from numba import types
+from numba.core import cgutils
 from numba.extending import intrinsic
 
 from . import emit
@@ -71,6 +72,18 @@ def release(typingctx, p):
         return context.get_dummy_value()
 
     return types.void(p), codegen
+
+
+@intrinsic
+def on_python_thread(typingctx):
+    """Whether the calling thread is one of Python's. An error that is raised on another one is dropped."""
+
+    def codegen(context, builder, signature, args):
+        function_type = ir.FunctionType(ir.IntType(8).as_pointer(), [])
+        state = cgutils.get_or_insert_function(builder.module, function_type, "PyGILState_GetThisThreadState")
+        return cgutils.is_not_null(builder, builder.call(state, []))
+
+    return types.boolean(), codegen
 
 
 @intrinsic

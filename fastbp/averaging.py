@@ -1,0 +1,104 @@
+"""EMA: a running average of the parameters over the training steps, in compiled code."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from ._jit import interrupts_later
+from .data import convert_params
+from .errors import check_number
+from .instep import InStep
+from .plan import Plan
+
+if TYPE_CHECKING:
+    from .network import Network
+
+
+@dataclass(repr=False)
+class EMA(InStep):
+    """Callback: an exponential moving average of the parameters, which the network has whenever no step is under way.
+
+        average ← decay · average + (1 - decay) · params, behind each training step
+
+    Arguments:
+        decay: 0 or more, less than 1: 0.999 averages over some 1,000 steps.
+
+    The average begins as the parameters that training begins with. Training itself goes on from its own parameters, and
+    is what it would be without the average. After each epoch, net.params is the average: validation, callbacks'
+    on_epoch_end (so EarlyStopping, and what they save) and checkpoints get that, and so does what comes behind fit. The
+    training loss in the history is that of training's own parameters; on_chunk_end sees them, too. Another fit goes on
+    from the average. Statistics (BatchNorm's) are not averaged: they stay those of training.
+
+    A checkpoint holds both, and a run that goes on from it ends with the same bits; fb.load gives the average.
+    Raises TypeError or ValueError for other arguments; in fit ValueError if there are two of them.
+    Source: Polyak & Juditsky 1992, with exponential weights; as torch.optim.swa_utils.get_ema_multi_avg_fn.
+    """
+
+    decay: float = 0.999
+    # The average while steps are under way, training's own parameters when not.
+    _aside: np.ndarray | None = field(init=False, default=None, compare=False)
+    _shown: bool = field(init=False, default=True, compare=False)  # whether net.params is the average
+
+    def __post_init__(self) -> None:
+        self.decay = check_number("decay", self.decay, low=0)
+        if self.decay >= 1:
+            raise ValueError(f"decay must be at least 0 and less than 1, got {self.decay}")
+
+    def __repr__(self) -> str:
+        return f"EMA({self.decay})"
+
+    def emit(self, plan: Plan) -> None:
+        plan.average(1 - self.decay)
+
+    def arenas(self) -> dict[str, np.ndarray]:
+        assert self._aside is not None
+        return {"average": self._aside}
+
+    def on_train_begin(self, net: Network) -> None:
+        """Begin with the parameters that there are."""
+        self._begin(net, net.params.copy())
+
+    def _begin(self, net: Network, aside: np.ndarray) -> None:
+        self._aside, self._shown = aside, True
+        super().on_train_begin(net)
+
+    def on_train_end(self, net: Network) -> None:
+        """Leave the average in the network."""
+        self.behind_steps(net)
+        super().on_train_end(net)
+        self._aside = None
+
+    def before_steps(self, net: Network) -> None:
+        """Give the network training's own parameters."""
+        self._show(net, average=False)
+
+    def behind_steps(self, net: Network) -> None:
+        """Give it the average."""
+        self._show(net, average=True)
+
+    def _show(self, net: Network, *, average: bool) -> None:
+        with net._lock, interrupts_later():
+            if self._aside is not None and self._shown != average:
+                shown = net._params.copy()
+                net._params[:], self._aside[:] = self._aside, shown
+                self._shown = average
+
+    def state(self) -> dict[str, Any]:
+        """Training's own parameters: the network has the average."""
+        assert self._aside is not None
+        return {"params": self._aside}
+
+    def restore(self, net: Network, state: Mapping[str, Any]) -> None:
+        """Go on with the parameters that `state` gave."""
+        self._begin(net, convert_params("params", state["params"], net._params.shape, net.dtype))
+
+
+def check_averages(callbacks: Iterable[Any]) -> None:
+    """Raise ValueError if there is more than one EMA, as a network has one average."""
+    count = sum(isinstance(callback, EMA) for callback in callbacks)
+    if count > 1:
+        raise ValueError(f"callbacks must hold at most one EMA, got {count}")

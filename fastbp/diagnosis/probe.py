@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -48,7 +49,7 @@ class Probe:
     """
 
     def __init__(self, net: Network, feed: Feed, order: np.ndarray):
-        self._net, self._rows = net, len(order)
+        self._net, self._feed, self._order, self._rows = net, feed, order, len(order)
         self._plan = net._new_plan(keep=True)
         with net._lock:
             arenas = {name: array.copy() for name, array in net._arenas().items()}
@@ -60,6 +61,25 @@ class Probe:
         self.rate = float(arenas["scalars"][RATE])
         self._emitters = net._emitters()
         self._first = next((i for i in range(len(net.layers)) if self.learns(i)), len(net.layers))
+
+    def losses_along(self, factors: Sequence[float]) -> list[float]:
+        """The loss of the same batch, in the same training step, where the parameters are params + factor · the step.
+
+        It is what the loss would be after a step that much longer, with the same elements dropped; NaN or infinite
+        where it overflows.
+        """
+        step, losses = self.stepped.astype(np.float64) - self.params, []
+        with self._net._lock:
+            arenas = {name: array.copy() for name, array in self._net._arenas().items()}
+        begin = {name: array.copy() for name, array in arenas.items()}
+        workspace = Workspace(self._plan, arenas, self._net.dtype, self._rows)
+        for factor in factors:
+            for name, array in begin.items():
+                np.copyto(arenas[name], array)
+            arenas["params"][:] = self.params + factor * step
+            self._feed.run(workspace, "train", self._rows, first=0, last=1, order=self._order)
+            losses.append(float(workspace.totals[BATCH_LOSS]))
+        return losses
 
     def learns(self, layer: int) -> bool:
         """Whether the step changes parameters of that layer."""

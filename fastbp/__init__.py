@@ -12,7 +12,7 @@ from .custom import CustomActivation, CustomLoss
 from .diagnosis.explanation import Explanation
 from .diagnosis.gradients import GradientCheck, check_gradients
 from .diagnosis.rates import LearningRateTest, find_learning_rate
-from .diagnosis.symptoms import Diagnosis
+from .diagnosis.report import Diagnosis
 from .ensemble import Ensemble
 from .errors import DivergedError, FileFormatError
 from .layers import (

@@ -21,9 +21,9 @@ from .callbacks import check_callbacks
 from .capi import CPointers, make_pointers
 from .checkpoints import Resumed
 from .data import Spec, check_class_weight, convert_params
-from .diagnosis import explanation, symptoms
+from .diagnosis import examination, explanation
 from .diagnosis.explanation import Explanation
-from .diagnosis.symptoms import Diagnosis
+from .diagnosis.report import Diagnosis
 from .errors import (
     DivergedError,
     FileFormatError,
@@ -638,12 +638,13 @@ class Network:
         """What is wrong in backpropagation, if anything, seen on one training step of a copy of the network.
 
         For each layer: how large its activations, gradients and steps are, how many of its units are saturated or
-        dead; and in sentences what that means and what may help. It looks at all rows of X as one batch; of more than
-        2048, at so many, evenly spaced. Dropout is active, as in training.
+        dead; and in sentences what is wrong in layers, X, y or the learning rate, and what may help. It looks at all
+        rows of X as one batch; of more than 2048, at so many, evenly spaced. Dropout is active, as in training. Where
+        the step looks too long or too short, others in its direction are tried, ten at most.
 
         Shapes and errors as in fit; nothing is updated. A loss that is not finite is a finding too.
         """
-        return symptoms.diagnose(self, X, y, sample_weight)
+        return examination.diagnose(self, X, y, sample_weight)
 
     def explain(self, x: Any, y: Any) -> Explanation:
         """The four steps of backpropagation for one example: forward, error, backward, update, with their numbers.

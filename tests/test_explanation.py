@@ -1,9 +1,11 @@
 """net.explain: its numbers against hand computations, and what it says."""
 
 import math
+import re
 
 import numpy as np
 import pytest
+from cases import OPTIMIZERS
 from test_diagnosis import parsed
 from test_errors import unchanged
 
@@ -72,8 +74,8 @@ TANH, SIGMOID = math.tanh(0.625), 1 / (1 + math.exp(-0.625))  # of z = 0.5 + 0.1
             "δ = ∂E/∂z = (a - t) [z > 0] | (0.625 - 0.5) · [0.625 > 0] = 0.125",
         )),
         (None, "squared_error", 0.5, (
-            "a = z | 0.625 = 0.625",
-            "δ = ∂E/∂z = (a - t) | (0.625 - 0.5) = 0.125",
+            "a = z | 0.625",
+            "δ = ∂E/∂z = a - t | 0.625 - 0.5 = 0.125",
         )),
         ("sigmoid", "binary_cross_entropy", 1.0, (
             f"a = σ(z) | σ(0.625) = {SIGMOID:.6g}",
@@ -154,10 +156,9 @@ def test_what_has_no_short_formula_is_shown_without_one():
     errors, backward = ([formula for _, formula, _ in steps[title]] for title in ("Error", "Backward"))
     assert errors[1:] == ["a = sigmoid(a)", "E = mean of -t ln(a) - (1 - t) ln(1 - a)"]  # a sigmoid behind the tanh
     assert backward == ["δ = ∂E/∂z", "∂E/∂W = xᵀ δ", "∂E/∂b = δ"] * 2
-    for loss in ("huber", fb.CrossEntropy(0.1)):
-        steps = fb.Network([fb.Dense(2)], (2,), loss=loss, seed=0).explain([1, 2], [0, 1]).steps
-        assert steps["Error"][-1][1] == f"E = {loss if loss == 'huber' else 'cross_entropy'}(t, a)"
-        assert steps["Backward"][0][1] == "δ = ∂E/∂z"
+    custom = fb.CustomLoss(squares, one_of_two, name="mine")
+    steps = fb.Network([fb.Dense(2)], (2,), loss=custom, seed=0).explain([1, 2], [0, 1]).steps
+    assert steps["Error"][-1][1] == "E = mine(t, a)" and steps["Backward"][0][1] == "δ = ∂E/∂z"
 
 
 @pytest.mark.parametrize(
@@ -185,8 +186,8 @@ def test_the_update_is_the_optimizers(optimizer):
         np.concatenate([g.ravel() for layer in found.layers for g in layer.gradients.values()]), net.grads
     )
     said = str(found)
-    assert f"4 Update: {optimizer!r}" in said and "W ← W + ΔW" in said and "η" not in said
-    assert ("∂E/∂W = xᵀ δ" in said) == (optimizer.clip_norm is None)
+    assert f"4 Update: {optimizer!r}" in said and ("W ← W + ΔW" in said) == (optimizer.clip_norm is None)
+    assert "∂E/∂W = xᵀ δ" in said
 
 
 def test_penalties_and_frozen_layers():
@@ -200,8 +201,13 @@ def test_penalties_and_frozen_layers():
     assert found.loss == pytest.approx(error + 0.1 * (last.before["weight"] ** 2).sum(), rel=1e-12)
     want = frozen.a[:, np.newaxis] * (last.a[0] - 0.5) + 0.2 * last.before["weight"]
     np.testing.assert_allclose(last.gradients["weight"], want, rtol=1e-12)
-    assert "E = ½ Σ (t - a)² + penalties" in str(found) and "∂E/∂W  =" in str(found)
-    assert "E = ½ Σ (t - a)² + penalties" in str(neuron(l2=0.1).explain([1, 2], 1))  # as arrays
+    assert "E = ½ (t - a)² + 0.1 ΣW² of Dense_2" in str(found) and "∂E/∂W = xᵀ δ + 0.2 W" in str(found)
+    assert "E = ½ (t - a)² + 0.1 ΣW² of Dense_1" in str(neuron(l2=0.1).explain([1, 2], 1))  # as arrays
+    both = str(two_layers("mse").explain([0.05, 0.1], [0.01, 0.99]))
+    assert "E = mean of (t - a)²  =" in both
+    penalised = fb.Network([fb.Dense(2, l1=0.3, l2=0.1)], (2,), loss="mse", seed=0).explain([1, 2], [0, 1])
+    assert "E = (mean of (t - a)²) + 0.3 Σ|W| of Dense_1 + 0.1 ΣW² of Dense_1" in str(penalised)
+    assert "∂E/∂W = xᵀ δ + 0.3 sign(W) + 0.2 W" in str(penalised)
 
 
 def test_other_layers_and_large_arrays():
@@ -213,7 +219,7 @@ def test_other_layers_and_large_arrays():
         fb.Activation("tanh"),
         fb.Dense(3, "softmax"),
     ]
-    net = fb.Network(layers, (4, 5), loss="cross_entropy", seed=0)
+    net = fb.Network(layers, (4, 5), loss="cross_entropy", optimizer=fb.SGD(0.1), seed=0)
     found = net.explain(np.linspace(0, 1, 20).reshape(4, 5), 2)
     assert found.layers[1].before["weight"].shape == (20, 60) and found.layers[0].delta is None
     dropped = found.layers[2].a
@@ -223,7 +229,7 @@ def test_other_layers_and_large_arrays():
     np.testing.assert_array_equal(found.layers[4].z, found.layers[3].a)
     text = str(found)
     assert "..." in text and max(map(len, text.splitlines())) < 160 and len(text.splitlines()) < 100
-    assert "a = tanh(z)" in text and "δ = ∂E/∂z = δ Wᵀ of Dense_2" in text
+    assert "a = tanh(z)" in text and "∂E/∂b = δ of Activation_1" in text
     assert "δ = ∂E/∂z = (δ Wᵀ of Dense_3) ∘ (1 - a²)" in text
 
 
@@ -265,6 +271,14 @@ def test_a_loss_that_is_not_finite():
     unchanged(net, lambda: net.explain([1.0, 1.0], 1), fb.DivergedError, "the loss is inf for this example")
 
 
+def squares(y, t):
+    return (y - t) ** 2
+
+
+def one_of_two(y, t):
+    return 2 * (y - t)
+
+
 def shifted(z):
     return z + 1.0
 
@@ -280,3 +294,265 @@ def test_an_activation_of_ones_own_is_not_taken_for_the_one_of_its_name():
     formulas = [formula for lines in found.steps.values() for _, formula, _ in lines]
     assert "a = relu(z)" in formulas and "δ = ∂E/∂z" in formulas
     assert neuron(custom).diagnose([[1.0, 2.5]], [1.0]).layers[0].dead is None
+
+
+# --- every formula gives the numbers beside it ---
+
+NAMES = str.maketrans(
+    {"₁": "1", "₂": "2", "₊": "p", "ₜ": "t", "η": "eta", "μ": "mu", "λ": "lam", "β": "beta", "ε": "eps", "ρ": "rho"}
+)
+SYMBOLS = {"velocity": "v", "v": "v", "m": "m", "mean": "m", "square": "s", "moved": "u"}  # of an optimizer's state
+TOKEN = re.compile(r"∂E/∂\w+|Δ\w+|\d+(?:\.\d+)?(?:e-?\d+)?|\*\*|[^\W\d]\w*|\S")
+
+
+def value_of(formula, values):
+    """What a formula of the explanation gives: as Python, with its products written out."""
+    text = re.sub(r"\(([^()]*), cut to ±([\d.e-]+)\)", r"clip(\1 ; \2)", formula)
+    text = re.sub(r"\|([^|]*)\|", r"abs(\1)", text).replace("[", "(").replace("]", ")").replace("≤", "<=")
+    text = text.replace("²", "**2").replace("ᵗ", "**t").replace("½", "0.5 ").replace("·", "*").replace("∘", "*")
+    text = re.sub(r"√(\w+)", r"√(\1)", text.translate(NAMES))
+    text = re.sub(r"Σ(\w+)", r"sum(\1)", text).replace("√", " sqrt").replace("σ(", " sigmoid(")
+    functions = {"clip", "abs", "sqrt", "sign", "sigmoid", "sum", "tanh"}
+    code, before = "", ""
+    for token in TOKEN.findall(text.replace("<=", "≤")):
+        operand, behind_operand = re.match(r"[\w∂Δ(]", token), re.match(r"[\w∂Δ)]", before)
+        code += "*" if operand and behind_operand and before not in functions else ""
+        code += {"≤": "<=", ";": ","}.get(token, f"v[{token!r}]" if token in values else token)
+        before = token
+    arithmetic = {"clip": lambda x, c: np.clip(x, -c, c), "sigmoid": lambda z: 1 / (1 + np.exp(-z))}
+    arithmetic |= {name: getattr(np, name) for name in ("abs", "sqrt", "sign", "sum", "tanh")}
+    return eval(code, {"__builtins__": {}, "v": values, **arithmetic})
+
+
+def numbers_of(text):
+    """A printed array, or the number behind the last =."""
+    text = text.split("=")[-1]
+    if "[" not in text:
+        return float(text)
+    return np.array(eval(re.sub(r"(?<=[\d.\]])\s+(?=[-\d.\[])", ",", re.sub(r"\[\s+", "[", text)).replace(" ]", "]")))
+
+
+@pytest.mark.parametrize("penalties", [{}, {"l1": 0.01, "l2": 0.1, "learning_rate": 2.0}])
+@pytest.mark.parametrize("name", OPTIMIZERS)
+def test_every_formula_of_a_step_gives_the_numbers_beside_it(name, penalties):
+    rng = np.random.default_rng(0)
+    layers = [fb.Dense(3, "tanh", **penalties), fb.Dense(2, **penalties)]
+    net = fb.Network(layers, (4,), loss="mse", optimizer=OPTIMIZERS[name], dtype="float64", seed=0)
+    for _ in range(2):
+        net.train_on_batch(rng.standard_normal((5, 4)), rng.standard_normal((5, 2)))
+    found = net.explain(rng.standard_normal(4), rng.standard_normal(2))
+    title, lines = list(found.steps.items())[-1]
+    constants = {symbol.translate(NAMES): float(value) for symbol, value in re.findall(r", (\S+) = ([^,]+)", title)}
+    lines = iter(lines)
+    if net.optimizer.clip_norm is not None:
+        _, formula, numbers = next(lines)
+        gradients = np.concatenate([g.ravel() for layer in found.layers for g in layer.derivatives.values()])
+        cut = np.clip(gradients, *(np.array([-1, 1]) * (net.optimizer.clip_value or np.inf)))
+        constants["r"] = min(1.0, net.optimizer.clip_norm / (np.linalg.norm(cut) + 1e-6))
+        assert formula.startswith("r = min(1, ") and numbers_of(numbers) == pytest.approx(constants["r"], rel=1e-5)
+    for layer in found.layers:
+        for name, w in (("weight", "W"), ("bias", "b")):
+            values = constants | {SYMBOLS[kind]: array[name] for kind, array in layer.state.items() if kind in SYMBOLS}
+            values |= {"W": layer.before["weight"], "b": layer.before["bias"], f"∂E/∂{w}": layer.derivatives[name]}
+            left = ""
+            while left != w:
+                label, formula, numbers = next(lines)
+                assert label == (layer.name if (name, left) == ("weight", "") else "")
+                left, right = re.split(r" ← | = ", formula, maxsplit=1)
+                shown = numbers_of(numbers)
+                if isinstance(net.optimizer, fb.Rprop) and left != w:
+                    got = rprop(left, layer, name)
+                else:
+                    got = value_of(right, values)
+                np.testing.assert_allclose(shown, got, rtol=1e-5, atol=1e-5 * np.abs(got).max())
+                values[left] = got
+            np.testing.assert_allclose(layer.after[name], got, rtol=1e-5)
+    assert next(lines, None) is None
+
+
+def rprop(left, layer, name):
+    """The size of the steps, and the steps."""
+    turned = layer.state["previous"][name] * layer.derivatives[name]
+    size = layer.state["step"][name] * np.where(turned > 0, 1.2, np.where(turned < 0, 0.5, 1))
+    factor = round(abs(layer.after[name] - layer.before[name]).max() / layer.new_state["step"][name].max())
+    return size if left == "s" else -factor * size * np.sign(layer.derivatives[name]) * (turned >= 0)
+
+
+def softmax(z):
+    return np.exp(z) / np.exp(z).sum()
+
+
+LOSSES = {  # loss, last activation, target: ∂E/∂z by NumPy, from z and a = f(z), and E
+    "mse": ("mse", "tanh", [0.5, -0.5, 2.0], lambda z, a, t: (2 / 3 * (a - t) * (1 - a**2), ((t - a) ** 2).mean())),
+    "squared error": (
+        "squared_error", "sigmoid", [0.5, 0.1, 1.0],
+        lambda z, a, t: ((a - t) * a * (1 - a), 0.5 * ((t - a) ** 2).sum()),
+    ),
+    "mae": ("mae", None, [0.5, -5.0, 2.0], lambda z, a, t: (np.sign(a - t) / 3, np.abs(a - t).mean())),
+    "Huber": (
+        fb.Huber(0.5), "softplus", [0.5, -5.0, 2.0],
+        lambda z, a, t: (
+            np.clip(a - t, -0.5, 0.5) / 3 / (1 + np.exp(-z)),
+            np.where(np.abs(a - t) <= 0.5, 0.5 * (a - t) ** 2, 0.5 * (np.abs(a - t) - 0.25)).mean(),
+        ),
+    ),
+    "Poisson": ("poisson", None, [3.0, 0.0, 1.0], lambda z, a, t: ((a - t) / 3, (a - t * np.log(a)).mean())),
+    "hinge": (
+        "hinge", "elu", [1.0, -1.0, -1.0],
+        lambda z, a, t: (-t * (t * a < 1) / 3 * np.where(z > 0, 1, a + 1), np.maximum(0, 1 - t * a).mean()),
+    ),
+    "hinge of 0 and 1": (
+        "hinge", "silu", [1.0, 0.0, 1.0],
+        lambda z, a, t: (
+            -(2 * t - 1) * ((2 * t - 1) * a < 1) / 3 * (a / z + a * (1 - a / z)),
+            np.maximum(0, 1 - (2 * t - 1) * a).mean(),
+        ),
+    ),
+    "binary": (
+        "binary_cross_entropy", "sigmoid", [1.0, 0.0, 0.25],
+        lambda z, a, t: ((a - t) / 3, (-t * np.log(a) - (1 - t) * np.log(1 - a)).mean()),
+    ),
+    "binary, smoothed": (
+        fb.BinaryCrossEntropy(0.2), None, [1.0, 0.0, 0.25],
+        lambda z, a, t: (
+            (a - (0.8 * t + 0.1)) / 3,
+            (-(0.8 * t + 0.1) * np.log(a) - (0.9 - 0.8 * t) * np.log(1 - a)).mean(),
+        ),
+    ),
+    "cross-entropy": (
+        "cross_entropy", None, [0.25, 0.25, 0.5], lambda z, a, t: (a - t, -(t * np.log(a)).sum())
+    ),
+    "cross-entropy, sum 0.995": (
+        "cross_entropy", "softmax", [0.25, 0.25, 0.495], lambda z, a, t: (a * t.sum() - t, -(t * np.log(a)).sum())
+    ),
+    "cross-entropy, smoothed": (
+        fb.CrossEntropy(0.3), None, [0.0, 1.0, 0.0],
+        lambda z, a, t: (a - (0.7 * t + 0.1), -((0.7 * t + 0.1) * np.log(a)).sum()),
+    ),
+}  # fmt: skip
+
+
+ERRORS = {
+    "mse": "mean of (t - a)²",
+    "squared error": "½ Σ (t - a)²",
+    "mae": "mean of |a - t|",
+    "Huber": "mean of (½ (t - a)² where |t - a| ≤ 0.5, else 0.5 (|t - a| - 0.25))",
+    "Poisson": "mean of a - t ln(a)",
+    "hinge": "mean of max(0, 1 - t a)",
+    "hinge of 0 and 1": "mean of max(0, 1 - t a)",
+    "binary": "mean of -t ln(a) - (1 - t) ln(1 - a)",
+    "binary, smoothed": "mean of -t ln(a) - (1 - t) ln(1 - a)",
+    "cross-entropy": "-Σ t ln(a)",
+    "cross-entropy, sum 0.995": "-Σ t ln(a)",
+    "cross-entropy, smoothed": "-Σ t ln(a)",
+}
+
+
+@pytest.mark.parametrize("name", LOSSES)
+def test_the_formula_of_the_loss_and_of_its_gradient_give_the_numbers_beside_them(name):
+    loss, last, target, by_hand = LOSSES[name]
+    net = fb.Network([fb.Dense(4, "tanh"), fb.Dense(3, last)], (2,), loss=loss, dtype="float64", seed=3)
+    found = net.explain([0.5, -1.0], target)
+    layer = found.layers[-1]
+    delta, error = by_hand(layer.z, found.output, np.array(target))
+    np.testing.assert_allclose(layer.delta, delta, rtol=1e-10)
+    assert found.loss == pytest.approx(error, rel=1e-10)
+
+    values = {"z": layer.z, "a": found.output, "t": np.array(target), "y": np.array(target)}
+    for _, formula, numbers in found.steps["Error"][1:-1]:
+        left, right = formula.split(" = ", 1)
+        if left == "t":
+            values["t"] = value_of(right, values) if "for" not in right else 2 * values["y"] - 1
+            np.testing.assert_allclose(numbers_of(numbers), values["t"], rtol=1e-6)
+    _, formula, numbers = found.steps["Backward"][0]
+    left, right = formula.removeprefix("δ = "), formula.split(" = ")[-1]
+    assert left.startswith("∂E/∂z = ")
+    np.testing.assert_allclose(value_of(right, values), layer.delta, rtol=1e-10)
+    np.testing.assert_allclose(numbers_of(numbers), layer.delta, rtol=1e-5, atol=1e-6)  # of six digits
+    assert found.steps["Error"][-1][1:] == (f"E = {ERRORS[name]}", f"{found.loss:.6g}")
+
+
+# --- steps worked out by hand ---
+
+
+def gradient_by_hand(w, b, x, t):
+    """Of ½ Σ (x w + b - t)²."""
+    delta = x @ w + b - t
+    return np.outer(x, delta), delta
+
+
+def steps_by_hand(optimizer, l2=0.0):
+    """Three steps of a dense layer, each as explain has it: (explanation, w, b, ∂E/∂w, ∂E/∂b), with the penalty."""
+    x, t = np.array([0.5, -1.0]), np.array([1.0, 2.0])
+    start = np.array([[0.3, -0.2], [0.1, 0.4]])
+    layer = fb.Dense(2, kernel_init=start, bias_init=0.25, l2=l2)
+    net = fb.Network([layer], (2,), loss="squared_error", optimizer=optimizer, dtype="float64", seed=0)
+    w, b = start, np.full(2, 0.25)
+    for _ in range(3):
+        found = net.explain(x, t)
+        dw, db = gradient_by_hand(w, b, x, t)
+        yield found, w, b, dw + 2 * l2 * w, db
+        net.train_on_batch([x], [t])
+        w, b = found.layers[0].after["weight"], found.layers[0].after["bias"]
+
+
+def said_of(found, start):
+    """The numbers beside the formulas that begin so, in the update."""
+    return [numbers_of(numbers) for _, formula, numbers in list(found.steps.values())[-1] if formula.startswith(start)]
+
+
+def test_momentum_by_hand():
+    v_w = v_b = 0
+    for number, (found, w, b, dw, db) in enumerate(steps_by_hand(fb.SGD(0.1, momentum=0.9)), 1):
+        v_w, v_b = 0.9 * v_w + dw, 0.9 * v_b + db
+        layer = found.layers[0]
+        assert found.step == number
+        np.testing.assert_allclose(layer.new_state["velocity"]["weight"], v_w, rtol=1e-12)
+        np.testing.assert_allclose(layer.after["weight"], w - 0.1 * v_w, rtol=1e-12)
+        np.testing.assert_allclose(layer.after["bias"], b - 0.1 * v_b, rtol=1e-12)
+        np.testing.assert_allclose(said_of(found, "v ←")[0], v_w, rtol=1e-5)
+        np.testing.assert_allclose(said_of(found, "ΔW = -η v")[0], -0.1 * v_w, rtol=1e-5)
+        np.testing.assert_allclose(said_of(found, "Δb = -η v")[0], -0.1 * v_b, rtol=1e-5)
+
+
+@pytest.mark.parametrize("decay", [0.0, 0.05])
+@pytest.mark.parametrize("l2", [0.0, 0.1])
+@pytest.mark.parametrize("kind", [fb.Adam, fb.AdamW])
+def test_adam_by_hand(kind, l2, decay):
+    m = v = 0
+    for t, (found, w, _, dw, _) in enumerate(steps_by_hand(kind(0.01, weight_decay=decay), l2), 1):
+        g = dw + decay * w * (kind is fb.Adam)
+        m, v = 0.9 * m + 0.1 * g, 0.999 * v + 0.001 * g**2
+        change = -0.01 * m / (1 - 0.9**t) / (np.sqrt(v / (1 - 0.999**t)) + 1e-8)
+        change = change - 0.01 * decay * w * (kind is fb.AdamW)
+        layer = found.layers[0]
+        np.testing.assert_allclose(layer.derivatives["weight"], dw, rtol=1e-12)
+        np.testing.assert_allclose(layer.new_state["m"]["weight"], m, rtol=1e-12)
+        np.testing.assert_allclose(layer.new_state["v"]["weight"], v, rtol=1e-12)
+        np.testing.assert_allclose(layer.after["weight"] - w, change, rtol=1e-10)
+        np.testing.assert_allclose(said_of(found, "ΔW = ")[0], change, rtol=1e-5)
+        assert f"t = {t}" in str(found) and ("+ 0.2 W" in str(found)) == (l2 > 0)
+        assert ("g = ∂E/∂W + λ W" in str(found)) == (decay > 0 and kind is fb.Adam)
+
+
+def test_clipping_by_hand():
+    for found, w, b, dw, db in steps_by_hand(fb.SGD(0.5, clip_norm=1.0, clip_value=0.8)):
+        layer = found.layers[0]
+        np.testing.assert_allclose(layer.derivatives["weight"], dw, rtol=1e-12)
+        cut = [np.clip(array, -0.8, 0.8) for array in (dw, db)]
+        ratio = min(1, 1.0 / (np.sqrt(sum((array**2).sum() for array in cut)) + 1e-6))
+        assert said_of(found, "r = ") == [pytest.approx(ratio, rel=1e-5)] and ratio < 1
+        np.testing.assert_allclose(layer.gradients["weight"], ratio * cut[0], rtol=1e-12)
+        np.testing.assert_allclose(layer.after["weight"], w - 0.5 * ratio * cut[0], rtol=1e-12)
+        np.testing.assert_allclose(layer.after["bias"], b - 0.5 * ratio * cut[1], rtol=1e-12)
+
+
+def test_noise_and_an_optimizer_of_unknown_formulas_are_told_plainly():
+    noisy = neuron(optimizer=fb.SGD(0.1, gradient_noise=0.3)).explain([1.0, 2.0], 1)
+    assert "g = ∂E/∂W + noise" in str(noisy) and "W ← W - η g" in str(noisy)
+
+    class Own(fb.SGD):
+        pass
+
+    own = neuron(optimizer=Own(0.1, momentum=0.5)).explain([1.0, 2.0], 1)
+    assert "ΔW, by Own" in str(own) and "W ← W + ΔW" in str(own)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from html import escape
 from typing import TYPE_CHECKING, Any
 
@@ -28,9 +28,11 @@ class LayerExplanation:
     x           what goes in
     z, a        a = f(z): what goes into f and what comes out of the layer
     delta       δ = ∂E/∂z; None for layers before the first that learns
-    gradients   ∂E/∂w by the parameter's name, as the optimizer takes it: with penalties, clipped, with noise; none if
-                the layer doesn't learn
+    derivatives ∂E/∂w by the parameter's name, with penalties; none if the layer doesn't learn
+    gradients   the same as the optimizer takes it: clipped, with noise
     before, after  its parameters before and after the step, by name
+    state, new_state  what the optimizer keeps for them before and after, by its name and then the parameter's:
+                new_state["velocity"]["weight"]
     """
 
     name: str
@@ -39,9 +41,12 @@ class LayerExplanation:
     z: np.ndarray
     a: np.ndarray
     delta: np.ndarray | None
+    derivatives: dict[str, np.ndarray]
     gradients: dict[str, np.ndarray]
     before: dict[str, np.ndarray]
     after: dict[str, np.ndarray]
+    state: dict[str, dict[str, np.ndarray]]
+    new_state: dict[str, dict[str, np.ndarray]]
 
 
 @dataclass(frozen=True, eq=False)
@@ -52,6 +57,7 @@ class Explanation:
     output  what `predict` would give: the last layer's a, or that through the loss's inverse link
     loss    E, before the step
     rate    the learning rate of the step
+    step    its number, from 1
     steps   what is shown: for each of the four steps, lines of (layer, formula, numbers)
     """
 
@@ -59,6 +65,7 @@ class Explanation:
     output: np.ndarray
     loss: float
     rate: float
+    step: int
     steps: dict[str, list[Line]]
 
     def __str__(self) -> str:
@@ -89,14 +96,17 @@ def explain(net: Network, x: Any, y: Any) -> Explanation:
     inputs = check_inputs(example[np.newaxis], net.input_shape, "x")
     check_finite("x", inputs, net.dtype)
     feed = net._feed(inputs, target[np.newaxis])
-    probe = Probe(net, feed, np.zeros(1, np.int64))
+    one = np.zeros(1, np.int64)
+    probe = Probe(net, feed, one)
     if not probe.done:
         raise DivergedError(f"the loss is {probe.loss} for this example: there is no step to explain")
     assert feed.y is not None
+    as_they_are = replace(net.optimizer, clip_norm=None, clip_value=None, gradient_noise=0.0)
+    derivatives = probe.grads if as_they_are == net.optimizer else Probe(net, feed, one, as_they_are).grads
     output = _predicted(net, probe)
-    layers = [_look(net, probe, i, output) for i in range(len(net.layers))]
-    story = Story(net, layers, output, feed.y[0], probe.loss, probe.rate)
-    return Explanation(layers, output, probe.loss, probe.rate, story.steps())
+    layers = [_look(net, probe, i, output, derivatives) for i in range(len(net.layers))]
+    story = Story(net, layers, output, feed.y[0], probe.loss, probe.rate, probe.steps)
+    return Explanation(layers, output, probe.loss, probe.rate, probe.steps, story.steps())
 
 
 def _predicted(net: Network, probe: Probe) -> np.ndarray:
@@ -108,7 +118,7 @@ def _predicted(net: Network, probe: Probe) -> np.ndarray:
     return last[0]
 
 
-def _look(net: Network, probe: Probe, number: int, output: np.ndarray) -> LayerExplanation:
+def _look(net: Network, probe: Probe, number: int, output: np.ndarray, derivatives: np.ndarray) -> LayerExplanation:
     """The numbers of one layer."""
     ends_with, delta = net.layers[number].layer.ends_with, probe.delta(number)
     return LayerExplanation(
@@ -118,7 +128,10 @@ def _look(net: Network, probe: Probe, number: int, output: np.ndarray) -> LayerE
         z=probe.before_activation(number)[0],
         a=output if probe.taken_over(number) else probe.output(number)[0],
         delta=None if delta is None else delta[0],
+        derivatives=probe.of_layer(derivatives, number) if probe.learns(number) else {},
         gradients=probe.of_layer(probe.grads, number) if probe.learns(number) else {},
         before=probe.of_layer(probe.params, number),
         after=probe.of_layer(probe.stepped, number),
+        state={name: probe.of_layer(array, number) for name, array in probe.state.items()},
+        new_state={name: probe.of_layer(array, number) for name, array in probe.new_state.items()},
     )

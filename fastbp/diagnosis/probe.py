@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from ..activations import ActivationFunction
 from ..feeds import Feed
-from ..kernels.updates import RATE
+from ..kernels.updates import RATE, STEP
 from ..optimizers import Optimizer
-from ..plan import BATCH_LOSS, Tensor
+from ..plan import BATCH_LOSS, Plan, Tensor
 from ..workspace import Workspace
 
 if TYPE_CHECKING:
@@ -40,24 +41,56 @@ class Probe:
     done    whether the step was done: it is not if the loss is not finite, and then there are no weight gradients
     rate    the learning rate of the step, before the layers' factors
     params, stepped, grads  (num_params,): the parameters before and after, and what the optimizer got for gradients
+    state, new_state  the optimizer's, before and after: (num_params,) by name
+    steps   how many the optimizer has counted, with this one
 
     The methods' arrays have a row for each of the batch: (n, *shape). A last activation that the loss takes over is
     not done: outputs are what goes into it.
     """
 
-    def __init__(self, net: Network, feed: Feed, order: np.ndarray):
-        self._net, self._rows = net, len(order)
-        self._plan = net._new_plan(keep=True)
+    def __init__(self, net: Network, feed: Feed, order: np.ndarray, optimizer: Optimizer | None = None):
+        """optimizer: one with the same state in place of the network's own."""
+        self._net, self._feed, self._order, self._rows = net, feed, order, len(order)
+        if optimizer is None:
+            self._plan = net._new_plan(keep=True)
+        else:
+            parts = net._emitters(), net.input_shape, net.loss, optimizer, net.num_params, net.seed
+            self._plan = Plan(*parts, keep=True)
         with net._lock:
             arenas = {name: array.copy() for name, array in net._arenas().items()}
         self.params, self.stepped, self.grads = arenas["params"].copy(), arenas["params"], arenas["grads"]
         self.grads[:] = 0
+        self.state = self._by_name(arenas["state"].copy())
         self._workspace = Workspace(self._plan, arenas, net.dtype, self._rows)
         self.done = feed.run(self._workspace, "train", self._rows, first=0, last=1, order=order) == 1
         self.loss = float(self._workspace.totals[BATCH_LOSS])
-        self.rate = float(arenas["scalars"][RATE])
+        self.rate, self.steps = float(arenas["scalars"][RATE]), int(arenas["scalars"][STEP])
+        self.new_state = self._by_name(arenas["state"])
         self._emitters = net._emitters()
         self._first = next((i for i in range(len(net.layers)) if self.learns(i)), len(net.layers))
+
+    def _by_name(self, state: np.ndarray) -> dict[str, np.ndarray]:
+        size = self._net.num_params
+        return {name: state[i * size : (i + 1) * size] for i, name in enumerate(self._net.optimizer.state)}
+
+    def losses_along(self, factors: Sequence[float]) -> list[float]:
+        """The loss of the same batch, in the same training step, where the parameters are params + factor · the step.
+
+        It is what the loss would be after a step that much longer, with the same elements dropped; NaN or infinite
+        where it overflows.
+        """
+        step, losses = self.stepped.astype(np.float64) - self.params, []
+        with self._net._lock:
+            arenas = {name: array.copy() for name, array in self._net._arenas().items()}
+        begin = {name: array.copy() for name, array in arenas.items()}
+        workspace = Workspace(self._plan, arenas, self._net.dtype, self._rows)
+        for factor in factors:
+            for name, array in begin.items():
+                np.copyto(arenas[name], array)
+            arenas["params"][:] = self.params + factor * step
+            self._feed.run(workspace, "train", self._rows, first=0, last=1, order=self._order)
+            losses.append(float(workspace.totals[BATCH_LOSS]))
+        return losses
 
     def learns(self, layer: int) -> bool:
         """Whether the step changes parameters of that layer."""

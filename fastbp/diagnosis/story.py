@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from .. import activations, reports
 from ..activations import ActivationFunction
-from ..layers import Dense
-from ..losses import MSE, BinaryCrossEntropy, CrossEntropy, Loss, SquaredError
+from ..layers import Activation, Dense, Flatten
+from ..losses import MSE, BinaryCrossEntropy, SquaredError
 from ..optimizers import SGD
+from .case import parts_of
+from .formulas import FUNCTIONS, NEURON_LOSSES, SLOPES, loss_formulas
+from .steps import constants_of, coupled_decay, step_of
 
 if TYPE_CHECKING:
     from ..network import Network
@@ -24,40 +28,13 @@ DIGITS, MANY = 6, 48
 Line = tuple[str, str, str]  # layer, formula, numbers
 
 
-class Formula(NamedTuple):
-    """A function and its slope in words, and the same to put numbers in: {(a)} is a in brackets if it is negative."""
-
-    value: str
-    slope: str
-    value_of: str
-    slope_of: str
-    with_sigmoid: bool = False  # of a loss: the slope is by z, where a = σ(z)
-
-
-FUNCTIONS = {  # a, by z
-    activations.linear: Formula("z", "", "{z}", ""),
-    activations.sigmoid: Formula("σ(z)", "a (1 - a)", "σ({z})", "{a} · (1 - {a})"),
-    activations.tanh: Formula("tanh(z)", "(1 - a²)", "tanh({z})", "(1 - {(a)}²)"),
-    activations.relu: Formula("max(z, 0)", "[z > 0]", "max({z}, 0)", "[{z} > 0]"),
-}
-LOSSES: dict[type[Loss], Formula] = {  # E of one output, by a
-    SquaredError: Formula("½ (t - a)²", "(a - t)", "½ ({t} - {(a)})²", "({a} - {(t)})"),
-    MSE: Formula("(t - a)²", "2 (a - t)", "({t} - {(a)})²", "2 · ({a} - {(t)})"),
-    BinaryCrossEntropy: Formula(
-        "-t ln(a) - (1 - t) ln(1 - a)",
-        "a - t",
-        "-{t} · ln({a}) - (1 - {t}) · ln(1 - {a})",
-        "{a} - {t}",
-        with_sigmoid=True,
-    ),
-}
 SYMBOLS = {"weight": "W", "bias": "b"}
 
 
 class Story:
     """The lines of an explanation: a single neuron's sums are written out, else there are arrays.
 
-    layers, output, loss, rate  as Explanation has them
+    layers, output, loss, rate, step  as Explanation has them
     target                      as the loss gets it: a label (1,) or values (outputs,)
     """
 
@@ -69,22 +46,23 @@ class Story:
         target: np.ndarray,
         loss: float,
         rate: float,
+        step: int,
     ):
         self._net, self._layers, self._output, self._target = net, layers, output, target
-        self._loss, self._rate = loss, rate
+        self._loss, self._rate, self._step = loss, rate, step
         self._functions = [layer.layer.ends_with or activations.linear for layer in net.layers]
         optimizer, link, last = net.optimizer, net.loss.link, self._functions[-1]
-        clipped = optimizer.clip_norm is not None or optimizer.clip_value is not None
-        self._altered = clipped or optimizer.gradient_noise > 0
-        self._penalised = any(_has_penalty(layer.layer) for layer in net.layers)
+        self._penalties = list(_penalties(net))
         self._descent = optimizer == SGD(optimizer.learning_rate)
         self._through_link = link is not None and last in (activations.linear, link)  # that is all between z and output
         self._function = FUNCTIONS.get(link if link is not None and self._through_link else last)
+        self._formulas = loss_formulas(net.loss, target, output.size, through_link=self._through_link)
 
     def steps(self) -> dict[str, list[Line]]:
         """Titles and lines of the four steps."""
         parts = self._neuron() if self._is_neuron() else self._network()
-        update = f"Update: {self._net.optimizer!r}" + f", η = {_text(self._rate)}" * self._descent
+        optimizer = self._net.optimizer
+        update = f"Update: {optimizer!r}{constants_of(optimizer, self._rate, self._step)}"
         return dict(zip(("Forward", "Error", "Backward", update), map(list, parts), strict=True))
 
     def _eta(self, number: int) -> str:
@@ -98,7 +76,7 @@ class Story:
         if len(self._layers) > 1 or not isinstance(layer, Dense) or layer.units > 1 or not layer.trainable:
             return False
         known = loss in (SquaredError(), MSE()) or (loss == BinaryCrossEntropy() and self._through_link)
-        plain = self._descent and not self._penalised
+        plain = self._descent and not self._penalties
         return known and plain and self._function is not None and self._layers[0].x.size <= MOST_INPUTS
 
     def _neuron(self) -> tuple[list[Line], ...]:
@@ -106,15 +84,17 @@ class Story:
         assert f is not None and layer.delta is not None
         z, a, t, delta = (float(v.item()) for v in (layer.z, self._output, self._target, layer.delta))
         values = {"z": _text(z), "a": _text(a), "(a)": _factor(a), "t": _text(t), "(t)": _factor(t)}
-        loss = LOSSES[type(self._net.loss)]
+        loss = NEURON_LOSSES[type(self._net.loss)]
         slopes = loss.slope, "" if loss.with_sigmoid else f.slope
         slopes_of = loss.slope_of, "" if loss.with_sigmoid else f.slope_of
         chain, chain_of = " ".join(filter(None, slopes)), " · ".join(filter(None, slopes_of)).format(**values)
+        if not f.slope and chain.startswith("("):  # one factor needs no brackets
+            chain, chain_of = chain[1:-1], chain_of[1:-1]
         weights, gradients, updates = self._neuron_weights(delta)
         sums, sums_of = (" + ".join(terms) for terms in zip(*weights, strict=True))
         forward = [
             (layer.name, f"z = {sums}", f"{sums_of} = {_text(z)}"),
-            ("", f"a = {f.value}", f"{f.value_of.format(**values)} = {_text(a)}"),
+            ("", f"a = {f.value}", f"{f.value_of.format(**values)} = {_text(a)}" if f.value_of else _text(a)),
         ]
         error = [("", f"E = {loss.value}", f"{loss.value_of.format(**values)} = {_text(self._loss)}")]
         backward = [(layer.name, f"δ = ∂E/∂z = {chain}", f"{chain_of} = {_text(delta)}"), *gradients]
@@ -146,80 +126,140 @@ class Story:
     def _network(self) -> tuple[list[Line], ...]:
         forward = [line for i in range(len(self._layers)) for line in self._forward(i)]
         backward = [line for i in reversed(range(len(self._layers))) for line in self._backward(i)]
-        update = [line for i in range(len(self._layers)) for line in self._update(i)]
+        update = [*self._ratio(), *(line for i in range(len(self._layers)) for line in self._update(i))]
         return forward, self._error(), backward, update
 
     def _forward(self, number: int) -> Iterator[Line]:
-        layer, is_dense = self._layers[number], isinstance(self._net.layers[number].layer, Dense)
+        layer, described = self._layers[number], self._net.layers[number].layer
         function = self._functions[number]
         has_function = function is not activations.linear
         lines = [("x", layer.x)] if number == 0 else []
         lines += [(SYMBOLS.get(name, name), array) for name, array in layer.before.items()]
-        if is_dense:
+        if isinstance(described, Dense):
             lines.append((f"z = x W{' + b' * ('bias' in layer.before)}", layer.z))
         elif has_function and layer.before:
             lines.append(("z", layer.z))
-        if has_function or not is_dense:
-            lines.append((f"a = {_value(function)}" if has_function else "a", layer.a))
+        if has_function:
+            lines.append((f"a = {_value(function)}", layer.a))
+        elif not isinstance(described, (Dense, Flatten, Activation)):  # these have been shown
+            lines.append(("a", layer.a))
         return self._named(layer.name, lines)
 
     def _error(self) -> list[Line]:
-        loss, link, t = self._net.loss, self._net.loss.link, self._target
-        lines = [("", "t", _array(t))]
+        link, given = self._net.loss.link, self._formulas.target
+        lines = [("", "t" if given is None else "y", _array(self._target))]
+        if given is not None:
+            lines.append(("", given[0], _array(given[1])))
         if link is not None and self._functions[-1] is not link:
             formula = _value(link) if self._through_link else f"{link.name}(a)"
             lines.append(("", f"a = {formula}", _array(self._output)))
-        formulas = {
-            SquaredError(): "½ Σ (t - a)²",
-            MSE(): "mean of (t - a)²",
-            CrossEntropy(): "-ln(a[t])" if self._is_label() else "-Σ t ln(a)",
-            BinaryCrossEntropy(): "mean of -t ln(a) - (1 - t) ln(1 - a)",
-        }
-        formula = formulas.get(loss, f"{loss.name}(t, a)") + " + penalties" * self._penalised
-        return [*lines, ("", f"E = {formula}", _text(self._loss))]
-
-    def _is_label(self) -> bool:
-        return self._target.size != self._output.size
+        error, penalties = self._formulas.error, "".join(f" + {penalty}" for penalty in self._penalties)
+        if penalties and not error.startswith(("Σ", "½", "-Σ")):
+            error = f"({error})"
+        return [*lines, ("", f"E = {error}{penalties}", _text(self._loss))]
 
     def _backward(self, number: int) -> Iterator[Line]:
         layer, described = self._layers[number], self._net.layers[number].layer
         if layer.delta is None:
             return iter(())
-        lines = [(f"δ = ∂E/∂z{self._chain(number)}", layer.delta)]
-        as_is = isinstance(described, Dense) and not self._altered and not _has_penalty(described)
-        products = {"weight": " = xᵀ δ", "bias": " = δ"} if as_is else {}
-        for name, gradient in layer.gradients.items():
-            lines.append((f"∂E/∂{SYMBOLS.get(name, name)}{products.get(name, '')}", gradient))
+        lines, delta = [], "δ"
+        if self._is_shown_behind(number):
+            delta = f"δ of {self._layers[number + 1].name}"
+        else:
+            lines.append((f"δ = ∂E/∂z{self._chain(number)}", layer.delta))
+        products = {"weight": f" = xᵀ {delta}", "bias": f" = {delta}"} if isinstance(described, Dense) else {}
+        penalty = "".join(f" + {term}" for term in _penalty_terms(described, "{:g} sign(W)", "{:g} W", 2.0))
+        for name, gradient in layer.derivatives.items():
+            more = penalty if name == "weight" and isinstance(described, Dense) else ""
+            lines.append((f"∂E/∂{SYMBOLS.get(name, name)}{products.get(name, '')}{more}", gradient))
         return self._named(layer.name, lines)
+
+    def _is_shown_behind(self, number: int) -> bool:
+        """Whether the layer's δ is that of the following one, which only does an activation, or reshapes."""
+        following = [bound.layer for bound in self._net.layers[number + 1 : number + 2]]
+        only = bool(following) and isinstance(following[0], (Activation, Flatten))
+        return only and self._functions[number] is activations.linear
 
     def _chain(self, number: int) -> str:
         """The chain rule for a layer's δ, where it is a short formula."""
         if number == len(self._layers) - 1:
             return self._chain_of_last()
-        f, following = FUNCTIONS.get(self._functions[number]), self._net.layers[number + 1]
-        if f is None or not isinstance(following.layer, Dense):
+        slope, following = SLOPES.get(self._functions[number]), self._net.layers[number + 1]
+        if slope is None or not isinstance(following.layer, Dense):
             return ""
-        back = f"δ Wᵀ of {following.name}"
-        return f" = ({back}) ∘ {f.slope}" if f.slope else f" = {back}"
+        of = number + 1
+        while self._is_shown_behind(of):
+            of += 1
+        back = f"δ{f' of {self._layers[of].name}' if of > number + 1 else ''} Wᵀ of {following.name}"
+        return f" = ({back}) ∘ {slope}" if slope else f" = {back}"
 
     def _chain_of_last(self) -> str:
-        loss, f = self._net.loss, FUNCTIONS.get(self._functions[-1])
-        if loss == SquaredError() and f is not None:
-            return f" = (a - t) ∘ {f.slope}" if f.slope else " = a - t"
-        if loss == BinaryCrossEntropy() and self._through_link:
-            return " = a - t" if self._output.size == 1 else f" = (a - t) / {self._output.size}"
-        if loss == CrossEntropy() and self._through_link and (self._is_label() or np.isclose(self._target.sum(), 1)):
-            return " = a - (1 at t, else 0)" if self._is_label() else " = a - t"
-        return ""
+        slope, f = self._formulas.slope, SLOPES.get(self._functions[-1])
+        if slope is None:
+            return ""
+        if self._formulas.by_z:
+            return f" = {slope}"
+        if f is None:
+            return ""
+        return f" = {slope} ∘ {f}" if f else f" = {slope[1:-1] if slope == '(a - t)' else slope}"
 
     def _update(self, number: int) -> Iterator[Line]:
-        layer, eta = self._layers[number], self._eta(number)
-        lines = []
-        for name in layer.gradients:
-            symbol = SYMBOLS.get(name, name)
-            step = f"{symbol} - {eta} ∂E/∂{symbol}" if self._descent else f"{symbol} + Δ{symbol}"
-            lines.append((f"{symbol} ← {step}", layer.after[name]))
+        layer = self._layers[number]
+        lines = [line for name in layer.gradients for line in self._step_of(number, name)]
         return self._named(layer.name, lines)
+
+    def _step_of(self, number: int, name: str) -> Iterator[tuple[str, np.ndarray]]:
+        """A parameter's step: the gradient as the optimizer takes it, its state, the change, the parameter after it."""
+        layer, optimizer, w = self._layers[number], self._net.optimizer, SYMBOLS.get(name, name)
+        before, gradient, after = layer.before[name], layer.gradients[name], layer.after[name]
+        taken, decay = self._taken(f"∂E/∂{w}"), coupled_decay(optimizer)
+        if decay:
+            taken, gradient = f"{taken} + λ {w}", gradient + decay * before
+        plain = taken == f"∂E/∂{w}"
+        if not plain:
+            yield f"g = {taken}", gradient
+        step, eta, factor = step_of(optimizer), self._eta(number), self._net.layers[number].learning_rate
+        names = {"w": w, "g": taken if plain else "g", "g2": f"({taken})²" if plain else "g²", "eta": eta}
+        names |= (
+            {"factor": "", "in_brackets": eta} if factor == 1 else {"factor": f"{factor:g} ", "in_brackets": f"({eta})"}
+        )
+        if self._descent_only:
+            yield f"{w} ← {w} - {eta} {names['g']}", after
+            return
+        for formula, state in step.before if step else ():
+            yield formula.format(**names), layer.new_state[state][name]
+        change = f" = {step.change.format(**names)}" if step else f", by {type(optimizer).__name__}"
+        yield f"Δ{w}{change}", after - before
+        for formula, state in step.after if step else ():
+            yield formula.format(**names), layer.new_state[state][name]
+        yield f"{w} ← {w} + Δ{w}", after
+
+    @property
+    def _descent_only(self) -> bool:
+        """Whether steps are a rate times a gradient, clipped or with a decay as it may be."""
+        return isinstance(self._net.optimizer, SGD) and not self._net.optimizer.momentum
+
+    def _taken(self, gradient: str) -> str:
+        """What the optimizer takes for a gradient."""
+        optimizer = self._net.optimizer
+        if optimizer.clip_value is not None:
+            gradient = f"({gradient}, cut to ±{optimizer.clip_value:g})"
+        if optimizer.clip_norm is not None:
+            gradient = f"r {gradient}"
+        return f"{gradient} + noise" if optimizer.gradient_noise else gradient
+
+    def _ratio(self) -> list[Line]:
+        """What the common norm of all gradients is scaled by."""
+        most, cut = self._net.optimizer.clip_norm, self._net.optimizer.clip_value
+        if most is None:
+            return []
+        arrays = [array.astype(np.float64) for layer in self._layers for array in layer.derivatives.values()]
+        if cut is not None:
+            arrays = [np.clip(array, -cut, cut) for array in arrays]
+        norm = np.sqrt(sum((array**2).sum() for array in arrays))
+        of = f"‖∂E/∂w{f', cut to ±{cut:g}' if cut is not None else ''}‖"
+        numbers = f"min(1, {most:g} / {_text(norm)}) = {_text(min(1.0, most / (norm + 1e-6)))}"
+        return [("", f"r = min(1, {most:g} / {of} of all layers)", numbers)]
 
     def _named(self, name: str, lines: list[tuple[str, np.ndarray]]) -> Iterator[Line]:
         """Lines with the layer's name before the first."""
@@ -227,8 +267,18 @@ class Story:
             yield (name if i == 0 else "", formula, _array(array))
 
 
-def _has_penalty(layer: Any) -> bool:
-    return bool(getattr(layer, "l1", 0.0) or getattr(layer, "l2", 0.0))
+def _penalties(net: Network) -> Iterator[str]:
+    """What is added to the loss, by layer."""
+    for bound in net.layers:
+        for prefix, layer, _ in parts_of(bound.layer, bound.input_shape):
+            inside = f" ({prefix[:-1]})" if prefix else ""
+            for term in _penalty_terms(layer, "{:g} Σ|W|", "{:g} ΣW²", 1.0):
+                yield f"{term} of {bound.name}{inside}"
+
+
+def _penalty_terms(layer: Any, absolute: str, square: str, times: float) -> list[str]:
+    l1, l2 = getattr(layer, "l1", 0.0), getattr(layer, "l2", 0.0)
+    return [absolute.format(l1)] * bool(l1) + [square.format(times * l2)] * bool(l2)
 
 
 def _value(function: ActivationFunction) -> str:
@@ -248,4 +298,8 @@ def _factor(value: float) -> str:
 def _array(values: np.ndarray) -> str:
     if values.size == 1:
         return _text(values.item())
-    return np.array2string(values + 0.0, precision=DIGITS, threshold=MANY, edgeitems=3, max_line_width=90)
+    sizes = np.abs(values[values != 0])
+    digits = DIGITS
+    if sizes.size and sizes.min() >= 1e-4 and sizes.max() <= 1e3 * sizes.min():  # else NumPy shows powers of ten
+        digits = max(DIGITS, DIGITS - 1 - math.floor(math.log10(sizes.max())))
+    return np.array2string(values + 0.0, precision=digits, threshold=MANY, edgeitems=3, max_line_width=90)

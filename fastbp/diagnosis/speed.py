@@ -1,0 +1,84 @@
+"""Whether the learning rate is far too large or too small, and whether anything has been learnt, in sentences."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+
+from .. import reports
+from .case import Case
+
+# From steps of a thousandth and less of the next one's length to such of a million times it, the loss of the healthy
+# networks of the tests is least at 1 to 100 times the length of the next one, and, late in training, at 1,000.
+SHORTER, LONGER = (1e-4, 1e-3, 1e-2, 0.1), (10.0, 100.0, 1e3, 1e4, 1e5, 1e6)
+CLEARLY_SHORTER, CLEARLY_LONGER = 1e-2, 1e4
+# Of the loss of guessing: what a step raises the loss by that is too long, and longer steps lower it by where those
+# that are done are too short. Late in training, of a loss that is small, longer steps lower it by 8 % at most.
+RAISED, LOWERED = 0.2, 0.05
+# A step that is larger than the weights leaves nothing of them. One of less than this of their size is looked at: in
+# healthy networks it is a thousandth and more at first.
+LARGE_STEP, SMALL_STEP = 1.0, 1e-4
+# So many steps should have learnt something.
+STEPS_TO_LEARN = 100
+
+
+def step_length(case: Case) -> Iterator[str]:
+    """Compares the loss after the next step with that after shorter and longer ones in its direction."""
+    if not case.probe.done or case.probe.rate == 0 or case.of_guessing == 0:  # one answer is all there is to learn
+        return
+    ratios = {layer.name: layer.update_ratio for layer in case.layers if layer.update_ratio is not None}
+    largest = max(ratios, key=ratios.__getitem__, default=None)
+    ratio = 0.0 if largest is None else ratios[largest]
+    before, after = case.probe.loss, case.losses_after(1.0)[1.0]
+    if ratio > LARGE_STEP or after > before + RAISED * case.scale:
+        shorter = case.losses_after(*SHORTER)
+        best = min(shorter, key=shorter.__getitem__)
+        if best <= CLEARLY_SHORTER and shorter[best] < min(before, after):
+            than = f", and is {reports.rounded(ratio)} times as large as the weights of {largest}" * (
+                ratio > LARGE_STEP
+            )
+            yield (
+                f"Too fast: the next step takes the loss of these rows from {_loss(before)} to {_loss(after)}{than};"
+                f" one of {best:g} of its length would take it to {_loss(shorter[best])}. Use a smaller learning rate"
+                f" than {case.probe.rate:g}, such as {_about(case.probe.rate * best)}."
+            )
+    elif ratio < SMALL_STEP * case.headroom:
+        yield from _too_short(case, before, after)
+
+
+def _too_short(case: Case, before: float, after: float) -> Iterator[str]:
+    longer = {1.0: after} | case.losses_after(*LONGER)
+    best = min(longer, key=longer.__getitem__)
+    if best >= CLEARLY_LONGER * case.headroom and before - longer[best] > LOWERED * case.scale:
+        yield (
+            f"Too slow: the next step takes the loss of these rows from {_loss(before)} to {_loss(after)}; one that is"
+            f" {reports.rounded(best)} times as long would take it to {_loss(longer[best])}. Use a larger learning rate"
+            f" than {case.probe.rate:g}, such as {_about(case.probe.rate * best)}."
+        )
+
+
+def nothing_learnt(case: Case) -> Iterator[str]:
+    """Where no other sentence says why."""
+    steps, guessing = case.net.steps_trained, case.of_guessing
+    if steps < STEPS_TO_LEARN or guessing is None or case.loss < guessing:
+        return
+    if case.classes is not None and case.outputs.shape == case.classes.shape:
+        right = float((case.outputs.argmax(axis=1) == case.classes.argmax(axis=1)).mean())
+        usual = float(case.classes.mean(axis=0).max())
+        if right > usual:
+            return
+    yield (
+        f"No better than guessing: after {steps:,} steps the loss of these rows is {_loss(case.loss)}, and that of one"
+        f" answer for all of them {_loss(guessing)}. If y should follow from X, look whether row i of y still belongs"
+        " to row i of X, train for longer, or look for a better learning rate with fb.find_learning_rate(net, X, y)."
+    )
+
+
+def _loss(value: float) -> str:
+    return f"{value:.4g}" if math.isfinite(value) else "infinity"
+
+
+def _about(best: float) -> str:
+    """A rate to train with: a tenth of what is best for one step."""
+    rate = best / 10
+    return f"{rate:.0e}" if rate < 1e-3 or rate >= 1e3 else f"{rate:.1g}"

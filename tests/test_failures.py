@@ -1,0 +1,317 @@
+"""net.diagnose on the textbook's failures, each made to happen, and on networks with which nothing is wrong."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import healthy
+import numpy as np
+import pytest
+
+import fastbp as fb
+
+SEEDS = range(3)
+
+
+class Failure(NamedTuple):
+    """make(seed) gives (net, X, y); starts: what the sentences begin with, all of them; words: what they say."""
+
+    make: Callable[[int], tuple[fb.Network, np.ndarray, np.ndarray]]
+    starts: list[str]
+    words: list[str]
+
+
+def net_of(layers: list[Any], X: np.ndarray, loss: Any = "cross_entropy", optimizer: Any = None, seed: int = 0):
+    return fb.Network(layers, X.shape[1:], loss=loss, optimizer=optimizer, seed=seed)
+
+
+def digits_net(hidden: list[Any], *, optimizer: Any = None, epochs: int = 0, last: Any = None):
+    def make(seed):
+        X, y = healthy.digits(seed)
+        net = net_of([*hidden, last or fb.Dense(10)], X, optimizer=optimizer, seed=seed)
+        if epochs:
+            net.fit(X, y, epochs=epochs, verbose=False)
+        return net, X, y
+
+    return make
+
+
+def changed(data, change, layers, loss="cross_entropy", optimizer=None):
+    def make(seed):
+        X, y = change(*data(seed), np.random.default_rng(seed))
+        return net_of(layers, X, loss, optimizer, seed), X, y
+
+    return make
+
+
+def tanh_net(outputs: int, last: str | None = None) -> list[Any]:
+    return [fb.Dense(20, "tanh"), fb.Dense(outputs, last)]
+
+
+def all_same(units: int, activation: str, value: float) -> fb.Dense:
+    return fb.Dense(units, activation, kernel_init=value)
+
+
+def shuffled(X, y, rng):
+    return X, rng.permutation(y)
+
+
+def with_column(value):
+    return lambda X, y, rng: (np.insert(X, 3, value, axis=1), y)
+
+
+def scaled_column(X, y, rng):
+    X = X.copy()
+    X[:, 5] = 500 + 200 * X[:, 5]
+    return X, y
+
+
+def cut_off(X, y, rng):
+    """The rows behind the first class of a sorted file are lost."""
+    kept = y == y[0]
+    return X[kept], y[kept]
+
+
+def one_row(X, y, rng):
+    return X[:1], y[:1]
+
+
+RELU = [fb.Dense(32, "relu"), fb.Dense(32, "relu")]
+FAILURES: dict[str, Failure] = {
+    "symmetry": Failure(
+        digits_net([all_same(20, "tanh", 0.1)], last=fb.Dense(10, kernel_init=0.1)),
+        ["Symmetric"],
+        ["all 20 units of Dense_1 (all weights are 0.1)", "the work of one", "random weights", "default kernel_init"],
+    ),
+    "symmetry of relus": Failure(
+        digits_net([all_same(20, "relu", 0.1), all_same(12, "relu", 0.05)], last=fb.Dense(10, kernel_init=0.1)),
+        ["Symmetric"],
+        ["all 20 units of Dense_1 (all weights are 0.1)", "all 12 units of Dense_2 (all weights are 0.05)"],
+    ),
+    "symmetry after training": Failure(
+        digits_net([all_same(20, "sigmoid", 0.1)], last=fb.Dense(10, kernel_init=0.1), epochs=5),
+        ["Symmetric"],
+        ["all 20 units of Dense_1 have the weights of another unit"],
+    ),
+    "symmetry of channels": Failure(
+        changed(
+            healthy.digit_maps,
+            lambda X, y, rng: (X, y),
+            [
+                fb.Residual([fb.Conv2D(4, 3, padding="same", activation="tanh", kernel_init=0.1)]),
+                fb.Flatten(),
+                fb.Dense(10, kernel_init=0.1),
+            ],
+        ),
+        ["Symmetric"],
+        ["all 4 units of Residual_1 (Conv2D_1) (all weights are 0.1)"],
+    ),
+    "all zero, tanh": Failure(
+        digits_net([all_same(20, "tanh", 0)], last=fb.Dense(10, kernel_init=0)),
+        ["Symmetric"],
+        ["all 20 units of Dense_1 (all weights are 0)", "random weights"],
+    ),
+    "all zero, relu": Failure(
+        digits_net([all_same(20, "relu", 0), all_same(20, "relu", 0)], last=fb.Dense(10, kernel_init=0)),
+        ["Symmetric"],
+        ["all 20 units of Dense_1 (all weights are 0)", "all 20 units of Dense_2 (all weights are 0)"],
+    ),
+    "all zero, sigmoid": Failure(
+        digits_net([all_same(20, "sigmoid", 0)], last=fb.Dense(10, kernel_init=0)),
+        ["Symmetric"],
+        ["all 20 units of Dense_1 (all weights are 0)"],
+    ),
+    "labels shuffled": Failure(
+        changed(healthy.digits, shuffled, [*RELU, fb.Dense(10)]),
+        ["No relation between X and y"],
+        ["in 600 rows", "row i of y still belongs to row i of X"],
+    ),
+    "values shuffled": Failure(
+        changed(healthy.diabetes, shuffled, [*RELU, fb.Dense(1)], "mse"),
+        ["No relation between X and y"],
+        ["in 442 rows"],
+    ),
+    "a constant column": Failure(
+        changed(healthy.cancer, with_column(0.0), tanh_net(2)),
+        ["Constant inputs"],
+        ["X[:, 3] is 0 in all 569 rows", "leave it out"],
+    ),
+    "a column of ones": Failure(
+        changed(healthy.wine, with_column(1.0), tanh_net(3)),
+        ["Constant inputs"],
+        ["X[:, 3] is 1 in all 178 rows"],
+    ),
+    "one row again and again": Failure(
+        changed(healthy.wine, lambda X, y, rng: (np.tile(X[0], (len(X), 1)), y), tanh_net(3)),
+        ["Constant inputs"],
+        ["all 178 rows of X are the same"],
+    ),
+    "a constant target": Failure(
+        changed(healthy.diabetes, lambda X, y, rng: (X, np.full(len(y), 0.5)), tanh_net(1), "mse"),
+        ["Constant targets"],
+        ["y is 0.5 in all 442 rows"],
+    ),
+    "one class alone": Failure(
+        changed(healthy.cancer, cut_off, tanh_net(2)), ["Constant targets"], ["y is class ", "sorted ones"]
+    ),
+    "a constant target of two": Failure(
+        changed(healthy.diabetes, lambda X, y, rng: (X, np.stack([y, 0 * y], axis=1)), tanh_net(2), "mse"),
+        ["Constant targets"],
+        ["y[:, 1] is 0 in all 442 rows"],
+    ),
+    "inputs of hundreds": Failure(
+        changed(healthy.wine, lambda X, y, rng: (300 * X, y), tanh_net(3)),
+        ["Inputs are not scaled"],
+        ["about 300 (root mean square)", "13 of 13 columns", "StandardScaler", "BatchNorm()"],
+    ),
+    "wine as it is": Failure(
+        changed(healthy.wine_raw, lambda X, y, rng: (X, y), tanh_net(3)),
+        ["Inputs are not scaled"],
+        ["numbers in X[:, 12] are about 8", "2 of 13 columns"],
+    ),
+    "one input of hundreds": Failure(
+        changed(healthy.cancer, scaled_column, [*RELU, fb.Dense(2)]),
+        ["Inputs are not scaled"],
+        ["numbers in X[:, 5] are about 539", "1 of 30 columns"],
+    ),
+    "inputs of thousandths": Failure(
+        changed(healthy.wine, lambda X, y, rng: (1e-4 * X, y), tanh_net(3)),
+        ["Inputs hardly vary"],
+        ["is 0 with a spread of 0.0001", "13 of 13 columns"],
+    ),
+    "diabetes as it is": Failure(
+        changed(lambda seed: healthy.rows_of("diabetes", seed), lambda X, y, rng: (X, y), [*RELU, fb.Dense(1)], "mse"),
+        ["Targets are not scaled"],
+        ["numbers in y are about 171 (root mean square)", "Give y mean 0 and variance 1"],
+    ),
+    "targets of ten thousands": Failure(
+        changed(healthy.diabetes, lambda X, y, rng: (X, 2e4 + 1e4 * y), [*RELU, fb.Dense(1)], "mae"),
+        ["Targets are not scaled"],
+        ["2.2·10⁴ (root mean square)"],
+    ),
+    "targets of a hundred thousandth": Failure(
+        changed(healthy.diabetes, lambda X, y, rng: (X, 1e-5 * y), [*RELU, fb.Dense(1)], "mse"),
+        ["Targets hardly vary"],
+        ["numbers in y have a spread of 1e-05"],
+    ),
+    "targets of unlike scales": Failure(
+        changed(healthy.diabetes, lambda X, y, rng: (X, np.stack([y, y / 1000], axis=1)), [*RELU, fb.Dense(2)], "mse"),
+        ["Targets are of unlike scales"],
+        ["y[:, 0] is 1, that of y[:, 1] 0.001", "counts in mse"],
+    ),
+    "dead relus": Failure(
+        digits_net([fb.Dense(32, "relu"), fb.Dense(32, "relu", bias_init=-100.0)]),
+        ["The gradient vanishes", "Dead"],
+        ["Dead ReLUs are in its way", "100 % in Dense_2", "leaky_relu"],
+    ),
+    "saturated sigmoids": Failure(
+        digits_net([fb.Dense(32, "sigmoid", kernel_init=fb.initializers.Normal(0, 20.0))]),
+        ["Saturated"],
+        ["in Dense_1", "smaller initial weights"],
+    ),
+    "an exploding start": Failure(
+        digits_net([fb.Dense(64, "relu", kernel_init=fb.initializers.Normal(0, 1.5)) for _ in range(4)]),
+        ["Activations explode", "The gradient explodes"],
+        ["smaller initial weights", "back to Dense_1"],
+    ),
+    "softmax twice": Failure(
+        digits_net([*RELU, fb.Dense(10, "softmax")], last=fb.Activation("softmax")),
+        ["Applied twice"],
+        ["Dense_3 ends with softmax, and cross_entropy does it again", "no probability gets above 23 %"],
+    ),
+    "softmax in a hidden layer": Failure(
+        digits_net([fb.Dense(20, "softmax")]),
+        ["A hidden softmax"],
+        ["the 20 outputs of Dense_1 have the sum 1, 0.05 each on average", "Use relu or tanh"],
+    ),
+    "sigmoid twice": Failure(
+        changed(
+            healthy.cancer,
+            lambda X, y, rng: (X, y),
+            [*tanh_net(1, "sigmoid"), fb.Activation("sigmoid")],
+            "binary_cross_entropy",
+        ),
+        ["Applied twice"],
+        ["below 50 % or above 73 %"],
+    ),
+    "probabilities that are none": Failure(
+        changed(healthy.digits_one_hot, lambda X, y, rng: (X, y), tanh_net(10, "softplus"), "kl_divergence"),
+        ["No probabilities"],
+        ["End with softmax"],
+    ),
+    "a class that never occurs": Failure(
+        changed(healthy.digits, lambda X, y, rng: (X[y != 4], y[y != 4]), [*RELU, fb.Dense(10)]),
+        ["Unused outputs"],
+        ["class 4 of 10 (0 to 9) does not occur", "9 units wide"],
+    ),
+    "labels from 1 on": Failure(
+        changed(healthy.wine, lambda X, y, rng: (X, y + 1), tanh_net(4)),
+        ["Unused outputs"],
+        ["class 0 of 4", "subtract 1 from y"],
+    ),
+    "a batch of one": Failure(
+        changed(healthy.wine, one_row, [fb.Dense(16), fb.BatchNorm(), fb.Activation("relu"), fb.Dense(3)]),
+        ["A batch of one row"],
+        ["BatchNorm_1 takes away the mean", "LayerNorm()"],
+    ),
+    "negative targets of a relu": Failure(
+        changed(healthy.diabetes, lambda X, y, rng: (X, y), tanh_net(1, "relu"), "mse"),
+        ["Out of reach"],
+        [
+            "relu in Dense_2 gives numbers of 0 or more",
+            "5",
+            "% of the targets lie outside",
+            "End without an activation",
+        ],
+    ),
+    "targets beyond a sigmoid": Failure(
+        changed(healthy.diabetes, lambda X, y, rng: (X, y), tanh_net(1, "sigmoid"), "squared_error"),
+        ["Out of reach"],
+        ["sigmoid in Dense_2 gives numbers from 0 to 1"],
+    ),
+    "a hinge of a sigmoid": Failure(
+        changed(healthy.cancer, lambda X, y, rng: (X, y), tanh_net(1, "sigmoid"), "hinge"),
+        ["Out of reach"],
+        ["(they are from -1 to 1)"],
+    ),
+}
+for _name, _slow, _fast in (
+    ("SGD", fb.SGD(1e-5), fb.SGD(1e3)),
+    ("momentum", fb.SGD(1e-6, momentum=0.9), fb.SGD(500.0, momentum=0.9)),
+    ("Adam", fb.Adam(1e-7), fb.Adam(10.0)),
+    ("RMSprop", fb.RMSprop(1e-7), fb.RMSprop(1.0)),
+):
+    FAILURES[f"{_name}, too small by 10⁴"] = Failure(
+        digits_net([fb.Dense(32, "tanh")], optimizer=_slow), ["Too slow"], [f"than {_slow.learning_rate:g}, "]
+    )
+    FAILURES[f"{_name}, too large by 10⁴"] = Failure(
+        digits_net([fb.Dense(32, "tanh")], optimizer=_fast), ["Too fast"], [f"than {_fast.learning_rate:g}, "]
+    )
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+@pytest.mark.parametrize("name", FAILURES)
+def test_each_failure_is_told_with_its_cause_and_nothing_else(name, seed):
+    failure = FAILURES[name]
+    net, X, y = failure.make(seed)
+    found = net.diagnose(X, y)
+    assert len(found.warnings) == len(failure.starts)
+    for warning, start in zip(found.warnings, failure.starts, strict=True):
+        assert warning.startswith(start)
+    for words in failure.words:
+        assert any(words in warning for warning in found.warnings), words
+
+
+@pytest.mark.parametrize("name", healthy.HEALTHY)
+def test_nothing_is_told_of_a_healthy_network(name):
+    """At the beginning, after one epoch, and after as many as it takes."""
+    case = healthy.HEALTHY[name]
+    for seed in SEEDS:
+        X, y = case.data(seed)
+        net = case.network(X, seed)
+        for epochs in (0, 1, case.epochs - 1):
+            if epochs:
+                net.fit(X, y, epochs=epochs, batch_size=case.batch_size, verbose=False)
+            found = net.diagnose(X, y)
+            assert found.warnings == [] and str(found).endswith("Nothing is wrong.")

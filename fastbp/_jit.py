@@ -7,6 +7,7 @@ import ctypes
 import hashlib
 import importlib
 import importlib.metadata
+import inspect
 import os
 import pickle
 import signal
@@ -28,7 +29,7 @@ from numba.core.serialize import dumps
 
 from . import cache
 from .errors import brief
-from .simd.memory import kernel_signature
+from .simd.entry import FIELD_KINDS, OP_WIDTH, KernelCompiler, kernel_signature
 
 if numba.config.DISABLE_JIT:
     raise ImportError("fastbp is compiled by Numba, which is switched off: unset NUMBA_DISABLE_JIT")
@@ -150,20 +151,30 @@ def _compile(dispatcher, name: str | None, signature):
 # --- kernels and entry points -------------------------------------------------------------------------
 
 
-class Kernel:
-    """An instruction: an @njit function `kernel(op, dtype, rows, lo, hi)` that is called by address.
+_CALL = ("dtype", "rows", "lo", "hi", "task")
 
-    op      pointer to int64: the op record, whose fields are named by `fields`, in order
-    dtype   the type of the floats: `dtype(x)` converts, `pointer(address, dtype)` points
+
+class Kernel:
+    """An instruction: a function that is called by address, with its op record unpacked into its arguments.
+
+    Its arguments are the fields of the record, in order: first what it writes, then what it reads, then sizes, each
+    annotated with its kind (Array, Doubles, Integers, Size, Key or Real; see simd/entry.py). Behind them come
+
+    dtype   the type of the floats: `dtype(x)` converts
     rows    rows in the batch
     lo, hi  the part of the op's items that this call works on
+    task    the number of that part; only for those that write sums for each task
+
+    The function knows nothing of Python objects, allocates nothing and checks nothing.
+    Raises TypeError for a function with other arguments, or with more fields than a record has room for.
     """
 
-    def __init__(self, function: Callable, fields: str, name: str = "", *, cached: bool = True):
+    def __init__(self, function: Callable, name: str = "", *, cached: bool = True):
         self.name = name or function.__name__
         self._cached = cached
-        self.fields = tuple(fields.split())
         self.__doc__ = function.__doc__
+        self._record, self._told = _record(function, self.name)
+        self.fields = tuple(self._record)
         self._function = function
         self._addresses: dict[np.dtype, int] = {}
 
@@ -172,22 +183,35 @@ class Kernel:
 
     def compiled(self, dtype: np.dtype):
         """The compiled overload for NumPy dtype `dtype`: compiled, or loaded from the cache."""
-        dispatcher = njit(**OPTIONS)(self._function)
+        dispatcher = njit(no_cpython_wrapper=True, pipeline_class=KernelCompiler, **OPTIONS)(self._function)
         name = f"{self.name}-{dtype}" if self._cached else None
-        return _compile(dispatcher, name, kernel_signature(DTYPES[dtype]))
+        return _compile(dispatcher, name, kernel_signature(self._record.values(), DTYPES[dtype], self._told))
 
     def address(self, dtype: np.dtype) -> int:
-        """The machine address for NumPy dtype `dtype`."""
+        """The machine address of the entry for NumPy dtype `dtype`: see simd/entry.py."""
         if dtype not in self._addresses:
             overload = self.compiled(dtype)
-            name = overload.fndesc.llvm_func_name
+            name = overload.fndesc.llvm_cfunc_wrapper_name
             self._addresses[dtype] = overload.library.get_pointer_to_function(name)
         return self._addresses[dtype]
 
 
-def kernel(fields: str) -> Callable[[Callable], Kernel]:
-    """Decorator: make a kernel whose op record holds `fields`, names separated by spaces."""
-    return lambda function: Kernel(function, fields)
+def _record(function: Callable, name: str) -> tuple[dict[str, Any], bool]:
+    """The kinds of a kernel's fields by name, and whether it wants the task's number."""
+    arguments = inspect.signature(function, eval_str=True).parameters
+    record = {n: a.annotation for n, a in arguments.items() if a.annotation in FIELD_KINDS}
+    call = [n for n in arguments if n not in record]
+    if list(arguments) != [*record, *call] or call not in (list(_CALL), list(_CALL[:-1])):
+        kinds = ", ".join(kind.__name__ for kind in FIELD_KINDS)
+        raise TypeError(f"{name} must take fields annotated as one of {kinds}, and then {', '.join(_CALL)}")
+    if len(record) >= OP_WIDTH:
+        raise TypeError(f"{name} must have at most {OP_WIDTH - 1} fields, as many as an op record, got {len(record)}")
+    return record, "task" in call
+
+
+def kernel(function: Callable) -> Kernel:
+    """Decorator: make a kernel of a function."""
+    return Kernel(function)
 
 
 class EntryPoint:

@@ -27,12 +27,12 @@ from numba import njit, prange, types
 
 from ._jit import OPTIONS, entry_point, inner
 from .simd.cpu import flush_subnormals, restore_subnormals
-from .simd.memory import call, offset, pointer
+from .simd.entry import OP_WIDTH, call
+from .simd.memory import offset, pointer
 
 GROUPS, COUNT, UPDATE, OPS, INPUTS, TOTALS = range(6)
 EXTENT, GRAIN, ROUND, FIRST, LAST, WORK, ROW_WORK = range(7)
 GROUP_WIDTH = 7
-OP_WIDTH = 24
 ROWS_OF_BATCH = -1
 
 # In operations of a matrix product, of which a core does some 200 in a nanosecond. With less work than FORK, a group
@@ -48,11 +48,11 @@ LOSS, LOSS_SUM, RIGHT_SUM = range(3)
 
 
 @inner
-def _task(ops, first, last, rows, lo, hi):
-    """Run ops first .. last on the items lo .. hi."""
+def _task(ops, first, last, rows, lo, hi, task):
+    """Run ops first .. last on the items lo .. hi, which are the task of that number."""
     for i in range(first, last):
         op = pointer(ops + 8 * OP_WIDTH * i, types.int64)
-        call(op[0], offset(op, 1), rows, lo, hi)
+        call(op[0], offset(op, 1), rows, lo, hi, task)
 
 
 @inner
@@ -87,8 +87,9 @@ def _run_serial(program, first, last, rows):
     for g in range(first, last):
         extent, grain, _ = _cut(program, g, rows)
         group = _group(program, g)
-        for lo in range(0, extent, grain):
-            _task(program[OPS], group[FIRST], group[LAST], rows, lo, min(lo + grain, extent))
+        for task in range((extent + grain - 1) // grain):
+            lo = task * grain
+            _task(program[OPS], group[FIRST], group[LAST], rows, lo, min(lo + grain, extent), task)
 
 
 @njit(parallel=True, **OPTIONS)
@@ -104,7 +105,7 @@ def _run(address, first, last, rows, threads):
         if threads > 1 and tasks > 1 and work > FORK:
             for t in prange(tasks):
                 state = flush_subnormals()  # each worker has a floating-point unit of its own
-                _task(ops, begin, end, rows, t * grain, min((t + 1) * grain, extent))
+                _task(ops, begin, end, rows, t * grain, min((t + 1) * grain, extent), t)
                 restore_subnormals(state)
         else:
             _run_serial(program, g, g + 1, rows)

@@ -117,7 +117,7 @@ class Group(NamedTuple):
 class Block(NamedTuple):
     """A part of the parameters that one op writes the gradient of: `items` rows of `width` parameters.
 
-    fields  the op's record without its place (first) and without how it is cut into tasks (mode, step, grain)
+    fields  the op's record without its place (first) and without how it is cut into tasks (mode, step)
     small   whether it is summed by row tasks
     large   whether its inputs are packed for the cache
     grains  how many items a task may have, if not small
@@ -406,7 +406,7 @@ class Plan:
     ) -> None:
         """Add the op that writes the gradient of `items` rows of `width` parameters, from `first` on.
 
-        Its record is the place, `fields`, and then mode, step and grain; see dense_backward_weight.
+        Its record is the place, `fields`, and then mode and step; see dense_backward_weight.
         small: up to so many parameters are summed by row tasks; large, grains: see Block.
         """
         size, at = items * width, first.value.fixed
@@ -531,7 +531,7 @@ class Plan:
         groups = [self._serial(op(losses.add_sums, 1, totals=totals, sums=self._sums, grain=self.grain))]
         for b, (items, l1, l2) in self._penalties.items():
             block, grain, (sums, _) = self._blocks[b], self._update_grain(b), self._penalty_sums[b]
-            record: Record = dict(sums=sums, w=Buffer("params", block.at), width=block.width, grain=grain, l1=l1, l2=l2)
+            record: Record = dict(sums=sums, w=Buffer("params", block.at), width=block.width, l1=l1, l2=l2)
             added = op(updates.penalty_sums, 4 * items * block.width, **record)
             groups.append(Group((added,), items, grain, added.flops, 0))
         if self._penalties:
@@ -564,9 +564,9 @@ class Plan:
         groups: list[Group] = []
         scales: list[Group] = []
         for b in blocks:
-            block, grain, (sums, _) = self._blocks[b], self._weights_grain(b), self._square_sums[b]
+            block, (sums, _) = self._blocks[b], self._square_sums[b]
             place, size = Buffer("grads", block.at), block.items * block.width
-            squares = op(updates.square_sums, 2 * size, sums=sums, dw=place, width=block.width, grain=grain)
+            squares = op(updates.square_sums, 2 * size, sums=sums, dw=place, width=block.width)
             groups.append(complete(b, *before[b], squares))
             scale = op(updates.scale_gradient, 2 * size, dw=place, ratio=self._ratio, width=block.width)
             scales.append(self._over_block(b, scale, *self._update(b)))
@@ -616,7 +616,6 @@ class Plan:
             **block.fields,
             "mode": mode,
             "step": step,
-            "grain": self.grain,
         }
         return op(block.kernel, block.flops, **record)
 
@@ -668,7 +667,7 @@ class Plan:
         kernel = self._loss.kernels[target]
         record: Record = dict(dy=y.grad, y=y.value, target=self._target, weight=self._weight, sums=self._sums)
         more = {name: value for name, value in self._loss.record.items() if name in kernel.fields}
-        yield op(kernel, LOSS * size, **record, outputs=size, grain=self.grain, **more)
+        yield op(kernel, LOSS * size, **record, outputs=size, **more)
 
     def _rows(self, ops: Sequence[Op], flops: int | None = None) -> Iterator[Group]:
         """The groups of ops on rows, and of those between. All that are on rows are cut alike, whatever is in them.

@@ -17,7 +17,8 @@ from numba import njit, types
 
 import fastbp.kernels
 from fastbp._jit import Kernel
-from fastbp.simd.memory import call, pointer
+from fastbp.simd.entry import call
+from fastbp.simd.memory import pointer
 
 DTYPES = (np.dtype(np.float32), np.dtype(np.float64))
 GUARD = 32  # elements before and behind each buffer that nothing may write to
@@ -32,8 +33,8 @@ def all_kernels() -> dict[str, Kernel]:
 
 
 @njit
-def _invoke(address, record, rows, lo, hi):
-    call(address, pointer(record, types.int64), rows, lo, hi)
+def _invoke(address, record, rows, lo, hi, task):
+    call(address, pointer(record, types.int64), rows, lo, hi, task)
 
 
 class Guarded:
@@ -55,8 +56,8 @@ def run_kernel(kernel: Kernel, dtype, rows, pieces, **record):
     arrays = {name: value.array if isinstance(value, Guarded) else value for name, value in record.items()}
     fields = [value.ctypes.data if isinstance(value, np.ndarray) else int(value) for value in arrays.values()]
     table = np.array(fields, np.int64)
-    for lo, hi in pieces:
-        _invoke(kernel.address(np.dtype(dtype)), table.ctypes.data, rows, lo, hi)
+    for task, (lo, hi) in enumerate(pieces):
+        _invoke(kernel.address(np.dtype(dtype)), table.ctypes.data, rows, lo, hi, task)
     for name, value in record.items():
         assert not isinstance(value, Guarded) or value.intact(), f"{kernel.name} wrote beside {name}"
 

@@ -9,9 +9,11 @@ from cases import ACTIVATIONS
 from support import DTYPES, Guarded, all_kernels, run_kernel, seed_of
 
 from fastbp._jit import DTYPES as NUMBA_TYPES
+from fastbp._jit import Kernel
 from fastbp.kernels import updates
 from fastbp.kernels.dense import BY_ITEMS, BY_ROWS, PACKED, WIDE
 from fastbp.simd.cpu import lanes_of
+from fastbp.simd.entry import Array, Size
 
 KERNELS = all_kernels()
 SHAPES = [(1, 1), (1, 17), (3, 15), (8, 16), (5, 33), (64, 10), (37, 100)]
@@ -107,7 +109,7 @@ def check_dense_backward_weight(kernel, rng, dtype, rows, n):
     sizes = dict(fan_in=fan_in, fan_out=n)
 
     dweight = Guarded(None, dtype, (fan_in + 1, n))
-    record = dict(dweight=dweight, x=x, dy=dy, **sizes, mode=BY_ITEMS, step=rows, grain=np.array([grain]))
+    record = dict(dweight=dweight, x=x, dy=dy, **sizes, mode=BY_ITEMS, step=rows)
     run_kernel(kernel, dtype, rows, pieces(rng, fan_in + 1), **record)
     close(dweight.array, want, dtype, magnitude, rows)
 
@@ -190,7 +192,7 @@ def check_loss(kernel, rng, dtype, rows, n):
     dy, grain = Guarded(None, dtype, (rows, n)), int(rng.integers(1, rows + 1))
     tasks = [(lo, min(lo + grain, rows)) for lo in range(0, rows, grain)]
     sums = Guarded(None, np.float64, (len(tasks), 2))
-    record = dict(dy=dy, y=y, target=target, weight=weight, sums=sums, outputs=n, grain=np.array([grain]))
+    record = dict(dy=dy, y=y, target=target, weight=weight, sums=sums, outputs=n)
     more = {"huber_loss": {"delta": 0.7}, "kl_divergence_loss": {"least": 1e-7}}.get(kernel.name, {})
     more = {"smoothing": 0.1} if "smoothing" in kernel.fields else more
     run_kernel(kernel, dtype, rows, tasks, **record, **{name: bits(value) for name, value in more.items()})
@@ -208,7 +210,7 @@ def run_loss(kernel, rng, dtype, rows, y, target, weight, **more):
     dy, grain = Guarded(None, dtype, y.shape), int(rng.integers(1, rows + 1))
     tasks = [(lo, min(lo + grain, rows)) for lo in range(0, rows, grain)]
     sums = Guarded(None, np.float64, (len(tasks), 2))
-    record = dict(dy=dy, y=y, target=target, weight=weight, sums=sums, outputs=y.shape[1], grain=np.array([grain]))
+    record = dict(dy=dy, y=y, target=target, weight=weight, sums=sums, outputs=y.shape[1])
     run_kernel(kernel, dtype, rows, tasks, **record, **more)
     return dy.array, sums.array
 
@@ -343,13 +345,13 @@ def check_conv_gradient(kernel, rng, dtype, rows, want, magnitude, fields, terms
     items, n = len(want), lanes(dtype)
     got = Guarded(None, dtype, want.shape)
     first = {kernel.fields[0]: got}
-    more = dict(mode=BY_ITEMS, step=0, grain=np.array([n]))
+    more = dict(mode=BY_ITEMS, step=0)
     run_kernel(kernel, dtype, rows, pieces(rng, items), **first, **fields, **more)
     close(got.array, want, dtype, magnitude, terms)
     grain = n * int(rng.integers(1, 3))
     tasks = [(lo, min(lo + grain, rows)) for lo in range(0, rows, grain)]
     partial = Guarded(None, dtype, (len(tasks), items + 1, *want.shape[1:]))
-    more = dict(mode=BY_ROWS, step=partial.array[0].size, grain=np.array([grain]))
+    more = dict(mode=BY_ROWS, step=partial.array[0].size)
     run_kernel(kernel, dtype, rows, tasks, **{kernel.fields[0]: partial}, **fields, **more)
     assert np.isnan(partial.array[:, -1]).all()
     close(wide(partial.array[:, :-1]).sum(axis=0), want, dtype, magnitude, terms)
@@ -441,11 +443,11 @@ def norm_case(rng, dtype, rows, n):
 
 
 def check_batch_norm_sums(kernel, rng, dtype, rows, n):
-    x, _, _, _, _, sizes, grain, tasks = norm_case(rng, dtype, rows, n)
+    x, _, _, _, _, sizes, _, tasks = norm_case(rng, dtype, rows, n)
     want = np.array([naive.batch_norm_sums(wide(x[lo:hi])) for lo, hi in tasks])
     for training in (1, 0):
         sums = Guarded(None, np.float64, want.shape)
-        record = dict(sums=sums, x=in_blocks(x, dtype, 7.0), **sizes, grain=grain, training=np.array([training]))
+        record = dict(sums=sums, x=in_blocks(x, dtype, 7.0), **sizes, training=np.array([training]))
         run_kernel(kernel, dtype, rows, tasks, **record)
         if training:
             close(sums.array, want, dtype, 16 * rows * n, n)
@@ -492,12 +494,12 @@ def away_from_the_kink(dy, x, statistics, gain, bias):
 
 
 def check_batch_norm_backward_sums(kernel, rng, dtype, rows, n):
-    x, dy, gain, bias, running, sizes, grain, tasks = norm_case(rng, dtype, rows, n)
+    x, dy, gain, bias, running, sizes, _, tasks = norm_case(rng, dtype, rows, n)
     statistics = naive.batch_norm_statistics(None, wide(running), 1e-5).astype(dtype)
     dy, read = away_from_the_kink(dy, x, statistics, gain, bias), dict(statistics=statistics, gain=gain, bias=bias)
     for relu in (0, 1):
         sums = Guarded(None, np.float64, (len(tasks), 2, len(running[0])))
-        given = dict(dy=in_blocks(dy, dtype), x=in_blocks(x, dtype, 7.0), **read, **sizes, grain=grain, relu=relu)
+        given = dict(dy=in_blocks(dy, dtype), x=in_blocks(x, dtype, 7.0), **read, **sizes, relu=relu)
         run_kernel(kernel, dtype, rows, tasks, sums=sums, **given)
         of = [wide(read[name]) for name in read]
         want = [naive.batch_norm_backward_sums(wide(dy[lo:hi]), wide(x[lo:hi]), *of, relu) for lo, hi in tasks]
@@ -529,7 +531,7 @@ def check_batch_norm_backward(kernel, rng, dtype, rows, n):
 
 def check_copy_gradient(kernel, rng, dtype, rows, n):
     source, dw = normal(rng, dtype, rows, n), Guarded(None, dtype, (rows, n))
-    unused = dict(mode=BY_ITEMS, step=0, grain=0)
+    unused = dict(mode=BY_ITEMS, step=0)
     run_kernel(kernel, dtype, rows, pieces(rng, rows), dw=dw, source=source, width=n, **unused)
     assert (dw.array == naive.copy_gradient(source)).all()
 
@@ -568,12 +570,12 @@ def check_layer_norm_backward_params(kernel, rng, dtype, rows, n):
     want = naive.layer_norm_backward_params(*(wide(a) for a in read.values()))
     magnitude = np.full(want.shape, np.abs(dy).max() * rows * sizes["groups"] * 9 * rstd.max())
     got = Guarded(None, dtype, want.shape)
-    run_kernel(kernel, dtype, rows, [(0, 2)], dparams=got, **blocks, **sizes, mode=BY_ITEMS, step=0, grain=0)
+    run_kernel(kernel, dtype, rows, [(0, 2)], dparams=got, **blocks, **sizes, mode=BY_ITEMS, step=0)
     close(got.array, want, dtype, magnitude, rows)
     grain = lanes(dtype)
     tasks = [(lo, min(lo + grain, rows)) for lo in range(0, rows, grain)]
     partial = Guarded(None, dtype, (len(tasks), 3, want.shape[1]))
-    more = dict(mode=BY_ROWS, step=3 * want.shape[1], grain=np.array([grain]))
+    more = dict(mode=BY_ROWS, step=3 * want.shape[1])
     run_kernel(kernel, dtype, rows, tasks, dparams=partial, **blocks, **sizes, **more)
     assert np.isnan(partial.array[:, -1]).all()
     close(wide(partial.array[:, :-1]).sum(axis=0), want, dtype, magnitude, rows)
@@ -715,7 +717,7 @@ def check_sums(kernel, rng, dtype, rows, n):
     sums = Guarded(None, np.float64, len(tasks))
     extra, more = ((0.3, 0.2), dict(l1=bits(0.3), l2=bits(0.2))) if kernel.name == "penalty_sums" else ((), {})
     name = kernel.fields[1]
-    run_kernel(kernel, dtype, rows, tasks, sums=sums, **{name: values}, width=n, grain=grain, **more)
+    run_kernel(kernel, dtype, rows, tasks, sums=sums, **{name: values}, width=n, **more)
     want = [getattr(naive, kernel.name)(wide(values[lo:hi]), *extra) for lo, hi in tasks]
     close(sums.array, want, dtype, want, n)
 
@@ -940,7 +942,7 @@ def test_losses_from_logits_are_stable(dtype, size):
         ("binary_cross_entropy_loss", np.array([[1, 0], [1, 0]]), 0 + size),
     ):
         dy = Guarded(None, dtype, (2, 2))
-        record = dict(dy=dy, y=y, target=target.astype(dtype), weight=weight, sums=sums, outputs=2, grain=np.array([2]))
+        record = dict(dy=dy, y=y, target=target.astype(dtype), weight=weight, sums=sums, outputs=2)
         more = {"smoothing": 0} if "smoothing" in KERNELS[name].fields else {}
         run_kernel(KERNELS[name], dtype, 2, [(0, 2)], **record, **more)
         assert np.isfinite(dy.array).all()
@@ -957,3 +959,22 @@ def test_variances_of_any_size_are_stable(dtype):
         dy, sums = run_loss(KERNELS["gaussian_nll_loss"], rng, dtype, 1, y[row : row + 1], target, weight[:1], **more)
         assert np.isfinite(dy).all()
         np.testing.assert_allclose(sums[0, 0], want, rtol=1e-6)
+
+
+def test_a_kernel_that_does_not_fit_is_refused():
+    """The error names the kernel, and what is wrong with it."""
+
+    def unannotated(y: Array, n, dtype, rows, lo, hi):
+        """Nothing."""
+
+    def mixed(y: Array, dtype, n: Size, rows, lo, hi):
+        """Nothing."""
+
+    for function in (unannotated, mixed):
+        with pytest.raises(TypeError, match=f"{function.__name__} must take fields annotated as one of Array, .* task"):
+            Kernel(function)
+    names = ", ".join(f"n{i}: Size" for i in range(24))
+    space = {"Size": Size}
+    exec(f"def long({names}, dtype, rows, lo, hi): pass", space)
+    with pytest.raises(TypeError, match="long must have at most 23 fields, as many as an op record, got 24"):
+        Kernel(space["long"])

@@ -6,7 +6,8 @@ All whose backward pass reads y work in place as well: y may be x; and dx may be
 from __future__ import annotations
 
 from .._jit import Kernel, inner, kernel
-from ..simd.memory import offset, pointers
+from ..simd.entry import Array, Size
+from ..simd.memory import offset
 from ..simd.vectors import (
     absolute,
     constant,
@@ -32,22 +33,23 @@ _two = constant(2.0, 2.0)
 def elementwise(name, f, slope, reads="y"):
     """The kernels of y = f(x) and of dx = slope(dy, a), where a is y or x, as `reads` says: a vector at a time."""
 
-    def forward(op, dtype, rows, lo, hi):
+    def forward(y: Array, x: Array, features: Size, blocked: Size, dtype, rows, lo, hi):
         """Writes y (rows, features). Reads x (rows, features). Both plain or both in blocks."""
-        y, x = pointers(op, 0, 2, dtype)
-        first, last = span(lo, hi, op[2], op[3], dtype)
+        first, last = span(lo, hi, features, blocked, dtype)
         unary(f, y, x, first, last, dtype)
 
-    def backward(op, dtype, rows, lo, hi):
-        """Writes dx (rows, features). Reads dy, y or x (rows, features). All plain or all in blocks."""
-        dx, dy, a = pointers(op, 0, 3, dtype)
-        first, last = span(lo, hi, op[3], op[4], dtype)
-        binary(slope, dx, dy, a, first, last, dtype)
+    def backward_of_y(dx: Array, dy: Array, y: Array, features: Size, blocked: Size, dtype, rows, lo, hi):
+        """Writes dx (rows, features). Reads dy, y (rows, features). All plain or all in blocks."""
+        first, last = span(lo, hi, features, blocked, dtype)
+        binary(slope, dx, dy, y, first, last, dtype)
 
-    return (
-        Kernel(forward, "y x features blocked", f"{name}_forward"),
-        Kernel(backward, f"dx dy {reads} features blocked", f"{name}_backward"),
-    )
+    def backward_of_x(dx: Array, dy: Array, x: Array, features: Size, blocked: Size, dtype, rows, lo, hi):
+        """Writes dx (rows, features). Reads dy, x (rows, features). All plain or all in blocks."""
+        first, last = span(lo, hi, features, blocked, dtype)
+        binary(slope, dx, dy, x, first, last, dtype)
+
+    backward = backward_of_y if reads == "y" else backward_of_x
+    return Kernel(forward, f"{name}_forward"), Kernel(backward, f"{name}_backward")
 
 
 # --- sigmoid: y = 1 / (1 + exp(-x)), dx = dy y (1 - y)
@@ -314,14 +316,12 @@ def row_exp(y, x, n, top, dtype):
     return sum_lanes(total)
 
 
-@kernel("y x features")
-def softmax_forward(op, dtype, rows, lo, hi):
+@kernel
+def softmax_forward(y: Array, x: Array, features: Size, dtype, rows, lo, hi):
     """y = exp(x - max x) / Σ exp(x - max x), over each row.
 
     Writes y (rows, features). Reads x (rows, features).
     """
-    y, x = pointers(op, 0, 2, dtype)
-    features = op[2]
     for r in range(lo, hi):
         a, out = offset(x, r * features), offset(y, r * features)
         total = splat(row_exp(out, a, features, row_max(a, features, dtype), dtype))
@@ -331,14 +331,12 @@ def softmax_forward(op, dtype, rows, lo, hi):
             i += lanes(dtype)
 
 
-@kernel("dx dy y features")
-def softmax_backward(op, dtype, rows, lo, hi):
+@kernel
+def softmax_backward(dx: Array, dy: Array, y: Array, features: Size, dtype, rows, lo, hi):
     """dx = y (dy - Σ dy y), over each row.
 
     Writes dx (rows, features). Reads dy, y (rows, features).
     """
-    dx, dy, y = pointers(op, 0, 3, dtype)
-    features = op[3]
     for r in range(lo, hi):
         at = r * features
         total, i = splat(dtype(0)), 0
@@ -356,14 +354,12 @@ def softmax_backward(op, dtype, rows, lo, hi):
 # --- mean and variance: y = x in the first half of a row, exp(x) in the second
 
 
-@kernel("y x features")
-def mean_variance_forward(op, dtype, rows, lo, hi):
+@kernel
+def mean_variance_forward(y: Array, x: Array, features: Size, dtype, rows, lo, hi):
     """y = x for the first features // 2 of each row, exp(x) for the others.
 
     Writes y (rows, features). Reads x (rows, features).
     """
-    y, x = pointers(op, 0, 2, dtype)
-    features = op[2]
     for r in range(lo, hi):
         at = r * features
         for i in range(features // 2):
@@ -374,14 +370,12 @@ def mean_variance_forward(op, dtype, rows, lo, hi):
             i += lanes(dtype)
 
 
-@kernel("dx dy y features")
-def mean_variance_backward(op, dtype, rows, lo, hi):
+@kernel
+def mean_variance_backward(dx: Array, dy: Array, y: Array, features: Size, dtype, rows, lo, hi):
     """dx = dy for the first features // 2 of each row, dy y for the others.
 
     Writes dx (rows, features). Reads dy, y (rows, features).
     """
-    dx, dy, y = pointers(op, 0, 3, dtype)
-    features = op[3]
     for r in range(lo, hi):
         for i in range(r * features, (r + 1) * features):
             dx[i] = dy[i] * (y[i] if i >= r * features + features // 2 else dtype(1.0))

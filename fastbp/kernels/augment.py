@@ -5,7 +5,8 @@ from __future__ import annotations
 from numba import types
 
 from .._jit import inner, kernel
-from ..simd.memory import number, offset, pointer, sizes
+from ..simd.entry import Array, Doubles, Key, Real, Size
+from ..simd.memory import offset
 from .random import add_normal, random_bits, random_stream
 
 _u64 = types.uint64
@@ -30,16 +31,29 @@ def _shift(x, height, width, down, right, fill):
             to[w] = of[w] if there and 0 <= w - right < width else fill
 
 
-@kernel("x maps height width most_down most_right fill key step")
-def shift_maps(op, dtype, rows, lo, hi):
+@kernel
+def shift_maps(
+    x: Array,
+    maps: Size,
+    height: Size,
+    width: Size,
+    most_down: Size,
+    most_right: Size,
+    fill: Real,
+    key: Key,
+    step: Doubles,
+    dtype,
+    rows,
+    lo,
+    hi,
+):
     """All maps of a row are moved together, by up to `most_down` and `most_right` pixels in both directions.
 
-    Changes x (rows, maps, height, width); pixels that nothing moves to become `fill`, bits of a float64.
-    Reads   key: 64 random bits; step: scalars.
+    Changes x (rows, maps, height, width); pixels that nothing moves to become `fill`.
+    Reads step (1,).
     """
-    x, fill = pointer(op[0], dtype), dtype(number(op, 6))
-    maps, height, width, most_down, most_right = sizes(op, 1, 5)
-    stream = random_stream(op[7], op[8])
+    fill = dtype(fill)
+    stream = random_stream(key, step)
     for r in range(lo, hi):
         bits = random_bits(stream + _u64(r))
         down, right = _up_to(bits >> _u64(32), most_down), _up_to(bits & _u64(0xFFFFFFFF), most_right)
@@ -47,14 +61,13 @@ def shift_maps(op, dtype, rows, lo, hi):
             _shift(offset(x, m * height * width), height, width, down, right, fill)
 
 
-@kernel("x lines width p key step")
-def flip_maps(op, dtype, rows, lo, hi):
+@kernel
+def flip_maps(x: Array, lines: Size, width: Size, p: Real, key: Key, step: Doubles, dtype, rows, lo, hi):
     """All lines of a row are turned round together, with probability p.
 
-    Changes x (rows, lines, width). Reads p: bits of a float64; key: 64 random bits; step: scalars.
+    Changes x (rows, lines, width). Reads step (1,).
     """
-    x, (lines, width), p = pointer(op[0], dtype), sizes(op, 1, 2), number(op, 3)
-    stream = random_stream(op[4], op[5])
+    stream = random_stream(key, step)
     for r in range(lo, hi):
         if types.float64(random_bits(stream + _u64(r)) >> _u64(11)) * 2.0**-53 < p:
             for line in range(r * lines, (r + 1) * lines):
@@ -63,11 +76,10 @@ def flip_maps(op, dtype, rows, lo, hi):
                     of[w], of[width - 1 - w] = of[width - 1 - w], of[w]
 
 
-@kernel("x features deviation key step")
-def add_noise(op, dtype, rows, lo, hi):
+@kernel
+def add_noise(x: Array, features: Size, deviation: Real, key: Key, step: Doubles, dtype, rows, lo, hi):
     """x + deviation · a normal number, another for each element.
 
-    Changes x (rows, features). Reads deviation: bits of a float64; key: 64 random bits; step: scalars.
+    Changes x (rows, features). Reads step (1,).
     """
-    features, deviation, stream = op[1], dtype(number(op, 2)), random_stream(op[3], op[4])
-    add_normal(pointer(op[0], dtype), lo * features, hi * features, deviation, stream, dtype)
+    add_normal(x, lo * features, hi * features, dtype(deviation), random_stream(key, step), dtype)

@@ -8,7 +8,8 @@ lanes are right.
 from __future__ import annotations
 
 from .._jit import inner, kernel
-from ..simd.memory import offset, pointers, sizes
+from ..simd.entry import Array, Size
+from ..simd.memory import offset
 from ..simd.tiles import transpose_block
 from ..simd.vectors import lanes, load, splat, store
 
@@ -35,25 +36,22 @@ def _block(y, x, features, lo, hi, dtype, again):
                 to[g * n + lane] = of[min(lane, there - 1) * features + g] if lane < there or again else dtype(0)
 
 
-@kernel("y x features")
-def block_rows(op, dtype, rows, lo, hi):
+@kernel
+def block_rows(y: Array, x: Array, features: Size, dtype, rows, lo, hi):
     """Writes y (blocks, features, lanes), with the last row again in lanes without one. Reads x (rows, features)."""
-    y, x = pointers(op, 0, 2, dtype)
-    _block(y, x, op[2], lo, hi, dtype, True)
+    _block(y, x, features, lo, hi, dtype, True)
 
 
-@kernel("dx dy features")
-def block_gradients(op, dtype, rows, lo, hi):
+@kernel
+def block_gradients(dx: Array, dy: Array, features: Size, dtype, rows, lo, hi):
     """Writes dx (blocks, features, lanes), 0 in lanes without a row. Reads dy (rows, features)."""
-    dx, dy = pointers(op, 0, 2, dtype)
-    _block(dx, dy, op[2], lo, hi, dtype, False)
+    _block(dx, dy, features, lo, hi, dtype, False)
 
 
-@kernel("y x features")
-def unblock_rows(op, dtype, rows, lo, hi):
+@kernel
+def unblock_rows(y: Array, x: Array, features: Size, dtype, rows, lo, hi):
     """Writes y (rows, features). Reads x (blocks, features, lanes)."""
-    y, x = pointers(op, 0, 2, dtype)
-    features, n = op[2], lanes(dtype)
+    n = lanes(dtype)
     for block in blocks(lo, hi, dtype):
         to, of, there = offset(y, block * n * features), offset(x, block * n * features), min(n, hi - block * n)
         f = 0
@@ -71,14 +69,26 @@ def _fill(y, first, last, v, dtype):
         store(y, i * lanes(dtype), v)
 
 
-@kernel("y x maps in_h in_w out_h out_w top left")
-def pad_maps(op, dtype, rows, lo, hi):
+@kernel
+def pad_maps(
+    y: Array,
+    x: Array,
+    maps: Size,
+    in_h: Size,
+    in_w: Size,
+    out_h: Size,
+    out_w: Size,
+    top: Size,
+    left: Size,
+    dtype,
+    rows,
+    lo,
+    hi,
+):
     """y = x in the middle of zeros, which begin `top` rows and `left` columns before it.
 
     Writes y (blocks, maps, out_h, out_w, lanes). Reads x (blocks, maps, in_h, in_w, lanes).
     """
-    y, x = pointers(op, 0, 2, dtype)
-    maps, in_h, in_w, out_h, out_w, top, left = sizes(op, 2, 7)
     n, zero = lanes(dtype), splat(dtype(0))
     for image in range(blocks(lo, hi, dtype).start * maps, blocks(lo, hi, dtype).stop * maps):
         to, of = offset(y, image * out_h * out_w * n), offset(x, image * in_h * in_w * n)
@@ -92,14 +102,26 @@ def pad_maps(op, dtype, rows, lo, hi):
         _fill(to, (top + in_h) * out_w, out_h * out_w, zero, dtype)
 
 
-@kernel("dx dy maps in_h in_w out_h out_w top left")
-def crop_maps(op, dtype, rows, lo, hi):
+@kernel
+def crop_maps(
+    dx: Array,
+    dy: Array,
+    maps: Size,
+    in_h: Size,
+    in_w: Size,
+    out_h: Size,
+    out_w: Size,
+    top: Size,
+    left: Size,
+    dtype,
+    rows,
+    lo,
+    hi,
+):
     """Backward of pad_maps: what lies in the middle.
 
     Writes dx (blocks, maps, in_h, in_w, lanes). Reads dy (blocks, maps, out_h, out_w, lanes).
     """
-    dx, dy = pointers(op, 0, 2, dtype)
-    maps, in_h, in_w, out_h, out_w, top, left = sizes(op, 2, 7)
     n = lanes(dtype)
     for image in range(blocks(lo, hi, dtype).start * maps, blocks(lo, hi, dtype).stop * maps):
         to, of = offset(dx, image * in_h * in_w * n), offset(dy, (image * out_h * out_w + top * out_w + left) * n)

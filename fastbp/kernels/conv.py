@@ -10,7 +10,8 @@ from __future__ import annotations
 from numba import types
 
 from .._jit import inner, kernel
-from ..simd.memory import offset, pointer, pointers, sizes
+from ..simd.entry import Array, Size
+from ..simd.memory import is_null, offset
 from ..simd.tiles import (
     LARGE,
     MEDIUM,
@@ -105,11 +106,31 @@ def _convolve(extra, dtype, empty, f, places, to):
 _filters = over_channels(_convolve)
 
 
-@kernel(
-    "y x weight bias channels filters groups in_h in_w out_h out_w kernel_h kernel_w stride_h stride_w dilation_h"
-    " dilation_w relu"
-)
-def conv_forward(op, dtype, rows, lo, hi):
+@kernel
+def conv_forward(
+    y: Array,
+    x: Array,
+    weight: Array,
+    bias: Array,
+    channels: Size,
+    filters: Size,
+    groups: Size,
+    in_h: Size,
+    in_w: Size,
+    out_h: Size,
+    out_w: Size,
+    kernel_h: Size,
+    kernel_w: Size,
+    stride_h: Size,
+    stride_w: Size,
+    dilation_h: Size,
+    dilation_w: Size,
+    relu: Size,
+    dtype,
+    rows,
+    lo,
+    hi,
+):
     """y[f, i, j] = bias[f] + Σ over c, k, l of weight[f, c, k, l] x[c, h, w], or max(that, 0) where `relu` is 1.
 
     h = i stride_h + k dilation_h, w = j stride_w + l dilation_w.
@@ -118,10 +139,7 @@ def conv_forward(op, dtype, rows, lo, hi):
     Reads  x (blocks, channels, in_h, in_w, lanes); weight (filters, channels / groups, kernel_h, kernel_w);
            bias (filters,) or null.
     """
-    y, x, weight, bias = pointers(op, 0, 4, dtype)
-    channels, filters, groups, in_h, in_w, out_h, out_w, kernel_h, kernel_w = sizes(op, 4, 9)
-    stride_h, stride_w, dilation_h, dilation_w, relu = sizes(op, 13, 5)
-    has_bias, n = op[3] != 0, lanes(dtype)
+    has_bias, n = not is_null(bias), lanes(dtype)
     channels, filters = channels // groups, filters // groups  # of a group
     channel, out, taps = in_h * in_w * n, out_h * out_w * n, channels * kernel_h * kernel_w
     window = channels, kernel_h, kernel_w, channel, dilation_h * in_w * n, dilation_w * n, out, taps
@@ -143,14 +161,12 @@ def conv_forward(op, dtype, rows, lo, hi):
                     p += 1
 
 
-@kernel("packed weight filters channels taps")
-def conv_pack(op, dtype, rows, lo, hi):
+@kernel
+def conv_pack(packed: Array, weight: Array, filters: Size, channels: Size, taps: Size, dtype, rows, lo, hi):
     """The weights of the filters lo .. hi with the channels innermost; `taps` here counts places of the kernel.
 
     Writes packed (taps, filters, channels). Reads weight (filters, channels, taps), where channels are a group's.
     """
-    packed, weight = pointers(op, 0, 2, dtype)
-    filters, channels, taps = sizes(op, 2, 3)
     for f in range(lo, hi):
         for c in range(channels):
             for k in range(taps):
@@ -172,19 +188,34 @@ def _spread(extra, dtype, empty, c, places, of):
 _channels = over_channels(_spread)
 
 
-@kernel(
-    "dx dy packed channels filters groups in_h in_w out_h out_w kernel_h kernel_w stride_h stride_w dilation_h"
-    " dilation_w"
-)
-def conv_backward_input(op, dtype, rows, lo, hi):
+@kernel
+def conv_backward_input(
+    dx: Array,
+    dy: Array,
+    packed: Array,
+    channels: Size,
+    filters: Size,
+    groups: Size,
+    in_h: Size,
+    in_w: Size,
+    out_h: Size,
+    out_w: Size,
+    kernel_h: Size,
+    kernel_w: Size,
+    stride_h: Size,
+    stride_w: Size,
+    dilation_h: Size,
+    dilation_w: Size,
+    dtype,
+    rows,
+    lo,
+    hi,
+):
     """The gradient of conv_forward's x: each dy times the filter's weights, added up where the window was.
 
     Writes dx (blocks, channels, in_h, in_w, lanes).
     Reads  dy (blocks, filters, out_h, out_w, lanes); packed: what conv_pack wrote.
     """
-    dx, dy, packed = pointers(op, 0, 3, dtype)
-    channels, filters, groups, in_h, in_w, out_h, out_w, kernel_h, kernel_w = sizes(op, 3, 9)
-    stride_h, stride_w, dilation_h, dilation_w = sizes(op, 12, 4)
     n, all_filters = lanes(dtype), filters
     channels, filters = channels // groups, filters // groups  # of a group
     channel, out = in_h * in_w * n, out_h * out_w * n
@@ -316,25 +347,43 @@ _by_one_tap = _correlating(1, _one_of, _alone)
 _by_four_taps = _correlating(4, _four_of, _following)
 
 
-@kernel(
-    "dweight x dy channels filters groups in_h in_w out_h out_w kernel_h kernel_w stride_h stride_w dilation_h"
-    " dilation_w mode step grain"
-)
-def conv_backward_weight(op, dtype, rows, lo, hi):
+@kernel
+def conv_backward_weight(
+    dweight: Array,
+    x: Array,
+    dy: Array,
+    channels: Size,
+    filters: Size,
+    groups: Size,
+    in_h: Size,
+    in_w: Size,
+    out_h: Size,
+    out_w: Size,
+    kernel_h: Size,
+    kernel_w: Size,
+    stride_h: Size,
+    stride_w: Size,
+    dilation_h: Size,
+    dilation_w: Size,
+    mode: Size,
+    step: Size,
+    dtype,
+    rows,
+    lo,
+    hi,
+    task,
+):
     """dweight[f, c, k, l] = Σ over rows, i, j of dy[f, i, j] times what x it was multiplied by.
 
     BY_ITEMS  for the filters lo .. hi
-    BY_ROWS   for all filters, summed over the rows lo .. hi of the batch, to the place lo // grain[0], `step` apart
+    BY_ROWS   for all filters, summed over the rows lo .. hi of the batch, to the place `task`, `step` apart
 
     Writes dweight (filters, channels / groups, kernel_h, kernel_w).
     Reads  x (blocks, channels, in_h, in_w, lanes), dy (blocks, filters, out_h, out_w, lanes).
     """
-    dweight, x, dy = pointers(op, 0, 3, dtype)
-    channels, filters, groups, in_h, in_w, out_h, out_w, kernel_h, kernel_w = sizes(op, 3, 9)
-    stride_h, stride_w, dilation_h, dilation_w, mode, apart = sizes(op, 12, 6)
     n, begin, end = lanes(dtype), lo, hi  # of the filters
     if mode == BY_ROWS:
-        dweight = offset(dweight, lo // pointer(op[18], types.int64)[0] * apart)
+        dweight = offset(dweight, task * step)
         begin, end = 0, filters
     else:
         lo, hi = 0, rows
@@ -364,17 +413,17 @@ def conv_backward_weight(op, dtype, rows, lo, hi):
                     _by_four_taps((room, window, piece), dtype, min(stop - f, FILTERS))
 
 
-@kernel("dbias dy filters pixels mode step grain")
-def conv_backward_bias(op, dtype, rows, lo, hi):
+@kernel
+def conv_backward_bias(
+    dbias: Array, dy: Array, filters: Size, pixels: Size, mode: Size, step: Size, dtype, rows, lo, hi, task
+):
     """dbias[f] = Σ over rows and pixels of dy[f, p]; see conv_backward_weight for BY_ITEMS and BY_ROWS.
 
     Writes dbias (filters,). Reads dy (blocks, filters, pixels, lanes).
     """
-    dbias, dy = pointers(op, 0, 2, dtype)
-    filters, pixels, mode, step = sizes(op, 2, 4)
     n, begin, end = lanes(dtype), lo, hi
     if mode == BY_ROWS:
-        dbias = offset(dbias, lo // pointer(op[6], types.int64)[0] * step)
+        dbias = offset(dbias, task * step)
         begin, end = 0, filters
     else:
         lo, hi = 0, rows

@@ -5,7 +5,8 @@ from __future__ import annotations
 from numba import carray
 
 from .._jit import Kernel
-from ..simd.memory import offset, pointers
+from ..simd.entry import Array, Doubles, Size
+from ..simd.memory import offset
 from .elementwise import span
 from .losses import write_sums
 
@@ -13,23 +14,21 @@ from .losses import write_sums
 def activation_kernels(f, derivative, name: str, *, cached: bool) -> tuple[Kernel, Kernel]:
     """The kernels of y = f(x) and of dx = dy derivative(x), for @njit functions of a number."""
 
-    def forward(op, dtype, rows, lo, hi):
+    def forward(y: Array, x: Array, features: Size, blocked: Size, dtype, rows, lo, hi):
         """Writes y (rows, features). Reads x (rows, features). Both plain or both in blocks."""
-        y, x = pointers(op, 0, 2, dtype)
-        first, last = span(lo, hi, op[2], op[3], dtype)
+        first, last = span(lo, hi, features, blocked, dtype)
         for i in range(first, last):
             y[i] = dtype(f(x[i]))
 
-    def backward(op, dtype, rows, lo, hi):
+    def backward(dx: Array, dy: Array, x: Array, features: Size, blocked: Size, dtype, rows, lo, hi):
         """Writes dx (rows, features). Reads dy, x (rows, features). All plain or all in blocks."""
-        dx, dy, x = pointers(op, 0, 3, dtype)
-        first, last = span(lo, hi, op[3], op[4], dtype)
+        first, last = span(lo, hi, features, blocked, dtype)
         for i in range(first, last):
             dx[i] = dtype(dy[i] * derivative(x[i]))
 
     return (
-        Kernel(forward, "y x features blocked", f"{name}_forward", cached=cached),
-        Kernel(backward, "dx dy x features blocked", f"{name}_backward", cached=cached),
+        Kernel(forward, f"{name}_forward", cached=cached),
+        Kernel(backward, f"{name}_backward", cached=cached),
     )
 
 
@@ -39,19 +38,30 @@ def elementwise_loss(f, derivative, name: str, *, cached: bool) -> Kernel:
     For @njit functions of two numbers.
     """
 
-    def loss(op, dtype, rows, lo, hi):
+    def loss(
+        dy: Array,
+        y: Array,
+        target: Array,
+        weight: Array,
+        sums: Doubles,
+        outputs: Size,
+        dtype,
+        rows,
+        lo,
+        hi,
+        task,
+    ):
         """Writes dy (rows, outputs), sums. Reads y, target (rows, outputs), weight (rows,)."""
-        dy, y, target, weight = pointers(op, 0, 4, dtype)
-        outputs, total = op[5], 0.0
+        total = 0.0
         for r in range(lo, hi):
             scale, row = weight[r] / dtype(rows * outputs), 0.0
             for i in range(r * outputs, (r + 1) * outputs):
                 row += f(y[i], target[i])
                 dy[i] = dtype(derivative(y[i], target[i]) * scale)
             total += weight[r] * row / outputs
-        write_sums(op, lo, total, 0.0)
+        write_sums(sums, task, total, 0.0)
 
-    return Kernel(loss, "dy y target weight sums outputs grain", f"{name}_loss", cached=cached)
+    return Kernel(loss, f"{name}_loss", cached=cached)
 
 
 def row_loss(f, derivative, name: str, *, cached: bool) -> Kernel:
@@ -60,10 +70,21 @@ def row_loss(f, derivative, name: str, *, cached: bool) -> Kernel:
     For @njit functions of contiguous arrays (outputs,).
     """
 
-    def loss(op, dtype, rows, lo, hi):
+    def loss(
+        dy: Array,
+        y: Array,
+        target: Array,
+        weight: Array,
+        sums: Doubles,
+        outputs: Size,
+        dtype,
+        rows,
+        lo,
+        hi,
+        task,
+    ):
         """Writes dy (rows, outputs), sums. Reads y, target (rows, outputs), weight (rows,)."""
-        dy, y, target, weight = pointers(op, 0, 4, dtype)
-        outputs, total = op[5], 0.0
+        total = 0.0
         for r in range(lo, hi):
             d, z = carray(offset(dy, r * outputs), outputs), carray(offset(y, r * outputs), outputs)
             t, scale = carray(offset(target, r * outputs), outputs), weight[r] / dtype(rows)
@@ -71,6 +92,6 @@ def row_loss(f, derivative, name: str, *, cached: bool) -> Kernel:
             derivative(z, t, d)
             for j in range(outputs):
                 d[j] *= scale
-        write_sums(op, lo, total, 0.0)
+        write_sums(sums, task, total, 0.0)
 
-    return Kernel(loss, "dy y target weight sums outputs grain", f"{name}_loss", cached=cached)
+    return Kernel(loss, f"{name}_loss", cached=cached)

@@ -5,7 +5,8 @@ from __future__ import annotations
 from numba import types
 
 from .._jit import inner, kernel
-from ..simd.memory import offset, pointer, pointers
+from ..simd.entry import Array, Integers, Size
+from ..simd.memory import offset, pointer
 from ..simd.vectors import lanes
 
 # How the user's array is described, in int64s (Workspace.bind writes them).
@@ -29,21 +30,18 @@ def _copy_row(y, x, stride, features, dtype):
             y[c] = dtype(x[c * stride])
 
 
-@kernel("y source order start features")
-def load_rows(op, dtype, rows, lo, hi):
+@kernel
+def load_rows(y: Array, source: Integers, order: Integers, start: Integers, features: Size, dtype, rows, lo, hi):
     """y[r] = source[order[start + r]], converted.
 
     Writes y (rows, features).
     Reads  source: an array of any strides, described by four int64s; order: the address of an int64
            array, or 0 for the rows as they stand; start: the batch's first place in it.
     """
-    y = pointer(op[0], dtype)
-    source, order_at, start = pointers(op, 1, 3, types.int64)
-    features = op[4]
-    order, first = pointer(order_at[0], types.int64), start[0]
+    ordered, order, first = order[0] != 0, pointer(order[0], types.int64), start[0]
     address, kind = source[ADDRESS], source[TYPE]
     row_stride, stride = source[ROW_STRIDE], source[COLUMN_STRIDE]
-    as_they_stand = order_at[0] == 0 and kind == type_code(dtype)
+    as_they_stand = not ordered and kind == type_code(dtype)
     if as_they_stand and features == 1 and row_stride == 0:  # one number for all rows: weights of 1
         value = pointer(address, dtype)[0]
         for r in range(lo, hi):
@@ -55,7 +53,7 @@ def load_rows(op, dtype, rows, lo, hi):
         return
     for r in range(lo, hi):
         i = first + r
-        if order_at[0] != 0:
+        if ordered:
             i = order[i]
         at, row = i * row_stride, offset(y, r * features)
         if kind == FLOAT32:
@@ -70,28 +68,25 @@ def load_rows(op, dtype, rows, lo, hi):
             _copy_row(row, offset(pointer(address, types.int64), at), stride, features, dtype)
 
 
-@kernel("x target start features")
-def store_rows(op, dtype, rows, lo, hi):
+@kernel
+def store_rows(x: Array, target: Integers, start: Integers, features: Size, dtype, rows, lo, hi):
     """target[start + r] = x[r].
 
     Reads  x (rows, features); target: the address of the array that is written; start as in load_rows.
     """
-    x = pointer(op[0], dtype)
-    target_at, start = pointers(op, 1, 2, types.int64)
-    features = op[3]
-    y = offset(pointer(target_at[0], dtype), start[0] * features)
+    y = offset(pointer(target[0], dtype), start[0] * features)
     for i in range(lo * features, hi * features):
         y[i] = x[i]
 
 
-@kernel("dy start features")
-def one_hot_rows(op, dtype, rows, lo, hi):
+@kernel
+def one_hot_rows(dy: Array, start: Integers, features: Size, dtype, rows, lo, hi):
     """dy[r] = the derivative of output number (start + r) mod features by all outputs: 1 there, 0 elsewhere.
 
     Writes dy (rows, features). Reads start as in load_rows.
     """
-    dy, start, features = pointer(op[0], dtype), pointer(op[1], types.int64)[0], op[2]
+    first = start[0]
     for r in range(lo, hi):
-        row, output = offset(dy, r * features), (start + r) % features
+        row, output = offset(dy, r * features), (first + r) % features
         for c in range(features):
             row[c] = dtype(1) if c == output else dtype(0)

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from numba import types
-
 from .._jit import inner, kernel
-from ..simd.memory import offset, pointer, pointers, sizes
+from ..simd.entry import Array, Integers, Size
+from ..simd.memory import is_null, offset
 from ..simd.tiles import tile_add_row, tile_store, tile_store_relu, tile_store_where, transpose_block
 from ..simd.vectors import lanes, load_first, splat, store, store_first
 from .matmul import dot, product_storing
@@ -25,17 +24,28 @@ def _add_bias(t, c, c_stride, r, j, n, extra):
 _product_and_bias = product_storing(_add_bias)
 
 
-@kernel("y x weight bias fan_in fan_out relu packed")
-def dense_forward(op, dtype, rows, lo, hi):
+@kernel
+def dense_forward(
+    y: Array,
+    x: Array,
+    weight: Array,
+    bias: Array,
+    fan_in: Size,
+    fan_out: Size,
+    relu: Size,
+    packed: Size,
+    dtype,
+    rows,
+    lo,
+    hi,
+):
     """y = x @ weight + bias, or max(that, 0) where `relu` is 1, for the rows lo .. hi.
 
     Writes y (rows, fan_out).
     Reads  x (rows, fan_in); weight (fan_in, fan_out), or what dense_pack wrote where `packed` is 1; bias (fan_out,)
            or null.
     """
-    y, x, weight, bias = pointers(op, 0, 4, dtype)
-    fan_in, fan_out, relu, packed = sizes(op, 4, 4)
-    has_bias = op[3] != 0
+    has_bias = not is_null(bias)
     y, x, n, width = offset(y, lo * fan_out), offset(x, lo * fan_in), hi - lo, 2 * lanes(dtype)
     if fan_out == 1:  # a column: whole vectors along x instead of one lane of each
         for r in range(n):
@@ -49,8 +59,8 @@ def dense_forward(op, dtype, rows, lo, hi):
     _product_and_bias(extra, dtype, n, fan_out, fan_in, y, fan_out, x, fan_in, 1, weight, step, panel)
 
 
-@kernel("packed x features width capacity")
-def dense_pack_rows(op, dtype, rows, lo, hi):
+@kernel
+def dense_pack_rows(packed: Array, x: Array, features: Size, width: Size, capacity: Size, dtype, rows, lo, hi):
     """The rows lo .. hi of x in panels of `width` columns (0: of two vectors' width).
 
     A matrix whose rows are a power of two apart has all of a column in a few sets of the cache; a panel has not.
@@ -58,8 +68,6 @@ def dense_pack_rows(op, dtype, rows, lo, hi):
     Writes packed (panels, capacity, width): packed[p, r, j] = x[r, p · width + j]; 0 beyond the last column.
     Reads  x (rows, features).
     """
-    packed, x = pointers(op, 0, 2, dtype)
-    features, width, capacity = sizes(op, 2, 3)
     if width == 0:
         width = 2 * lanes(dtype)
     for j in range(0, features, width):
@@ -70,15 +78,13 @@ def dense_pack_rows(op, dtype, rows, lo, hi):
                 store(out, r * width + v, load_first(x, r * features + j + v, n))
 
 
-@kernel("packed weight fan_in fan_out")
-def dense_pack_transposed(op, dtype, rows, lo, hi):
+@kernel
+def dense_pack_transposed(packed: Array, weight: Array, fan_in: Size, fan_out: Size, dtype, rows, lo, hi):
     """The transposed weights in panels of two vectors' width, for the columns 32 lo .. 32 hi.
 
     Writes packed (panels, fan_out, width): packed[p, j, i] = weight[p · width + i, j], 0 beyond fan_in.
     Reads  weight (fan_in, fan_out).
     """
-    packed, weight = pointers(op, 0, 2, dtype)
-    fan_in, fan_out = sizes(op, 2, 2)
     n = lanes(dtype)
     for i in range(lo * PANEL, hi * PANEL, n):  # half panels
         out = offset(packed, i // (2 * n) * (2 * n) * fan_out + i % (2 * n))
@@ -106,18 +112,18 @@ def _store_where(t, c, c_stride, r, j, n, extra):
 _product_where = product_storing(_store_where)
 
 
-@kernel("dx dy packed y fan_in fan_out")
-def dense_backward_input(op, dtype, rows, lo, hi):
+@kernel
+def dense_backward_input(
+    dx: Array, dy: Array, packed: Array, y: Array, fan_in: Size, fan_out: Size, dtype, rows, lo, hi
+):
     """dx = dy @ weight.T, and 0 where y is not positive, for the rows lo .. hi.
 
     Writes dx (rows, fan_in).
     Reads  dy (rows, fan_out); packed: what dense_pack_transposed wrote, or weight itself if fan_out is 1;
            y (rows, fan_in), the ReLU's output whose derivative is applied, or null.
     """
-    dx, dy, packed, y = pointers(op, 0, 4, dtype)
-    fan_in, fan_out = sizes(op, 4, 2)
     width = 2 * lanes(dtype)
-    dx, dy, extra = offset(dx, lo * fan_in), offset(dy, lo * fan_out), (offset(y, lo * fan_in), op[3] != 0)
+    dx, dy, extra = offset(dx, lo * fan_in), offset(dy, lo * fan_out), (offset(y, lo * fan_in), not is_null(y))
     panel = width * fan_out
     _product_where(extra, dtype, hi - lo, fan_in, fan_out, dx, fan_in, dy, fan_out, 1, packed, width, panel)
 
@@ -153,23 +159,23 @@ def _sum_rows(out, x, step, panel, width, rows, columns, dtype):
 BY_ITEMS, BY_ROWS, PACKED = range(3)
 
 
-@kernel("dweight x dy fan_in fan_out mode step grain")
-def dense_backward_weight(op, dtype, rows, lo, hi):
+@kernel
+def dense_backward_weight(
+    dweight: Array, x: Array, dy: Array, fan_in: Size, fan_out: Size, mode: Size, step: Size, dtype, rows, lo, hi, task
+):
     """dweight = x.T @ dy, with dbias = the sum of dy over the batch as its row fan_in.
 
     BY_ITEMS  the rows lo .. hi of dweight
     PACKED    likewise, from x and dy as dense_pack_rows wrote them with widths WIDE and 0 and the capacity `step`;
               lo .. hi lies in one panel of x
-    BY_ROWS   all of dweight, summed over the rows lo .. hi of the batch, to the place lo // grain[0], `step` apart
+    BY_ROWS   all of dweight, summed over the rows lo .. hi of the batch, to the place `task`, `step` apart
 
     Writes dweight (fan_in, fan_out), with dbias (fan_out,) right behind it (BY_ROWS: in any case).
     Reads  x (rows, fan_in), dy (rows, fan_out).
     """
-    dweight, x, dy = pointers(op, 0, 3, dtype)
-    fan_in, fan_out, mode, step = sizes(op, 3, 4)
     width = 2 * lanes(dtype)
     if mode == BY_ROWS:
-        dweight = offset(dweight, lo // pointer(op[7], types.int64)[0] * step)
+        dweight = offset(dweight, task * step)
         x, dy, rows = offset(x, lo * fan_in), offset(dy, lo * fan_out), hi - lo
         lo, hi = 0, fan_in + 1
     n, dw = min(hi, fan_in) - lo, offset(dweight, lo * fan_out)
@@ -187,15 +193,13 @@ def dense_backward_weight(op, dtype, rows, lo, hi):
     _product(extra, dtype, n, columns, rows, dw, columns, a, a_stride, a_step, b, b_step, panel)
 
 
-@kernel("dweight partial size width grain")
-def add_partial(op, dtype, rows, lo, hi):
+@kernel
+def add_partial(dweight: Array, partial: Array, size: Size, width: Size, grain: Integers, dtype, rows, lo, hi):
     """dweight = the sum over tasks of what BY_ROWS wrote, in their order, for the rows lo .. hi of dweight.
 
     Writes dweight (items, width). Reads partial (tasks, size), where size = items · width or more.
     """
-    dweight, partial = pointers(op, 0, 2, dtype)
-    size, width = sizes(op, 2, 2)
-    grain = pointer(op[4], types.int64)[0]
+    grain = grain[0]
     i, end = lo * width, hi * width
     while i < end:
         total = load_first(partial, i, end - i)

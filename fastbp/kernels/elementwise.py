@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from .._jit import inner, kernel
-from ..simd.memory import pointers
+from ..simd.entry import Array, Size
 from ..simd.vectors import lanes, load, load_first, store, store_first
 
 
@@ -52,17 +52,15 @@ def _sum(a, b):
     return a + b
 
 
-@kernel("y x features blocked")
-def copy(op, dtype, rows, lo, hi):
+@kernel
+def copy(y: Array, x: Array, features: Size, blocked: Size, dtype, rows, lo, hi):
     """y = x. Writes y (rows, features). Reads x (rows, features). Both plain or both in blocks."""
-    y, x = pointers(op, 0, 2, dtype)
-    first, last = span(lo, hi, op[2], op[3], dtype)
+    first, last = span(lo, hi, features, blocked, dtype)
     unary(_same, y, x, first, last, dtype)
 
 
-@kernel("z x y features blocked")
-def add(op, dtype, rows, lo, hi):
+@kernel
+def add(z: Array, x: Array, y: Array, features: Size, blocked: Size, dtype, rows, lo, hi):
     """z = x + y. Writes z (rows, features). Reads x, y (rows, features). All plain or all in blocks."""
-    z, x, y = pointers(op, 0, 3, dtype)
-    first, last = span(lo, hi, op[3], op[4], dtype)
+    first, last = span(lo, hi, features, blocked, dtype)
     binary(_sum, z, x, y, first, last, dtype)

@@ -2,16 +2,15 @@
 
 The loss of a batch is the mean over its rows of (row loss × row weight), so row r's gradient carries the
 factor weight[r] / rows. Sums are in float64: `sums` holds two numbers for each task, the sum of the
-weighted row losses and the count of right answers (0 where that means nothing). `grain` points to
-the rows of a task, so that task lo // grain finds its place. What a loss adds to these fields stands behind them.
+weighted row losses and the count of right answers (0 where that means nothing). What a loss adds to the fields that
+all have stands behind them.
 """
 
 from __future__ import annotations
 
-from numba import types
-
 from .._jit import inner, kernel
-from ..simd.memory import number, offset, pointer, pointers
+from ..simd.entry import Array, Doubles, Integers, Real, Size
+from ..simd.memory import offset
 from ..simd.tiles import stack
 from ..simd.vectors import (
     absolute,
@@ -33,22 +32,19 @@ from .maths import half, one, sign, zero
 
 
 @inner
-def write_sums(op, lo, loss, right):
-    """Fields 4 and 6 of a loss's record are sums and grain."""
-    task = lo // pointer(op[6], types.int64)[0]
-    sums = offset(pointer(op[4], types.float64), 2 * task)
-    sums[0], sums[1] = loss, right
+def write_sums(sums, task, loss, right):
+    """The two numbers of a task in sums (tasks, 2)."""
+    sums[2 * task], sums[2 * task + 1] = loss, right
 
 
 @inner
-def _elements(f, op, dtype, lo, hi, factor, c=0.0):
+def _elements(f, dy, y, target, weight, outputs, dtype, lo, hi, factor, c=0.0):
     """A loss that is a sum over elements, f(y, t, c) -> (loss, ∂loss/∂y, right): (Σ weighted loss, Σ right).
 
     Writes dy = ∂loss/∂y · weight · factor. c: a constant, which f gets as a vector.
     One output: vectors run over rows; more: over each row's outputs.
     """
-    dy, y, target, weight = pointers(op, 0, 4, dtype)
-    outputs, scale, c = op[5], splat(dtype(factor)), splat(dtype(c))
+    scale, c = splat(dtype(factor)), splat(dtype(c))
     loss, right, i = 0.0, 0.0, 0
     if outputs == 1:
         i = lo
@@ -86,25 +82,28 @@ def _square(y, t, c):
     return e * e, e, zero(y)
 
 
-@kernel("dy y target weight sums outputs grain")
-def mse_loss(op, dtype, rows, lo, hi):
+@kernel
+def mse_loss(
+    dy: Array, y: Array, target: Array, weight: Array, sums: Doubles, outputs: Size, dtype, rows, lo, hi, task
+):
     """Row loss: the mean over outputs of (y - t)²; dy = 2 (y - t) weight / (rows outputs).
 
     Writes dy (rows, outputs), sums. Reads y, target (rows, outputs), weight (rows,).
     """
-    outputs = op[5]
-    loss, _ = _elements(_square, op, dtype, lo, hi, 2.0 / (rows * outputs))
-    write_sums(op, lo, loss / outputs, 0.0)
+    loss, _ = _elements(_square, dy, y, target, weight, outputs, dtype, lo, hi, 2.0 / (rows * outputs))
+    write_sums(sums, task, loss / outputs, 0.0)
 
 
-@kernel("dy y target weight sums outputs grain")
-def squared_error_loss(op, dtype, rows, lo, hi):
+@kernel
+def squared_error_loss(
+    dy: Array, y: Array, target: Array, weight: Array, sums: Doubles, outputs: Size, dtype, rows, lo, hi, task
+):
     """Row loss: ½ Σ over outputs of (t - y)²; dy = (y - t) weight / rows.
 
     Writes dy (rows, outputs), sums. Reads y, target (rows, outputs), weight (rows,).
     """
-    loss, _ = _elements(_square, op, dtype, lo, hi, 1.0 / rows)
-    write_sums(op, lo, 0.5 * loss, 0.0)
+    loss, _ = _elements(_square, dy, y, target, weight, outputs, dtype, lo, hi, 1.0 / rows)
+    write_sums(sums, task, 0.5 * loss, 0.0)
 
 
 @inner
@@ -113,15 +112,16 @@ def _absolute(y, t, c):
     return absolute(e), sign(e), zero(y)
 
 
-@kernel("dy y target weight sums outputs grain")
-def mae_loss(op, dtype, rows, lo, hi):
+@kernel
+def mae_loss(
+    dy: Array, y: Array, target: Array, weight: Array, sums: Doubles, outputs: Size, dtype, rows, lo, hi, task
+):
     """Row loss: the mean over outputs of |y - t|; dy = sign(y - t) weight / (rows outputs), 0 where y = t.
 
     Writes dy (rows, outputs), sums. Reads y, target (rows, outputs), weight (rows,).
     """
-    outputs = op[5]
-    loss, _ = _elements(_absolute, op, dtype, lo, hi, 1.0 / (rows * outputs))
-    write_sums(op, lo, loss / outputs, 0.0)
+    loss, _ = _elements(_absolute, dy, y, target, weight, outputs, dtype, lo, hi, 1.0 / (rows * outputs))
+    write_sums(sums, task, loss / outputs, 0.0)
 
 
 @inner
@@ -136,21 +136,47 @@ def _huber(y, t, c):
     )
 
 
-@kernel("dy y target weight sums outputs grain delta")
-def huber_loss(op, dtype, rows, lo, hi):
+@kernel
+def huber_loss(
+    dy: Array,
+    y: Array,
+    target: Array,
+    weight: Array,
+    sums: Doubles,
+    outputs: Size,
+    delta: Real,
+    dtype,
+    rows,
+    lo,
+    hi,
+    task,
+):
     """Row loss: the mean over outputs of ½ e² where |e| ≤ δ, else δ (|e| - ½ δ), for e = y - t.
 
     dy = e, cut to -δ … δ, times weight / (rows outputs).
 
-    Writes dy (rows, outputs), sums. Reads y, target (rows, outputs), weight (rows,); delta: bits of a float64.
+    Writes dy (rows, outputs), sums. Reads y, target (rows, outputs), weight (rows,).
     """
-    outputs = op[5]
-    loss, _ = _elements(_huber, op, dtype, lo, hi, 1.0 / (rows * outputs), number(op, 7))
-    write_sums(op, lo, loss / outputs, 0.0)
+    loss, _ = _elements(_huber, dy, y, target, weight, outputs, dtype, lo, hi, 1.0 / (rows * outputs), delta)
+    write_sums(sums, task, loss / outputs, 0.0)
 
 
-@kernel("dy y target weight sums outputs grain quantiles count")
-def quantile_loss(op, dtype, rows, lo, hi):
+@kernel
+def quantile_loss(
+    dy: Array,
+    y: Array,
+    target: Array,
+    weight: Array,
+    sums: Doubles,
+    outputs: Size,
+    quantiles: Doubles,
+    count: Size,
+    dtype,
+    rows,
+    lo,
+    hi,
+    task,
+):
     """Row loss: the mean over outputs of q e where e ≥ 0, else (q - 1) e, for e = t - y.
 
     dy = -q where e > 0, 1 - q where e < 0, 0 where y = t, times weight / (rows outputs). Output j has the quantile
@@ -158,8 +184,6 @@ def quantile_loss(op, dtype, rows, lo, hi):
 
     Writes dy (rows, outputs), sums. Reads y, target (rows, outputs), weight (rows,), quantiles (count,) float64.
     """
-    dy, y, target, weight = pointers(op, 0, 4, dtype)
-    outputs, quantiles, count = op[5], pointer(op[7], types.float64), op[8]
     loss = 0.0
     for r in range(lo, hi):
         row, scale = 0.0, float(weight[r]) / (rows * outputs)
@@ -170,23 +194,34 @@ def quantile_loss(op, dtype, rows, lo, hi):
             row += slope * e
             dy[i] = dtype(0.0 if e == 0 else -slope * scale)
         loss += float(weight[r]) * row / outputs
-    write_sums(op, lo, loss, 0.0)
+    write_sums(sums, task, loss, 0.0)
 
 
-@kernel("dy y target weight sums outputs grain least")
-def gaussian_nll_loss(op, dtype, rows, lo, hi):
+@kernel
+def gaussian_nll_loss(
+    dy: Array,
+    y: Array,
+    target: Array,
+    weight: Array,
+    sums: Doubles,
+    outputs: Size,
+    least: Real,
+    dtype,
+    rows,
+    lo,
+    hi,
+    task,
+):
     """Row loss: the mean over targets of ½ (log v + e² / v), for e = μ - t and the variance v = max(exp(s), ε).
 
     y holds the means μ of a row's n targets, and behind them the n logarithms s of variances: outputs = 2 n.
     dμ = e / v, ds = ½ (1 - e² / v) exp(s) / v, times weight / (rows n): where ε stands in for exp(s), s gets the
     gradient that exp(s) would pass on.
 
-    Writes dy (rows, 2 n), sums. Reads y (rows, 2 n), target (rows, n), weight (rows,); least: log ε, bits of a float64.
+    Writes dy (rows, 2 n), sums. Reads y (rows, 2 n), target (rows, n), weight (rows,); least: log ε.
     Source: Nix & Weigend 1994; PyTorch, GaussianNLLLoss.
     """
-    dy, y, target, weight = pointers(op, 0, 4, dtype)
-    outputs, least = op[5], splat(dtype(number(op, 7)))
-    n = outputs // 2
+    n, least = outputs // 2, splat(dtype(least))
     scale, loss = splat(dtype(1.0 / (rows * n))), 0.0
     for r in range(lo, hi):
         mean, spread, t = offset(y, r * outputs), offset(y, r * outputs + n), offset(target, r * n)
@@ -203,7 +238,7 @@ def gaussian_nll_loss(op, dtype, rows, lo, hi):
             store_first(dspread, i, half(s) * (one(s) - ratio) * maths.exp(s - log_v) * by_row, n - i)
             i += lanes(dtype)
         loss += float(weight[r]) * sum_lanes_double(total) / n
-    write_sums(op, lo, loss, 0.0)
+    write_sums(sums, task, loss, 0.0)
 
 
 @inner
@@ -212,17 +247,18 @@ def _poisson(y, t, c):
     return e - t * y, e - t, zero(y)
 
 
-@kernel("dy y target weight sums outputs grain")
-def poisson_loss(op, dtype, rows, lo, hi):
+@kernel
+def poisson_loss(
+    dy: Array, y: Array, target: Array, weight: Array, sums: Doubles, outputs: Size, dtype, rows, lo, hi, task
+):
     """Row loss: the mean over outputs of exp(y) - t y, with the rate exp(y).
 
     dy = (exp(y) - t) weight / (rows outputs).
 
     Writes dy (rows, outputs), sums. Reads y, target (rows, outputs), weight (rows,).
     """
-    outputs = op[5]
-    loss, _ = _elements(_poisson, op, dtype, lo, hi, 1.0 / (rows * outputs))
-    write_sums(op, lo, loss / outputs, 0.0)
+    loss, _ = _elements(_poisson, dy, y, target, weight, outputs, dtype, lo, hi, 1.0 / (rows * outputs))
+    write_sums(sums, task, loss / outputs, 0.0)
 
 
 @inner
@@ -238,8 +274,10 @@ def _hinge(y, t, c):
     )
 
 
-@kernel("dy y target weight sums outputs grain")
-def hinge_loss(op, dtype, rows, lo, hi):
+@kernel
+def hinge_loss(
+    dy: Array, y: Array, target: Array, weight: Array, sums: Doubles, outputs: Size, dtype, rows, lo, hi, task
+):
     """Row loss: the mean over outputs of max(0, 1 - t y); dy = -t weight / (rows outputs) where that is not 0.
 
     t = 1 for targets above 0, else -1.
@@ -248,9 +286,8 @@ def hinge_loss(op, dtype, rows, lo, hi):
 
     Writes dy (rows, outputs), sums. Reads y, target (rows, outputs), weight (rows,).
     """
-    outputs = op[5]
-    loss, right = _elements(_hinge, op, dtype, lo, hi, 1.0 / (rows * outputs))
-    write_sums(op, lo, loss / outputs, right / outputs)
+    loss, right = _elements(_hinge, dy, y, target, weight, outputs, dtype, lo, hi, 1.0 / (rows * outputs))
+    write_sums(sums, task, loss / outputs, right / outputs)
 
 
 @inner
@@ -260,15 +297,28 @@ def _divergence(y, t, c):
     return value, select(y < c, zero(p), zero(p) - t / p), zero(p)
 
 
-@kernel("dy y target weight sums outputs grain least")
-def kl_divergence_loss(op, dtype, rows, lo, hi):
+@kernel
+def kl_divergence_loss(
+    dy: Array,
+    y: Array,
+    target: Array,
+    weight: Array,
+    sums: Doubles,
+    outputs: Size,
+    least: Real,
+    dtype,
+    rows,
+    lo,
+    hi,
+    task,
+):
     """Row loss: Σ t (log t - log y), where t and y count as `least` where they are less; dy = -t / y weight / rows,
     0 where y is less.
 
-    Writes dy (rows, outputs), sums. Reads y, target (rows, outputs), weight (rows,); least: bits of a float64.
+    Writes dy (rows, outputs), sums. Reads y, target (rows, outputs), weight (rows,).
     """
-    loss, _ = _elements(_divergence, op, dtype, lo, hi, 1.0 / rows, number(op, 7))
-    write_sums(op, lo, loss, 0.0)
+    loss, _ = _elements(_divergence, dy, y, target, weight, outputs, dtype, lo, hi, 1.0 / rows, least)
+    write_sums(sums, task, loss, 0.0)
 
 
 @inner
@@ -280,8 +330,21 @@ def _logistic(z, t, c):
     return value, maths.sigmoid(z) - t, select(same, one(z), zero(z))
 
 
-@kernel("dy y target weight sums outputs grain smoothing")
-def binary_cross_entropy_loss(op, dtype, rows, lo, hi):
+@kernel
+def binary_cross_entropy_loss(
+    dy: Array,
+    y: Array,
+    target: Array,
+    weight: Array,
+    sums: Doubles,
+    outputs: Size,
+    smoothing: Real,
+    dtype,
+    rows,
+    lo,
+    hi,
+    task,
+):
     """Row loss: the mean over outputs of -t log p - (1 - t) log(1 - p), where p = sigmoid(y).
 
     t is target + smoothing (½ - target).
@@ -291,9 +354,8 @@ def binary_cross_entropy_loss(op, dtype, rows, lo, hi):
 
     Writes dy (rows, outputs), sums. Reads y, target (rows, outputs), weight (rows,).
     """
-    outputs = op[5]
-    loss, right = _elements(_logistic, op, dtype, lo, hi, 1.0 / (rows * outputs), number(op, 7))
-    write_sums(op, lo, loss / outputs, right / outputs)
+    loss, right = _elements(_logistic, dy, y, target, weight, outputs, dtype, lo, hi, 1.0 / (rows * outputs), smoothing)
+    write_sums(sums, task, loss / outputs, right / outputs)
 
 
 @inner
@@ -318,16 +380,16 @@ def _sum_logs(totals, rests, weights, n, dtype):
     return loss
 
 
-@kernel("dy y target weight sums outputs grain")
-def cross_entropy_labels_loss(op, dtype, rows, lo, hi):
+@kernel
+def cross_entropy_labels_loss(
+    dy: Array, y: Array, target: Array, weight: Array, sums: Doubles, outputs: Size, dtype, rows, lo, hi, task
+):
     """Row loss: -log p[label], where p = softmax(y); dy = (p - onehot(label)) weight / rows.
 
     A row counts as right when no output is larger than the label's.
 
     Writes dy (rows, outputs), sums. Reads y (rows, outputs), target (rows,): labels 0 .. outputs - 1, weight (rows,).
     """
-    dy, y, target, weight = pointers(op, 0, 4, dtype)
-    outputs = op[5]
     totals, rests = stack(dtype, 16), stack(dtype, 16)
     loss, right = 0.0, 0.0
     for first in range(lo, hi, 16):
@@ -342,21 +404,31 @@ def cross_entropy_labels_loss(op, dtype, rows, lo, hi):
             totals[r - first], rests[r - first] = total, top - z[label]
             right += 1.0 if z[label] == top else 0.0
         loss += _sum_logs(totals, rests, offset(weight, first), last - first, dtype)
-    write_sums(op, lo, loss, right)
+    write_sums(sums, task, loss, right)
 
 
-@kernel("dy y target weight sums outputs grain smoothing")
-def cross_entropy_smoothed_loss(op, dtype, rows, lo, hi):
+@kernel
+def cross_entropy_smoothed_loss(
+    dy: Array,
+    y: Array,
+    target: Array,
+    weight: Array,
+    sums: Doubles,
+    outputs: Size,
+    smoothing: Real,
+    dtype,
+    rows,
+    lo,
+    hi,
+    task,
+):
     """As cross_entropy_labels_loss, where t = (1 - s) onehot(label) + s / outputs: row loss -Σ t log p.
 
     dy = (p - t) weight / rows. A row counts as right when no output is larger than the label's.
 
-    Writes dy (rows, outputs), sums. Reads y (rows, outputs), target (rows,): labels 0 .. outputs - 1, weight (rows,);
-    smoothing: s, bits of a float64.
+    Writes dy (rows, outputs), sums. Reads y (rows, outputs), target (rows,): labels 0 .. outputs - 1, weight (rows,).
     Source: Szegedy et al. 2016, section 7.
     """
-    dy, y, target, weight = pointers(op, 0, 4, dtype)
-    outputs, smoothing = op[5], number(op, 7)
     share = dtype(smoothing / outputs)
     totals, rests = stack(dtype, 16), stack(dtype, 16)
     loss, right = 0.0, 0.0
@@ -381,11 +453,24 @@ def cross_entropy_smoothed_loss(op, dtype, rows, lo, hi):
             rests[r - first] = dtype(1.0 - smoothing) * (top - z[label]) + share * sum_lanes(others)
             right += 1.0 if z[label] == top else 0.0
         loss += _sum_logs(totals, rests, offset(weight, first), last - first, dtype)
-    write_sums(op, lo, loss, right)
+    write_sums(sums, task, loss, right)
 
 
-@kernel("dy y target weight sums outputs grain smoothing")
-def cross_entropy_probabilities_loss(op, dtype, rows, lo, hi):
+@kernel
+def cross_entropy_probabilities_loss(
+    dy: Array,
+    y: Array,
+    target: Array,
+    weight: Array,
+    sums: Doubles,
+    outputs: Size,
+    smoothing: Real,
+    dtype,
+    rows,
+    lo,
+    hi,
+    task,
+):
     """Row loss: -Σ t log p, where p = softmax(y); dy = (p Σ t - t) weight / rows.
 
     t is (1 - smoothing) target + smoothing / outputs.
@@ -394,9 +479,7 @@ def cross_entropy_probabilities_loss(op, dtype, rows, lo, hi):
 
     Writes dy (rows, outputs), sums. Reads y, target (rows, outputs), weight (rows,).
     """
-    dy, y, target, weight = pointers(op, 0, 4, dtype)
-    outputs = op[5]
-    kept, share = splat(dtype(1.0 - number(op, 7))), splat(dtype(number(op, 7) / outputs))
+    kept, share = splat(dtype(1.0 - smoothing)), splat(dtype(smoothing / outputs))
     log_total = stack(dtype, 16)
     loss, right = 0.0, 0.0
     for r in range(lo, hi):
@@ -424,18 +507,17 @@ def cross_entropy_probabilities_loss(op, dtype, rows, lo, hi):
             i += lanes(dtype)
         loss += float(weight[r]) * sum_lanes_double(terms)
         right += 1.0 if z[best] == top else 0.0
-    write_sums(op, lo, loss, right)
+    write_sums(sums, task, loss, right)
 
 
-@kernel("totals sums grain")
-def add_sums(op, dtype, rows, lo, hi):
+@kernel
+def add_sums(totals: Doubles, sums: Doubles, grain: Integers, dtype, rows, lo, hi):
     """Add up the tasks' sums, in their order.
 
     Writes totals: [the batch's mean loss, + its summed loss, + its right answers].
     Reads  sums (tasks, 2).
     """
-    totals, sums = pointers(op, 0, 2, types.float64)
-    grain = pointer(op[2], types.int64)[0]
+    grain = grain[0]
     loss, right = 0.0, 0.0
     for task in range((rows + grain - 1) // grain):
         loss += sums[2 * task]

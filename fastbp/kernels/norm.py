@@ -8,7 +8,8 @@ from __future__ import annotations
 from numba import types
 
 from .._jit import inner, kernel
-from ..simd.memory import number, offset, pointer, pointers, sizes
+from ..simd.entry import Array, Doubles, Integers, Real, Size
+from ..simd.memory import is_null, offset
 from ..simd.vectors import first_lanes, fma, lanes, load, select, splat, square_root, store, sum_lanes, sum_lanes_double
 from .blocks import blocks
 from .dense import BY_ROWS
@@ -16,9 +17,9 @@ from .maths import one, zero
 
 
 @inner
-def _in_training(address):
-    """What the number at `address` says; not, where it is null."""
-    return address != 0 and pointer(address, types.int64)[0] != 0
+def _in_training(training):
+    """Whether the number there is not 0; False where the pointer is null."""
+    return not is_null(training) and training[0] != 0
 
 
 @inner
@@ -27,17 +28,17 @@ def _only(v, count):
     return select(first_lanes(v, count), v, zero(v))
 
 
-@kernel("sums x maps pixels grain training")
-def batch_norm_sums(op, dtype, rows, lo, hi):
+@kernel
+def batch_norm_sums(sums: Doubles, x: Array, maps: Size, pixels: Size, training: Integers, dtype, rows, lo, hi, task):
     """The mean and the sum of squared deviations from it of each map, over the rows lo .. hi.
 
-    Writes sums (tasks, 2, maps), float64, at the place lo // grain[0]; nothing where `training` is null or 0.
+    Writes sums (tasks, 2, maps), float64, at the place `task`; nothing where `training` is null or 0.
     Reads  x (blocks, maps, pixels, lanes).
     """
-    if not _in_training(op[5]):
+    if not _in_training(training):
         return
-    x, maps, pixels, n = pointer(op[1], dtype), op[2], op[3], lanes(dtype)
-    sums = offset(pointer(op[0], types.float64), lo // pointer(op[4], types.int64)[0] * 2 * maps)
+    n = lanes(dtype)
+    sums = offset(sums, task * 2 * maps)
     for m in range(maps):
         total = 0.0
         for block in blocks(lo, hi, dtype):
@@ -57,18 +58,29 @@ def batch_norm_sums(op, dtype, rows, lo, hi):
         sums[m], sums[maps + m] = mean, total - rounding * rounding * ((hi - lo) * pixels)
 
 
-@kernel("statistics sums running maps pixels grain training epsilon")
-def batch_norm_statistics(op, dtype, rows, lo, hi):
+@kernel
+def batch_norm_statistics(
+    statistics: Array,
+    sums: Doubles,
+    running: Array,
+    maps: Size,
+    pixels: Size,
+    grain: Integers,
+    training: Integers,
+    epsilon: Real,
+    dtype,
+    rows,
+    lo,
+    hi,
+):
     """Mean, variance and 1 / √(variance + epsilon) of each map: the batch's, or the running ones.
 
     Writes statistics (3, maps).
     Reads  sums (tasks, 2, maps), float64: what batch_norm_sums wrote; running (2, maps): mean and variance, which are
-           taken where `training` is null or 0; epsilon: bits of a float64.
+           taken where `training` is null or 0.
     Source: Chan, Golub & LeVeque 1979, eq. 2.1, for two parts.
     """
-    statistics, running = pointer(op[0], dtype), pointer(op[2], dtype)
-    sums, maps, pixels, epsilon = pointer(op[1], types.float64), op[3], op[4], number(op, 7)
-    grain, training = pointer(op[5], types.int64)[0], _in_training(op[6])
+    grain, training = grain[0], _in_training(training)
     for m in range(maps):
         mean, variance = types.float64(running[m]), types.float64(running[maps + m])
         if training:
@@ -85,15 +97,13 @@ def batch_norm_statistics(op, dtype, rows, lo, hi):
         statistics[2 * maps + m] = dtype(1.0 / (variance + epsilon) ** 0.5)
 
 
-@kernel("running statistics maps pixels momentum")
-def batch_norm_update(op, dtype, rows, lo, hi):
+@kernel
+def batch_norm_update(running: Array, statistics: Array, maps: Size, pixels: Size, momentum: Real, dtype, rows, lo, hi):
     """running = (1 - momentum) running + momentum · the batch's, whose variance is the unbiased one.
 
-    Writes and reads running (2, maps). Reads statistics (3, maps); momentum: bits of a float64.
+    Writes and reads running (2, maps). Reads statistics (3, maps).
     """
-    running, statistics = pointers(op, 0, 2, dtype)
-    maps, momentum = op[2], number(op, 4)
-    count = rows * op[3]
+    count = rows * pixels
     unbiased = count / max(count - 1, 1)
     for m in range(maps):
         mean, variance = types.float64(statistics[m]), types.float64(statistics[maps + m]) * unbiased
@@ -107,15 +117,26 @@ def _scaled(statistics, gain, bias, maps, m):
     return splat(statistics[m]), splat(statistics[2 * maps + m] * gain[m]), splat(bias[m])
 
 
-@kernel("y x statistics gain bias maps pixels relu")
-def batch_norm_forward(op, dtype, rows, lo, hi):
+@kernel
+def batch_norm_forward(
+    y: Array,
+    x: Array,
+    statistics: Array,
+    gain: Array,
+    bias: Array,
+    maps: Size,
+    pixels: Size,
+    relu: Size,
+    dtype,
+    rows,
+    lo,
+    hi,
+):
     """y = gain (x - mean) / √(variance + epsilon) + bias, or max(that, 0) where `relu` is 1.
 
     Writes y (blocks, maps, pixels, lanes).
     Reads  x likewise; statistics (3, maps): see batch_norm_statistics; gain, bias (maps,).
     """
-    y, x, statistics, gain, bias = pointers(op, 0, 5, dtype)
-    maps, pixels, relu = sizes(op, 5, 3)
     n, none = lanes(dtype), splat(dtype(0))
     for block in blocks(lo, hi, dtype):
         for m in range(maps):
@@ -132,17 +153,30 @@ def _passed(dy, far, scale, shift, relu):
     return select(fma(far, scale, shift) > zero(dy), dy, zero(dy)) if relu != 0 else dy
 
 
-@kernel("sums dy x statistics gain bias maps pixels grain relu")
-def batch_norm_backward_sums(op, dtype, rows, lo, hi):
+@kernel
+def batch_norm_backward_sums(
+    sums: Doubles,
+    dy: Array,
+    x: Array,
+    statistics: Array,
+    gain: Array,
+    bias: Array,
+    maps: Size,
+    pixels: Size,
+    relu: Size,
+    dtype,
+    rows,
+    lo,
+    hi,
+    task,
+):
     """Σ dy x̂ and Σ dy of each map over the rows lo .. hi, where x̂ = (x - mean) / √(variance + epsilon).
 
-    Writes sums (tasks, 2, maps), float64, at the place lo // grain[0].
+    Writes sums (tasks, 2, maps), float64, at the place `task`.
     Reads  dy, x (blocks, maps, pixels, lanes), statistics (3, maps), gain, bias (maps,); relu: as in the forward pass.
     """
-    dy, x, statistics, gain, bias = pointers(op, 1, 5, dtype)
-    maps, pixels, relu = op[6], op[7], op[9]
     n = lanes(dtype)
-    sums = offset(pointer(op[0], types.float64), lo // pointer(op[8], types.int64)[0] * 2 * maps)
+    sums = offset(sums, task * 2 * maps)
     for m in range(maps):
         product, total = 0.0, 0.0
         centre, scale, shift = _scaled(statistics, gain, bias, maps, m)
@@ -157,11 +191,10 @@ def batch_norm_backward_sums(op, dtype, rows, lo, hi):
         sums[m], sums[maps + m] = product * statistics[2 * maps + m], total
 
 
-@kernel("dparams sums maps grain")
-def batch_norm_backward_add(op, dtype, rows, lo, hi):
+@kernel
+def batch_norm_backward_add(dparams: Array, sums: Doubles, maps: Size, grain: Integers, dtype, rows, lo, hi):
     """Writes dparams (2, maps): the gradients of gain and bias, the sums of what batch_norm_backward_sums wrote."""
-    dparams, sums, maps = pointer(op[0], dtype), pointer(op[1], types.float64), op[2]
-    grain = pointer(op[3], types.int64)[0]
+    grain = grain[0]
     for i in range(2 * maps):
         total = 0.0
         for task in range((rows + grain - 1) // grain):
@@ -169,8 +202,24 @@ def batch_norm_backward_add(op, dtype, rows, lo, hi):
         dparams[i] = dtype(total)
 
 
-@kernel("dx dy x statistics gain bias dparams maps pixels training relu")
-def batch_norm_backward(op, dtype, rows, lo, hi):
+@kernel
+def batch_norm_backward(
+    dx: Array,
+    dy: Array,
+    x: Array,
+    statistics: Array,
+    gain: Array,
+    bias: Array,
+    dparams: Array,
+    maps: Size,
+    pixels: Size,
+    training: Integers,
+    relu: Size,
+    dtype,
+    rows,
+    lo,
+    hi,
+):
     """dx = gain / √(variance + epsilon) · (dy - (Σ dy + x̂ Σ dy x̂) / n), over the n numbers of a map in the batch.
 
     Where `training` is null or 0, mean and variance are constants: what is subtracted is left out.
@@ -180,10 +229,8 @@ def batch_norm_backward(op, dtype, rows, lo, hi):
            wrote; relu: as in the forward pass.
     Source: Ioffe & Szegedy 2015, section 3.
     """
-    dx, dy, x, statistics, gain, bias, dparams = pointers(op, 0, 7, dtype)
-    maps, pixels, relu = op[7], op[8], op[10]
     n, share = lanes(dtype), dtype(0)
-    if _in_training(op[9]):
+    if _in_training(training):
         share = dtype(1.0 / (rows * pixels))
     for block in blocks(lo, hi, dtype):
         for m in range(maps):
@@ -197,28 +244,39 @@ def batch_norm_backward(op, dtype, rows, lo, hi):
                 store(dx, i, _only(scale * d, hi - block * n))
 
 
-@kernel("dw source width mode step grain")
-def copy_gradient(op, dtype, rows, lo, hi):
-    """The rows lo .. hi of a gradient that is there already; mode, step and grain are not looked at.
+@kernel
+def copy_gradient(dw: Array, source: Array, width: Size, mode: Size, step: Size, dtype, rows, lo, hi):
+    """The rows lo .. hi of a gradient that is there already; mode and step are not looked at.
 
     Writes dw (items, width). Reads source likewise.
     """
-    dw, source = pointers(op, 0, 2, dtype)
-    for i in range(lo * op[2], hi * op[2]):
+    for i in range(lo * width, hi * width):
         dw[i] = source[i]
 
 
-@kernel("y mean rstd x gain bias groups size epsilon")
-def layer_norm_forward(op, dtype, rows, lo, hi):
+@kernel
+def layer_norm_forward(
+    y: Array,
+    mean: Array,
+    rstd: Array,
+    x: Array,
+    gain: Array,
+    bias: Array,
+    groups: Size,
+    size: Size,
+    epsilon: Real,
+    dtype,
+    rows,
+    lo,
+    hi,
+):
     """y = gain (x - mean) rstd + bias, where rstd = 1 / √(variance + epsilon), over each group of a row.
 
     Writes y (blocks, groups, size, lanes); mean, rstd (blocks, groups, lanes).
-    Reads  x (blocks, groups, size, lanes); gain, bias (size,); epsilon: bits of a float64.
+    Reads  x (blocks, groups, size, lanes); gain, bias (size,).
     Source: Ba, Kiros & Hinton 2016, eq. 3 and 4.
     """
-    y, mean, rstd, x, gain, bias = pointers(op, 0, 6, dtype)
-    groups, size = sizes(op, 6, 2)
-    n, share, epsilon = lanes(dtype), splat(dtype(1) / dtype(op[7])), splat(dtype(number(op, 8)))
+    n, share, epsilon = lanes(dtype), splat(dtype(1) / dtype(size)), splat(dtype(epsilon))
     for block in blocks(lo, hi, dtype):
         for g in range(block * groups, (block + 1) * groups):
             at, total, squares = g * size * n, splat(dtype(0)), splat(dtype(0))
@@ -236,15 +294,15 @@ def layer_norm_forward(op, dtype, rows, lo, hi):
             store(rstd, g * n, scale)
 
 
-@kernel("dx dy x mean rstd gain groups size")
-def layer_norm_backward(op, dtype, rows, lo, hi):
+@kernel
+def layer_norm_backward(
+    dx: Array, dy: Array, x: Array, mean: Array, rstd: Array, gain: Array, groups: Size, size: Size, dtype, rows, lo, hi
+):
     """dx = rstd (g - the mean of g - x̂ · the mean of g x̂) over each group, where g = gain dy, x̂ = (x - mean) rstd.
 
     Writes dx (blocks, groups, size, lanes). Reads dy, x likewise; mean, rstd (blocks, groups, lanes); gain (size,).
     """
-    dx, dy, x, mean, rstd, gain = pointers(op, 0, 6, dtype)
-    groups, size = sizes(op, 6, 2)
-    n, share = lanes(dtype), splat(dtype(1) / dtype(op[7]))
+    n, share = lanes(dtype), splat(dtype(1) / dtype(size))
     for block in blocks(lo, hi, dtype):
         for g in range(block * groups, (block + 1) * groups):
             centre, scale, at = load(mean, g * n), load(rstd, g * n), g * size * n
@@ -260,21 +318,34 @@ def layer_norm_backward(op, dtype, rows, lo, hi):
                 store(dx, at + i * n, d * scale)
 
 
-@kernel("dparams dy x mean rstd groups size mode step grain")
-def layer_norm_backward_params(op, dtype, rows, lo, hi):
+@kernel
+def layer_norm_backward_params(
+    dparams: Array,
+    dy: Array,
+    x: Array,
+    mean: Array,
+    rstd: Array,
+    groups: Size,
+    size: Size,
+    mode: Size,
+    step: Size,
+    dtype,
+    rows,
+    lo,
+    hi,
+    task,
+):
     """Σ dy x̂ and Σ dy of each place of a group.
 
-    BY_ROWS   over the rows lo .. hi of the batch, to the place lo // grain[0], `step` apart
+    BY_ROWS   over the rows lo .. hi of the batch, to the place `task`, `step` apart
     BY_ITEMS  over the batch; lo .. hi is 0 .. 2
 
     Writes dparams (2, size): the gradients of gain and bias.
     Reads  dy, x (blocks, groups, size, lanes); mean, rstd (blocks, groups, lanes).
     """
-    dparams, dy, x, mean, rstd = pointers(op, 0, 5, dtype)
-    groups, size, mode, step = sizes(op, 5, 4)
     n = lanes(dtype)
     if mode == BY_ROWS:
-        dparams = offset(dparams, lo // pointer(op[9], types.int64)[0] * step)
+        dparams = offset(dparams, task * step)
     else:
         lo, hi = 0, rows
     numbers = blocks(lo, hi, dtype)

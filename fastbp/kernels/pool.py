@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from .._jit import inner, kernel
-from ..simd.memory import offset, pointers, sizes
+from ..simd.entry import Array, Size
+from ..simd.memory import offset
 from ..simd.vectors import lanes, load, select, splat, store
 from .blocks import blocks
 
@@ -24,14 +25,30 @@ def _larger(a, b):
     return select(b > a, b, select(b == b, a, b))
 
 
-@kernel(f"y x {_SIZES}")
-def max_pool_forward(op, dtype, rows, lo, hi):
+@kernel
+def max_pool_forward(
+    y: Array,
+    x: Array,
+    maps: Size,
+    in_h: Size,
+    in_w: Size,
+    out_h: Size,
+    out_w: Size,
+    kernel_h: Size,
+    kernel_w: Size,
+    stride_h: Size,
+    stride_w: Size,
+    top: Size,
+    left: Size,
+    dtype,
+    rows,
+    lo,
+    hi,
+):
     """y[c, i, j] = the largest x in the window at i stride_h - top, j stride_w - left.
 
     Writes y (blocks, maps, out_h, out_w, lanes). Reads x (blocks, maps, in_h, in_w, lanes).
     """
-    y, x = pointers(op, 0, 2, dtype)
-    maps, in_h, in_w, out_h, out_w, kernel_h, kernel_w, stride_h, stride_w, top, left = sizes(op, 2, 11)
     n = lanes(dtype)
     for image in range(blocks(lo, hi, dtype).start * maps, blocks(lo, hi, dtype).stop * maps):
         out, of = offset(y, image * out_h * out_w * n), offset(x, image * in_h * in_w * n)
@@ -46,8 +63,29 @@ def max_pool_forward(op, dtype, rows, lo, hi):
                 store(out, (i * out_w + j) * n, largest)
 
 
-@kernel(f"dx dy y x {_SIZES} relu")
-def max_pool_backward(op, dtype, rows, lo, hi):
+@kernel
+def max_pool_backward(
+    dx: Array,
+    dy: Array,
+    y: Array,
+    x: Array,
+    maps: Size,
+    in_h: Size,
+    in_w: Size,
+    out_h: Size,
+    out_w: Size,
+    kernel_h: Size,
+    kernel_w: Size,
+    stride_h: Size,
+    stride_w: Size,
+    top: Size,
+    left: Size,
+    relu: Size,
+    dtype,
+    rows,
+    lo,
+    hi,
+):
     """The gradient of max_pool_forward's x: dy where x is the first that equals y in its window, else 0.
 
     Where `relu` is 1, dy counts as 0 where y is not positive: x is then a ReLU's output, whose derivative is applied.
@@ -55,8 +93,6 @@ def max_pool_backward(op, dtype, rows, lo, hi):
     Writes dx (blocks, maps, in_h, in_w, lanes).
     Reads  dy, y (blocks, maps, out_h, out_w, lanes), x (blocks, maps, in_h, in_w, lanes).
     """
-    dx, dy, y, x = pointers(op, 0, 4, dtype)
-    maps, in_h, in_w, out_h, out_w, kernel_h, kernel_w, stride_h, stride_w, top, left, relu = sizes(op, 4, 12)
     n, zero = lanes(dtype), splat(dtype(0))
     for image in range(blocks(lo, hi, dtype).start * maps, blocks(lo, hi, dtype).stop * maps):
         to, of = offset(dx, image * in_h * in_w * n), offset(x, image * in_h * in_w * n)
@@ -78,14 +114,30 @@ def max_pool_backward(op, dtype, rows, lo, hi):
                         rest = select(here, zero, rest)
 
 
-@kernel(f"y x {_SIZES}")
-def average_pool_forward(op, dtype, rows, lo, hi):
+@kernel
+def average_pool_forward(
+    y: Array,
+    x: Array,
+    maps: Size,
+    in_h: Size,
+    in_w: Size,
+    out_h: Size,
+    out_w: Size,
+    kernel_h: Size,
+    kernel_w: Size,
+    stride_h: Size,
+    stride_w: Size,
+    top: Size,
+    left: Size,
+    dtype,
+    rows,
+    lo,
+    hi,
+):
     """y[c, i, j] = the sum of x in the window at i stride_h - top, j stride_w - left, over the window's size.
 
     Writes y (blocks, maps, out_h, out_w, lanes). Reads x (blocks, maps, in_h, in_w, lanes).
     """
-    y, x = pointers(op, 0, 2, dtype)
-    maps, in_h, in_w, out_h, out_w, kernel_h, kernel_w, stride_h, stride_w, top, left = sizes(op, 2, 11)
     n, share = lanes(dtype), splat(dtype(1) / dtype(kernel_h * kernel_w))
     for image in range(blocks(lo, hi, dtype).start * maps, blocks(lo, hi, dtype).stop * maps):
         out, of = offset(y, image * out_h * out_w * n), offset(x, image * in_h * in_w * n)
@@ -100,14 +152,30 @@ def average_pool_forward(op, dtype, rows, lo, hi):
                 store(out, (i * out_w + j) * n, total * share)
 
 
-@kernel(f"dx dy {_SIZES}")
-def average_pool_backward(op, dtype, rows, lo, hi):
+@kernel
+def average_pool_backward(
+    dx: Array,
+    dy: Array,
+    maps: Size,
+    in_h: Size,
+    in_w: Size,
+    out_h: Size,
+    out_w: Size,
+    kernel_h: Size,
+    kernel_w: Size,
+    stride_h: Size,
+    stride_w: Size,
+    top: Size,
+    left: Size,
+    dtype,
+    rows,
+    lo,
+    hi,
+):
     """The gradient of average_pool_forward's x: dy over the window's size, everywhere in the window.
 
     Writes dx (blocks, maps, in_h, in_w, lanes). Reads dy (blocks, maps, out_h, out_w, lanes).
     """
-    dx, dy = pointers(op, 0, 2, dtype)
-    maps, in_h, in_w, out_h, out_w, kernel_h, kernel_w, stride_h, stride_w, top, left = sizes(op, 2, 11)
     n, zero, share = lanes(dtype), splat(dtype(0)), splat(dtype(1) / dtype(kernel_h * kernel_w))
     for image in range(blocks(lo, hi, dtype).start * maps, blocks(lo, hi, dtype).stop * maps):
         to = offset(dx, image * in_h * in_w * n)

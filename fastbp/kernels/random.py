@@ -38,8 +38,8 @@ def random_bits(counter):
 
 @inner
 def random_stream(key, step):
-    """Where a key's random numbers begin in the step whose number, float64, is at that address."""
-    return random_bits(_u64(key) ^ random_bits(_u64(pointer(step, types.float64)[0])))
+    """Where a key's random numbers begin in the step whose number is step[0]."""
+    return random_bits(_u64(key) ^ random_bits(_u64(step[0])))
 
 
 @inner

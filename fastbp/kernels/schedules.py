@@ -8,22 +8,19 @@ from __future__ import annotations
 
 import math
 
-from numba import types
-
 from .._jit import Kernel, inner, kernel
-from ..simd.memory import pointer
+from ..simd.entry import Doubles, Size
 from .updates import RATE, STEP
 
 
 def _schedule(formula) -> Kernel:
     """The kernel that sets the rate to formula(t, c) before the step t + 1, where t counts from `shift` on."""
 
-    def schedule(op, dtype, rows, lo, hi):
-        scalars = pointer(op[0], types.float64)
-        scalars[RATE] = formula(max(scalars[STEP] - float(op[2]), 0.0), pointer(op[1], types.float64))
+    def schedule(scalars: Doubles, constants: Doubles, shift: Size, dtype, rows, lo, hi):
+        scalars[RATE] = formula(max(scalars[STEP] - float(shift), 0.0), constants)
 
     schedule.__doc__ = formula.__doc__
-    return Kernel(schedule, "scalars constants shift", formula.__name__ + "_schedule")
+    return Kernel(schedule, formula.__name__ + "_schedule")
 
 
 @inner
@@ -84,8 +81,7 @@ def warmup_factor(t, c):
     return c[1] + (1.0 - c[1]) * min(t / c[0], 1.0)
 
 
-@kernel("scalars constants")
-def warmup_schedule(op, dtype, rows, lo, hi):
+@kernel
+def warmup_schedule(scalars: Doubles, constants: Doubles, dtype, rows, lo, hi):
     """Multiply the rate by warmup_factor."""
-    scalars = pointer(op[0], types.float64)
-    scalars[RATE] *= warmup_factor(scalars[STEP], pointer(op[1], types.float64))
+    scalars[RATE] *= warmup_factor(scalars[STEP], constants)

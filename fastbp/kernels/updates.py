@@ -11,7 +11,8 @@ import math
 from numba import types
 
 from .._jit import inner, kernel
-from ..simd.memory import number, pointer, pointers, sizes
+from ..simd.entry import Array, Doubles, Key, Real, Size
+from ..simd.memory import is_null, offset
 from ..simd.vectors import (
     absolute,
     copy_sign,
@@ -39,30 +40,27 @@ RATE_DECAY, ADAGRAD_EPSILON, DECAYED_RATE = 3, 4, 5
 SHRINK, GROW, LEAST, MOST = 2, 3, 4, 5
 
 
-@kernel("scalars")
-def count_step(op, dtype, rows, lo, hi):
+@kernel
+def count_step(scalars: Doubles, dtype, rows, lo, hi):
     """Count the step that begins."""
-    scalars = pointer(op[0], types.float64)
     scalars[STEP] += 1.0
 
 
-@kernel("scalars")
-def adam_count_step(op, dtype, rows, lo, hi):
+@kernel
+def adam_count_step(scalars: Doubles, dtype, rows, lo, hi):
     """Count the step t that begins; STEP_SIZE = rate / (1 - β₁ᵗ), ROOT = √(1 - β₂ᵗ)."""
-    scalars = pointer(op[0], types.float64)
     scalars[STEP] += 1.0
     t = scalars[STEP]
     scalars[STEP_SIZE] = scalars[RATE] / (1.0 - scalars[BETA1] ** t)
     scalars[ROOT] = math.sqrt(1.0 - scalars[BETA2] ** t)
 
 
-@kernel("scalars")
-def nadam_count_step(op, dtype, rows, lo, hi):
+@kernel
+def nadam_count_step(scalars: Doubles, dtype, rows, lo, hi):
     """Count the step t that begins; μₜ = β₁ (1 - ½ 0.96^(t ψ)), PRODUCT = μ₁ … μₜ, ROOT = √(1 - β₂ᵗ).
 
     OF_GRADIENT = rate (1 - μₜ) / (1 - PRODUCT), OF_MEAN = rate μₜ₊₁ / (1 - PRODUCT μₜ₊₁).
     """
-    scalars = pointer(op[0], types.float64)
     scalars[STEP] += 1.0
     t, beta, rate = scalars[STEP], scalars[BETA1], scalars[RATE]
     mu = beta * (1.0 - 0.5 * 0.96 ** (t * scalars[MOMENTUM_DECAY]))
@@ -73,10 +71,9 @@ def nadam_count_step(op, dtype, rows, lo, hi):
     scalars[ROOT] = math.sqrt(1.0 - scalars[BETA2] ** t)
 
 
-@kernel("scalars")
-def adagrad_count_step(op, dtype, rows, lo, hi):
+@kernel
+def adagrad_count_step(scalars: Doubles, dtype, rows, lo, hi):
     """Count the step t that begins; DECAYED_RATE = rate / (1 + (t - 1) · RATE_DECAY)."""
-    scalars = pointer(op[0], types.float64)
     scalars[DECAYED_RATE] = scalars[RATE] / (1.0 + scalars[STEP] * scalars[RATE_DECAY])
     scalars[STEP] += 1.0
 
@@ -88,20 +85,18 @@ def _scalar(scalars, i, dtype):
 
 @inner
 def _rate(scalars, i, factor, dtype):
-    """The rate scalars[i] of the layer whose factor is at the address `factor`."""
-    return splat(dtype(scalars[i] * pointer(factor, types.float64)[0]))
+    """The rate scalars[i] times the layer's factor."""
+    return splat(dtype(scalars[i] * factor[0]))
 
 
-@kernel("w dw scalars factor width")
-def sgd_update(op, dtype, rows, lo, hi):
+@kernel
+def sgd_update(w: Array, dw: Array, scalars: Doubles, factor: Doubles, width: Size, dtype, rows, lo, hi):
     """w ← w - η (dw + λ w).
 
     Writes w (items, width). Reads dw (items, width), scalars.
     """
-    w, dw = pointers(op, 0, 2, dtype)
-    scalars = pointer(op[2], types.float64)
-    rate, decay = _rate(scalars, RATE, op[3], dtype), _scalar(scalars, DECAY, dtype)
-    i, end = lo * op[4], hi * op[4]
+    rate, decay = _rate(scalars, RATE, factor, dtype), _scalar(scalars, DECAY, dtype)
+    i, end = lo * width, hi * width
     while i < end:
         n = end - i
         x = load_first(w, i, n)
@@ -109,20 +104,20 @@ def sgd_update(op, dtype, rows, lo, hi):
         i += lanes(dtype)
 
 
-@kernel("w velocity dw scalars factor width")
-def momentum_update(op, dtype, rows, lo, hi):
+@kernel
+def momentum_update(
+    w: Array, velocity: Array, dw: Array, scalars: Doubles, factor: Doubles, width: Size, dtype, rows, lo, hi
+):
     """g = dw + λ w;  v ← μ v + g;  w ← w - η v, or w - η (g + μ v) with Nesterov's variant.
 
     Writes w, velocity (items, width). Reads dw (items, width), scalars.
     """
-    w, velocity, dw = pointers(op, 0, 3, dtype)
-    scalars = pointer(op[3], types.float64)
-    rate, decay = _rate(scalars, RATE, op[4], dtype), _scalar(scalars, DECAY, dtype)
+    rate, decay = _rate(scalars, RATE, factor, dtype), _scalar(scalars, DECAY, dtype)
     momentum = _scalar(scalars, MOMENTUM, dtype)
     # η (a g + b v) with a, b = 0, 1 or 1, μ: no branch in the loop
     of_gradient = _scalar(scalars, NESTEROV, dtype)
     of_velocity = momentum if scalars[NESTEROV] != 0.0 else splat(dtype(1))
-    i, end = lo * op[5], hi * op[5]
+    i, end = lo * width, hi * width
     while i < end:
         n = end - i
         x = load_first(w, i, n)
@@ -156,25 +151,25 @@ def _decays(scalars, factor, dtype):
     """What of w is added to the gradient, and what w is multiplied by: one of them is λ's, the other does nothing."""
     decay = scalars[DECAY]
     if scalars[DECOUPLED] != 0.0:
-        return splat(dtype(0)), splat(dtype(1.0 - scalars[RATE] * pointer(factor, types.float64)[0] * decay))
+        return splat(dtype(0)), splat(dtype(1.0 - scalars[RATE] * factor[0] * decay))
     return splat(dtype(decay)), splat(dtype(1))
 
 
-@kernel("w m v dw scalars factor width")
-def adam_update(op, dtype, rows, lo, hi):
+@kernel
+def adam_update(
+    w: Array, m: Array, v: Array, dw: Array, scalars: Doubles, factor: Doubles, width: Size, dtype, rows, lo, hi
+):
     """g = dw + λ w (or dw, and w ← (1 - η λ) w, where λ is decoupled);  m, v: running means of g and g².
 
     w ← w - η/(1 - β₁ᵗ) m / (√v/√(1 - β₂ᵗ) + ε).
 
     Writes w, m, v (items, width). Reads dw (items, width), scalars.
     """
-    w, m, v, dw = pointers(op, 0, 4, dtype)
-    scalars = pointer(op[4], types.float64)
-    size, epsilon = _rate(scalars, STEP_SIZE, op[5], dtype), _scalar(scalars, EPSILON, dtype)
+    size, epsilon = _rate(scalars, STEP_SIZE, factor, dtype), _scalar(scalars, EPSILON, dtype)
     root = splat(dtype(1.0 / scalars[ROOT]))
-    coupled, kept = _decays(scalars, op[5], dtype)
+    coupled, kept = _decays(scalars, factor, dtype)
     betas = _betas(scalars, dtype)
-    i, end = lo * op[6], hi * op[6]
+    i, end = lo * width, hi * width
     while i < end:
         n = end - i
         x = load_first(w, i, n)
@@ -183,19 +178,19 @@ def adam_update(op, dtype, rows, lo, hi):
         i += lanes(dtype)
 
 
-@kernel("w m v dw scalars factor width")
-def nadam_update(op, dtype, rows, lo, hi):
+@kernel
+def nadam_update(
+    w: Array, m: Array, v: Array, dw: Array, scalars: Doubles, factor: Doubles, width: Size, dtype, rows, lo, hi
+):
     """g, m, v as in adam_update;  w ← w - (OF_GRADIENT g + OF_MEAN m) / (√v/√(1 - β₂ᵗ) + ε).
 
     Writes w, m, v (items, width). Reads dw (items, width), scalars.
     """
-    w, m, v, dw = pointers(op, 0, 4, dtype)
-    scalars = pointer(op[4], types.float64)
-    of_gradient, of_mean = _rate(scalars, OF_GRADIENT, op[5], dtype), _rate(scalars, OF_MEAN, op[5], dtype)
+    of_gradient, of_mean = _rate(scalars, OF_GRADIENT, factor, dtype), _rate(scalars, OF_MEAN, factor, dtype)
     root, epsilon = splat(dtype(1.0 / scalars[ROOT])), _scalar(scalars, EPSILON, dtype)
-    coupled, kept = _decays(scalars, op[5], dtype)
+    coupled, kept = _decays(scalars, factor, dtype)
     betas = _betas(scalars, dtype)
-    i, end = lo * op[6], hi * op[6]
+    i, end = lo * width, hi * width
     while i < end:
         n = end - i
         x = load_first(w, i, n)
@@ -206,8 +201,21 @@ def nadam_update(op, dtype, rows, lo, hi):
         i += lanes(dtype)
 
 
-@kernel("w square mean velocity dw scalars factor width")
-def rmsprop_update(op, dtype, rows, lo, hi):
+@kernel
+def rmsprop_update(
+    w: Array,
+    square: Array,
+    mean: Array,
+    velocity: Array,
+    dw: Array,
+    scalars: Doubles,
+    factor: Doubles,
+    width: Size,
+    dtype,
+    rows,
+    lo,
+    hi,
+):
     """g = dw + λ w;  s ← ρ s + (1 - ρ) g²;  step = g / (√s + ε);  w ← w - η step.
 
     With `mean` (centered), m ← ρ m + (1 - ρ) g and √(s - m²) in place of √s. With `velocity`, v ← μ v + step is the
@@ -215,13 +223,11 @@ def rmsprop_update(op, dtype, rows, lo, hi):
 
     Writes w, square (items, width), mean and velocity unless they are null. Reads dw (items, width), scalars.
     """
-    w, square, mean, velocity, dw = pointers(op, 0, 5, dtype)
-    centered, momentum = op[2] != 0, op[3] != 0
-    scalars = pointer(op[5], types.float64)
-    rate, decay = _rate(scalars, RATE, op[6], dtype), _scalar(scalars, DECAY, dtype)
+    centered, momentum = not is_null(mean), not is_null(velocity)
+    rate, decay = _rate(scalars, RATE, factor, dtype), _scalar(scalars, DECAY, dtype)
     rho, rest = _scalar(scalars, RHO, dtype), splat(dtype(1.0 - scalars[RHO]))
     epsilon, kept = _scalar(scalars, RMS_EPSILON, dtype), _scalar(scalars, RMS_MOMENTUM, dtype)
-    i, end = lo * op[7], hi * op[7]
+    i, end = lo * width, hi * width
     while i < end:
         n = end - i
         x = load_first(w, i, n)
@@ -240,17 +246,17 @@ def rmsprop_update(op, dtype, rows, lo, hi):
         i += lanes(dtype)
 
 
-@kernel("w square dw scalars factor width")
-def adagrad_update(op, dtype, rows, lo, hi):
+@kernel
+def adagrad_update(
+    w: Array, square: Array, dw: Array, scalars: Doubles, factor: Doubles, width: Size, dtype, rows, lo, hi
+):
     """g = dw + λ w;  s ← s + g²;  w ← w - η/(1 + (t - 1) · RATE_DECAY) g / (√s + ε).
 
     Writes w, square (items, width). Reads dw (items, width), scalars.
     """
-    w, square, dw = pointers(op, 0, 3, dtype)
-    scalars = pointer(op[3], types.float64)
-    rate, decay = _rate(scalars, DECAYED_RATE, op[4], dtype), _scalar(scalars, DECAY, dtype)
+    rate, decay = _rate(scalars, DECAYED_RATE, factor, dtype), _scalar(scalars, DECAY, dtype)
     epsilon = _scalar(scalars, ADAGRAD_EPSILON, dtype)
-    i, end = lo * op[5], hi * op[5]
+    i, end = lo * width, hi * width
     while i < end:
         n = end - i
         x = load_first(w, i, n)
@@ -261,18 +267,28 @@ def adagrad_update(op, dtype, rows, lo, hi):
         i += lanes(dtype)
 
 
-@kernel("w square moved dw scalars factor width")
-def adadelta_update(op, dtype, rows, lo, hi):
+@kernel
+def adadelta_update(
+    w: Array,
+    square: Array,
+    moved: Array,
+    dw: Array,
+    scalars: Doubles,
+    factor: Doubles,
+    width: Size,
+    dtype,
+    rows,
+    lo,
+    hi,
+):
     """g = dw + λ w;  s ← ρ s + (1 - ρ) g²;  Δ = √(u + ε) / √(s + ε) g;  u ← ρ u + (1 - ρ) Δ²;  w ← w - η Δ.
 
     Writes w, square (s), moved (u) (items, width). Reads dw (items, width), scalars.
     """
-    w, square, moved, dw = pointers(op, 0, 4, dtype)
-    scalars = pointer(op[4], types.float64)
-    rate, decay = _rate(scalars, RATE, op[5], dtype), _scalar(scalars, DECAY, dtype)
+    rate, decay = _rate(scalars, RATE, factor, dtype), _scalar(scalars, DECAY, dtype)
     rho, rest = _scalar(scalars, RHO, dtype), splat(dtype(1.0 - scalars[RHO]))
     epsilon = _scalar(scalars, RMS_EPSILON, dtype)
-    i, end = lo * op[6], hi * op[6]
+    i, end = lo * width, hi * width
     while i < end:
         n = end - i
         x = load_first(w, i, n)
@@ -286,18 +302,16 @@ def adadelta_update(op, dtype, rows, lo, hi):
         i += lanes(dtype)
 
 
-@kernel("w m dw scalars factor width")
-def lion_update(op, dtype, rows, lo, hi):
+@kernel
+def lion_update(w: Array, m: Array, dw: Array, scalars: Doubles, factor: Doubles, width: Size, dtype, rows, lo, hi):
     """w ← (1 - η λ) w - η sign(β₁ m + (1 - β₁) dw);  m ← β₂ m + (1 - β₂) dw.
 
     Writes w, m (items, width). Reads dw (items, width), scalars.
     """
-    w, m, dw = pointers(op, 0, 3, dtype)
-    scalars = pointer(op[3], types.float64)
-    rate = _rate(scalars, RATE, op[4], dtype)
-    kept = splat(dtype(1.0 - scalars[RATE] * pointer(op[4], types.float64)[0] * scalars[DECAY]))
+    rate = _rate(scalars, RATE, factor, dtype)
+    kept = splat(dtype(1.0 - scalars[RATE] * factor[0] * scalars[DECAY]))
     beta1, rest1, beta2, rest2 = _betas(scalars, dtype)
-    i, end = lo * op[5], hi * op[5]
+    i, end = lo * width, hi * width
     while i < end:
         n = end - i
         g, mean = load_first(dw, i, n), load_first(m, i, n)
@@ -306,20 +320,30 @@ def lion_update(op, dtype, rows, lo, hi):
         i += lanes(dtype)
 
 
-@kernel("w previous step dw scalars factor width")
-def rprop_update(op, dtype, rows, lo, hi):
+@kernel
+def rprop_update(
+    w: Array,
+    previous: Array,
+    step: Array,
+    dw: Array,
+    scalars: Doubles,
+    factor: Doubles,
+    width: Size,
+    dtype,
+    rows,
+    lo,
+    hi,
+):
     """Where dw has the sign of `previous`, step ← GROW step; the other: step ← SHRINK step, and dw counts as 0.
 
     step stays within LEAST and MOST;  w ← w - step sign(dw);  previous ← dw.
 
     Writes w, previous, step (items, width). Reads dw (items, width), scalars.
     """
-    w, previous, step, dw = pointers(op, 0, 4, dtype)
-    scalars = pointer(op[4], types.float64)
-    factor = splat(dtype(pointer(op[5], types.float64)[0]))
+    factor = splat(dtype(factor[0]))
     shrink, grow = _scalar(scalars, SHRINK, dtype), _scalar(scalars, GROW, dtype)
     least, most = _scalar(scalars, LEAST, dtype), _scalar(scalars, MOST, dtype)
-    i, end = lo * op[6], hi * op[6]
+    i, end = lo * width, hi * width
     while i < end:
         n = end - i
         g = load_first(dw, i, n)
@@ -337,15 +361,13 @@ def rprop_update(op, dtype, rows, lo, hi):
 # --- what happens to gradients before the step --------------------------------------------------------
 
 
-@kernel("dw w items width l1 l2")
-def add_penalty_gradient(op, dtype, rows, lo, hi):
+@kernel
+def add_penalty_gradient(dw: Array, w: Array, items: Size, width: Size, l1: Real, l2: Real, dtype, rows, lo, hi):
     """dw ← dw + l1 sign(w) + 2 l2 w, for the first `items` rows; the others (biases) stay.
 
-    Writes dw (…, width). Reads w (…, width); l1, l2: bits of float64.
+    Writes dw (…, width). Reads w (…, width).
     """
-    dw, w = pointers(op, 0, 2, dtype)
-    items, width = sizes(op, 2, 2)
-    l1, l2 = splat(dtype(number(op, 4))), splat(dtype(2.0 * number(op, 5)))
+    l1, l2 = splat(dtype(l1)), splat(dtype(2.0 * l2))
     i, end = lo * width, min(hi, items) * width
     while i < end:
         n = end - i
@@ -354,15 +376,13 @@ def add_penalty_gradient(op, dtype, rows, lo, hi):
         i += lanes(dtype)
 
 
-@kernel("sums w width grain l1 l2")
-def penalty_sums(op, dtype, rows, lo, hi):
-    """sums[lo // grain] = Σ l1 |w| + l2 w² over the rows lo .. hi.
+@kernel
+def penalty_sums(sums: Doubles, w: Array, width: Size, l1: Real, l2: Real, dtype, rows, lo, hi, task):
+    """sums[task] = Σ l1 |w| + l2 w² over the rows lo .. hi.
 
-    Writes sums (tasks,), float64. Reads w (items, width); l1, l2: bits of float64.
+    Writes sums (tasks,), float64. Reads w (items, width).
     """
-    w, sums = pointer(op[1], dtype), pointer(op[0], types.float64)
-    width, grain = sizes(op, 2, 2)
-    l1, l2 = splat(dtype(number(op, 4))), splat(dtype(number(op, 5)))
+    l1, l2 = splat(dtype(l1)), splat(dtype(l2))
     total = 0.0
     for r in range(lo, hi):
         i, end, row = r * width, (r + 1) * width, splat(dtype(0))
@@ -371,31 +391,29 @@ def penalty_sums(op, dtype, rows, lo, hi):
             row = row + fma(l2 * x, x, l1 * absolute(x))
             i += lanes(dtype)
         total += types.float64(sum_lanes(row))
-    sums[lo // grain] = total
+    sums[task] = total
 
 
-@kernel("totals sums count")
-def add_penalties(op, dtype, rows, lo, hi):
+@kernel
+def add_penalties(totals: Doubles, sums: Doubles, count: Size, dtype, rows, lo, hi):
     """Add the penalties' sums to the loss of the batch, and `rows` times to that of the epoch.
 
     Writes totals (see add_sums). Reads sums (count,), float64.
     """
-    totals, sums = pointers(op, 0, 2, types.float64)
     total = 0.0
-    for i in range(op[2]):
+    for i in range(count):
         total += sums[i]
     totals[0] += total
     totals[1] += total * rows
 
 
-@kernel("dw width most")
-def clip_values(op, dtype, rows, lo, hi):
+@kernel
+def clip_values(dw: Array, width: Size, most: Real, dtype, rows, lo, hi):
     """dw ← dw, cut to -most … most; NaN stays.
 
-    Writes dw (items, width). `most`: bits of a float64.
+    Writes dw (items, width).
     """
-    dw, width = pointer(op[0], dtype), op[1]
-    most = splat(dtype(number(op, 2)))
+    most = splat(dtype(most))
     i, end = lo * width, hi * width
     while i < end:
         g = load_first(dw, i, end - i)
@@ -403,26 +421,23 @@ def clip_values(op, dtype, rows, lo, hi):
         i += lanes(dtype)
 
 
-@kernel("dw scalars width key level")
-def add_gradient_noise(op, dtype, rows, lo, hi):
+@kernel
+def add_gradient_noise(dw: Array, scalars: Doubles, width: Size, key: Key, level: Real, dtype, rows, lo, hi):
     """dw ← dw + σ z, z normal, σ² = level / (1 + t)^0.55 in the step behind t others.
 
-    Writes dw (items, width). Reads scalars, whose step is counted; key: 64 random bits; level: bits of a float64.
+    Writes dw (items, width). Reads scalars, whose step is counted.
     Source: Neelakantan et al. 2015, eq. 1.
     """
-    step, width = pointer(op[1], types.float64)[STEP], op[2]
-    deviation = dtype(math.sqrt(number(op, 4) / step**0.55))
-    add_normal(pointer(op[0], dtype), lo * width, hi * width, deviation, random_stream(op[3], op[1]), dtype)
+    deviation = dtype(math.sqrt(level / scalars[STEP] ** 0.55))
+    add_normal(dw, lo * width, hi * width, deviation, random_stream(key, offset(scalars, STEP)), dtype)
 
 
-@kernel("sums dw width grain")
-def square_sums(op, dtype, rows, lo, hi):
-    """sums[lo // grain] = Σ dw² over the rows lo .. hi.
+@kernel
+def square_sums(sums: Doubles, dw: Array, width: Size, dtype, rows, lo, hi, task):
+    """sums[task] = Σ dw² over the rows lo .. hi.
 
     Writes sums (tasks,), float64. Reads dw (items, width).
     """
-    dw, sums = pointer(op[1], dtype), pointer(op[0], types.float64)
-    width, grain = sizes(op, 2, 2)
     total = 0.0
     for r in range(lo, hi):
         i, end, row = r * width, (r + 1) * width, splat(dtype(0))
@@ -436,31 +451,29 @@ def square_sums(op, dtype, rows, lo, hi):
             for j in range(r * width, end):
                 squares += types.float64(dw[j]) ** 2
         total += squares
-    sums[lo // grain] = total
+    sums[task] = total
 
 
-@kernel("ratio sums count most")
-def clip_ratio(op, dtype, rows, lo, hi):
+@kernel
+def clip_ratio(ratio: Doubles, sums: Doubles, count: Size, most: Real, dtype, rows, lo, hi):
     """ratio = min(1, most / (√Σ sums + 10⁻⁶)).
 
-    Writes ratio (1,), float64. Reads sums (count,), float64; most: bits of a float64.
+    Writes ratio (1,), float64. Reads sums (count,), float64.
     Source: PyTorch's clip_grad_norm_.
     """
-    ratio, sums = pointers(op, 0, 2, types.float64)
     total = 0.0
-    for i in range(op[2]):
+    for i in range(count):
         total += sums[i]
-    ratio[0] = min(1.0, number(op, 3) / (math.sqrt(total) + 1e-6))
+    ratio[0] = min(1.0, most / (math.sqrt(total) + 1e-6))
 
 
-@kernel("dw ratio width")
-def scale_gradient(op, dtype, rows, lo, hi):
+@kernel
+def scale_gradient(dw: Array, ratio: Doubles, width: Size, dtype, rows, lo, hi):
     """dw ← ratio dw.
 
     Writes dw (items, width). Reads ratio (1,), float64.
     """
-    dw, width = pointer(op[0], dtype), op[2]
-    ratio = splat(dtype(pointer(op[1], types.float64)[0]))
+    ratio = splat(dtype(ratio[0]))
     i, end = lo * width, hi * width
     while i < end:
         store_first(dw, i, ratio * load_first(dw, i, end - i), end - i)
@@ -470,14 +483,13 @@ def scale_gradient(op, dtype, rows, lo, hi):
 # --- what happens behind the step -----------------------------------------------------------------------
 
 
-@kernel("average w width share")
-def move_average(op, dtype, rows, lo, hi):
+@kernel
+def move_average(average: Array, w: Array, width: Size, share: Real, dtype, rows, lo, hi):
     """average ← average + share (w - average).
 
-    Writes average (items, width). Reads w (items, width); share: bits of a float64.
+    Writes average (items, width). Reads w (items, width).
     """
-    average, w = pointers(op, 0, 2, dtype)
-    width, share = op[2], splat(dtype(number(op, 3)))
+    share = splat(dtype(share))
     i, end = lo * width, hi * width
     while i < end:
         n = end - i

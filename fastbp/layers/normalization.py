@@ -68,7 +68,7 @@ class BatchNorm(WeightedLayer):
 
         sums = plan.task_sums(2 * maps)
         grain: Record = dict(grain=plan.grain)
-        plan.forward(kernels.batch_norm_sums, flops, None, sums=sums, x=x.value, **sizes, **grain, **training)
+        plan.forward(kernels.batch_norm_sums, flops, None, sums=sums, x=x.value, **sizes, **training)
         of: Record = dict(sums=sums, running=running.value)
         more: Record = dict(**training, epsilon=self.epsilon)
         plan.between(kernels.batch_norm_statistics, statistics=statistics, **of, **sizes, **grain, **more)
@@ -83,7 +83,7 @@ class BatchNorm(WeightedLayer):
         backward_sums = plan.task_sums(2 * maps)
         of = dict(dparams=dparams, sums=backward_sums, maps=maps, **grain)
         plan.between_backward(kernels.batch_norm_backward_add, **of)
-        of = dict(dy=y.grad, x=x.value, **read, **sizes, **grain, relu=0)
+        of = dict(dy=y.grad, x=x.value, **read, **sizes, relu=0)
         plan.backward(kernels.batch_norm_backward_sums, flops, backward_sums, **of)
         of = dict(source=dparams, width=maps)
         plan.gradient(kernels.copy_gradient, 1, gain, 2, maps, of, small=0)

@@ -7,5 +7,6 @@ cpu      what the CPU that is compiled for has
 emit     IR that the others are made of
 vectors  a Vector fills one register
 tiles    a Tile is rows × vectors of them
-memory   pointers, op records and calls
+memory   pointers and calls
+entry    op records, and how the engine calls a kernel with one
 """

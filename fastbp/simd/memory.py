@@ -1,4 +1,4 @@
-"""Addresses as values inside @njit code: pointers, op records, calls by address, locks."""
+"""Addresses as values inside @njit code: pointers, calls by address, locks."""
 
 from __future__ import annotations
 
@@ -9,35 +9,6 @@ from numba.extending import intrinsic
 
 from . import emit
 from .emit import INT64
-
-# What every kernel is: void kernel(op, dtype, rows, lo, hi); see fastbp._jit.Kernel.
-OP = types.CPointer(types.int64)
-ROWS = types.intp
-
-
-def kernel_signature(dtype):
-    """Numba signature of a kernel whose floats are `dtype` (types.float32 or types.float64)."""
-    return types.void(OP, types.NumberClass(dtype), ROWS, ROWS, ROWS)
-
-
-@intrinsic
-def call(typingctx, address, op, rows, lo, hi):
-    """Call the kernel at `address`: by Numba's own calling convention, about 20 ns.
-
-    `dtype` is a type, not a value: it takes a register and is never read, so that one compiled engine
-    calls the kernels of every dtype.
-    """
-    callee = kernel_signature(types.float32)
-
-    def codegen(context, builder, signature, args):
-        convention = context.call_conv
-        function_type = convention.get_function_type(callee.return_type, callee.args)
-        function = builder.inttoptr(args[0], function_type.as_pointer())
-        dtype = context.get_dummy_value()
-        convention.call_function(builder, function, callee.return_type, callee.args, [args[1], dtype, *args[2:]])
-        return context.get_dummy_value()
-
-    return types.void(types.int64, OP, ROWS, ROWS, ROWS), codegen
 
 
 @intrinsic
@@ -117,41 +88,11 @@ def offset(typingctx, p, elements):
     return p(p, types.intp), codegen
 
 
-@intrinsic(prefer_literal=True)
-def pointers(typingctx, op, first, count, dtype):
-    """Fields first .. first + count of an op record as a tuple of pointers to `dtype`."""
-    target = types.CPointer(dtype.dtype)
-    result = types.UniTuple(target, count.literal_value)
+@intrinsic
+def is_null(typingctx, p):
+    """Whether p is the address 0."""
 
     def codegen(context, builder, signature, args):
-        fields = _fields(builder, args[0], first.literal_value, count.literal_value)
-        kind = context.get_value_type(target)
-        return context.make_tuple(builder, result, [builder.inttoptr(field, kind) for field in fields])
+        return builder.icmp_unsigned("==", builder.ptrtoint(args[0], INT64), ir.Constant(INT64, 0))
 
-    return result(op, first, count, dtype), codegen
-
-
-@intrinsic(prefer_literal=True)
-def sizes(typingctx, op, first, count):
-    """Fields first .. first + count of an op record as a tuple of int64."""
-    result = types.UniTuple(types.int64, count.literal_value)
-
-    def codegen(context, builder, signature, args):
-        fields = _fields(builder, args[0], first.literal_value, count.literal_value)
-        return context.make_tuple(builder, result, fields)
-
-    return result(op, first, count), codegen
-
-
-@intrinsic(prefer_literal=True)
-def number(typingctx, op, field):
-    """The field of an op record that holds the bits of a float64."""
-
-    def codegen(context, builder, signature, args):
-        return builder.bitcast(_fields(builder, args[0], field.literal_value, 1)[0], ir.DoubleType())
-
-    return types.float64(op, field), codegen
-
-
-def _fields(builder, op, first, count):
-    return [builder.load(emit.element(builder, op, ir.Constant(INT64, first + i), INT64)) for i in range(count)]
+    return types.boolean(p), codegen

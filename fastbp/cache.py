@@ -30,7 +30,7 @@ _HOUR = 3600.0  # how exactly it is known when a file was last used
 
 # What lies in a root: a folder for each version, and in it a file for each kernel, or what is left of one whose writing
 # was cut off. Earlier versions wrote files of Numba's own format, with an index (.nbi) beside each.
-_VERSION = re.compile(r"[0-9a-f]{16}")
+_FOLDER = re.compile(r"[0-9a-f]{16}")
 _FILE = re.compile(r".+\.nb[ci](\.tmp\.\w+)?")
 
 
@@ -222,6 +222,10 @@ def save(folder: Path, name: str, content: bytes) -> None:
         except FileNotFoundError:  # another process has just cleared or tidied the cache
             if not retry:
                 raise
+        except PermissionError:
+            if os.name != "nt":  # where no file is replaced while another process reads it, which says the same
+                raise
+            return
     if _saved % _TIDY_EVERY == 0:
         tidy(folder)
     _saved += 1
@@ -264,7 +268,7 @@ def _entries(root: Path) -> dict[Path, list[Entry]]:
     """The files that are ours, by the version's folder; the version that was used last comes last."""
     found = {}
     for folder in _listed(root):
-        if _VERSION.fullmatch(folder.name) and folder.is_dir(follow_symlinks=False):
+        if _FOLDER.fullmatch(folder.name) and folder.is_dir(follow_symlinks=False):
             entries = [_entry(file) for file in _listed(folder.path) if _FILE.fullmatch(file.name)]
             found[Path(folder.path)] = [entry for entry in entries if entry is not None]
     return dict(sorted(found.items(), key=_last_used))

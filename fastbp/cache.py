@@ -26,6 +26,7 @@ _PACKAGE = Path(__file__).parent
 MOST_BYTES = 512_000_000
 MOST_VERSIONS = 8
 _TIDY_EVERY = 16  # files that a process keeps
+_TRIES = 20  # to keep a file that other processes remove
 _HOUR = 3600.0  # how exactly it is known when a file was last used
 
 # What lies in a root: a folder for each version, and in it a file for each kernel, or what is left of one whose writing
@@ -214,13 +215,13 @@ def load(folder: Path, name: str) -> memoryview | None:
 def save(folder: Path, name: str, content: bytes) -> None:
     """Keep the content under that name: whole or not at all. Raises OSError."""
     global _saved
-    for retry in (True, False):
+    for tries in range(_TRIES):
         try:
             _make(folder)
             _write(folder / f"{name}.nbc", hashlib.sha256(content).digest() + content)
             break
         except FileNotFoundError:  # another process has just cleared or tidied the cache
-            if not retry:
+            if tries == _TRIES - 1:
                 raise
         except PermissionError:
             if os.name != "nt":  # where no file is replaced while another process reads it, which says the same

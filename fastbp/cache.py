@@ -26,11 +26,12 @@ _PACKAGE = Path(__file__).parent
 MOST_BYTES = 512_000_000
 MOST_VERSIONS = 8
 _TIDY_EVERY = 16  # files that a process keeps
+_TRIES = 20  # to keep a file that other processes remove
 _HOUR = 3600.0  # how exactly it is known when a file was last used
 
 # What lies in a root: a folder for each version, and in it a file for each kernel, or what is left of one whose writing
 # was cut off. Earlier versions wrote files of Numba's own format, with an index (.nbi) beside each.
-_VERSION = re.compile(r"[0-9a-f]{16}")
+_FOLDER = re.compile(r"[0-9a-f]{16}")
 _FILE = re.compile(r".+\.nb[ci](\.tmp\.\w+)?")
 
 
@@ -214,14 +215,18 @@ def load(folder: Path, name: str) -> memoryview | None:
 def save(folder: Path, name: str, content: bytes) -> None:
     """Keep the content under that name: whole or not at all. Raises OSError."""
     global _saved
-    for retry in (True, False):
+    for tries in range(_TRIES):
         try:
             _make(folder)
             _write(folder / f"{name}.nbc", hashlib.sha256(content).digest() + content)
             break
         except FileNotFoundError:  # another process has just cleared or tidied the cache
-            if not retry:
+            if tries == _TRIES - 1:
                 raise
+        except PermissionError:
+            if os.name != "nt":  # where no file is replaced while another process reads it, which says the same
+                raise
+            return
     if _saved % _TIDY_EVERY == 0:
         tidy(folder)
     _saved += 1
@@ -264,7 +269,7 @@ def _entries(root: Path) -> dict[Path, list[Entry]]:
     """The files that are ours, by the version's folder; the version that was used last comes last."""
     found = {}
     for folder in _listed(root):
-        if _VERSION.fullmatch(folder.name) and folder.is_dir(follow_symlinks=False):
+        if _FOLDER.fullmatch(folder.name) and folder.is_dir(follow_symlinks=False):
             entries = [_entry(file) for file in _listed(folder.path) if _FILE.fullmatch(file.name)]
             found[Path(folder.path)] = [entry for entry in entries if entry is not None]
     return dict(sorted(found.items(), key=_last_used))

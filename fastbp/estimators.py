@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import contextlib
-import inspect
 import math
 import warnings
 from abc import abstractmethod
 from collections.abc import Callable, Iterator, Sequence
-from copy import copy
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
@@ -31,10 +29,11 @@ from sklearn.utils.metaestimators import available_if
 from sklearn.utils.multiclass import check_classification_targets, type_of_target, unique_labels
 from sklearn.utils.validation import _check_sample_weight, check_is_fitted
 
-from . import losses, solvers
+from . import exchange, losses, solvers
 from ._jit import threads_here
 from .data import convert_weights
-from .errors import DivergedError, brief, check_choice, check_object
+from .errors import DivergedError, check_choice, check_object
+from .exchange import draw_seed
 from .layers import Dense
 from .losses import BinaryCrossEntropy, CrossEntropy, Hinge, Loss
 from .network import Network
@@ -47,15 +46,6 @@ except ImportError:  # scikit-learn before 1.6
 
     def validate_data(estimator, *args, **kwargs):
         return estimator._validate_data(*args, **kwargs)
-
-
-_SKLEARN_NAMES = {"linear": "identity", "sigmoid": "logistic", "exponential": "exp"}
-# What a fitted estimator has beside its weights, here and in scikit-learn.
-_RECORD = (
-    *("classes_", "feature_names_in_", "n_features_in_", "n_layers_", "n_outputs_", "out_activation_"),
-    *("n_iter_", "t_", "loss_", "loss_curve_", "best_loss_", "validation_scores_", "best_validation_score_"),
-    *("_label_binarizer", "_no_improvement_count"),
-)
 
 
 def _is_stochastic(model: _MLP) -> bool:
@@ -81,18 +71,6 @@ def _write(name: str, views: list[np.ndarray], values: Sequence[Any]) -> None:
         view[...] = value
 
 
-def _carry(source: Any, target: Any) -> None:
-    for name in _RECORD:
-        if hasattr(source, name):
-            setattr(target, name, copy(getattr(source, name)))
-
-
-def _settings_for(kind: Any, model: BaseEstimator) -> dict[str, Any]:
-    """The settings of `model` that the class `kind` has too."""
-    names = inspect.signature(kind).parameters
-    return {name: value for name, value in model.get_params(deep=False).items() if name in names}
-
-
 def _checked_weight(sample_weight: Any, X: Any) -> np.ndarray | None:
     """The weight of each row, float64; one number is that of all."""
     if sample_weight is None:
@@ -103,10 +81,6 @@ def _checked_weight(sample_weight: Any, X: Any) -> np.ndarray | None:
     if not weight.any():
         raise ValueError("Sample weights must contain at least one non-zero number: sample_weight is 0 for all rows")
     return weight
-
-
-def _draw_seed(random: np.random.RandomState) -> int:
-    return int(random.randint(np.iinfo(np.int32).max))
 
 
 @contextlib.contextmanager
@@ -178,17 +152,7 @@ class _MLP(Settings):
         Training can go on, by partial_fit or warm_start, with an optimizer that begins anew.
         Raises TypeError if it is of another class, sklearn.exceptions.NotFittedError if it isn't fitted.
         """
-        if not isinstance(fitted, cls._peer):
-            raise TypeError(f"fitted must be scikit-learn's {cls._peer.__name__}, got {brief(fitted)}")
-        check_is_fitted(fitted)
-        model: Any = cls(**{**_settings_for(cls, fitted), "dtype": str(fitted.coefs_[0].dtype), **settings})
-        model._check_settings()
-        _carry(fitted, model)
-        dtype, seed = model._dtype() or fitted.coefs_[0].dtype, _draw_seed(check_random_state(model.random_state))
-        model.network_ = model._new_network(seed, model.n_features_in_, model.n_outputs_, dtype, 0.0)
-        model.coefs_, model.intercepts_ = fitted.coefs_, fitted.intercepts_
-        model._best_params = model.network_.params.copy()
-        return model
+        return exchange.from_sklearn(cls, cls._peer, fitted, settings)
 
     def to_sklearn(self) -> Any:
         """scikit-learn's estimator of this name with the same weights and record, which predicts the same.
@@ -196,24 +160,7 @@ class _MLP(Settings):
         Settings that it doesn't have (dropout, say, or an optimizer of fastbp's) are left at its defaults.
         Raises ValueError if it can't predict the same, sklearn.exceptions.NotFittedError if this isn't fitted.
         """
-        check_is_fitted(self)
-        settings, loss = _settings_for(self._peer, self), self._sklearn_loss()
-        if "loss" in settings:
-            settings["loss"] = loss
-        elif loss == "poisson":
-            raise ValueError("loss must be 'squared_error' for scikit-learn before 1.7, got 'poisson'")
-        hidden = {_SKLEARN_NAMES.get(function.name, function.name) for _, function, _ in self._hidden()} or {"relu"}
-        if len(hidden) > 1 or not hidden <= {"identity", "logistic", "tanh", "relu"}:
-            raise ValueError(f"activation must be one of scikit-learn's for all layers, got {self.activation!r}")
-        settings["activation"] = hidden.pop()
-        if self.solver not in ("lbfgs", "sgd", "adam"):
-            del settings["solver"]
-        model = self._peer(**settings)
-        _carry(self, model)
-        model.coefs_ = [weight.copy() for weight in self.coefs_]
-        model.intercepts_ = [bias.copy() for bias in self.intercepts_]
-        model._best_coefs, model._best_intercepts = list(model.coefs_), list(model.intercepts_)
-        return model
+        return exchange.to_sklearn(self, self._peer, self._sklearn_loss)
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()
@@ -275,7 +222,7 @@ class _MLP(Settings):
             rows, of_class = Rows(X, self._encoded(y), weight), self._class_weights(y, incremental)
             validation = None if validation_data is None else self._validation_rows(validation_data, X.dtype)
             random = check_random_state(self.random_state)
-            seed = _draw_seed(random)
+            seed = draw_seed(random)
             if self.early_stopping and validation is None and self.solver != "lbfgs":
                 kept, held = self._split(rows.y, random)
                 validation, rows, of_class = rows[held], rows[kept], None if of_class is None else of_class[kept]
@@ -339,7 +286,7 @@ class _MLP(Settings):
         if first:
             self.n_layers_, self.n_outputs_ = len(self._hidden()) + 2, outputs
             link = "linear" if net.loss.link is None else net.loss.link.name
-            self.out_activation_ = _SKLEARN_NAMES.get(link, link)
+            self.out_activation_ = exchange.SKLEARN_NAMES.get(link, link)
             self.n_iter_ = self.t_ = 0
             self._best_params = net.params.copy()
         else:
@@ -389,7 +336,7 @@ class _MLP(Settings):
             return np.concatenate([infer(piece) for piece in solvers.dense_pieces(X)])
 
     def _takes(self, X: Any) -> bool:
-        """Whether X is a plain array, in which scikit-learn's checks could find no fault but numbers that are not finite.
+        """Whether X is a plain array in which scikit-learn's checks could find no fault, but for NaN and infinity.
 
         These checks take several times as long as a prediction for one row.
         """

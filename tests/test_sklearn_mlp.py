@@ -1,4 +1,4 @@
-"""scikit-learn's own tests of its MLPs, from the scikit-learn that is installed, on fastbp's classes of the same names."""
+"""scikit-learn's own tests of its MLPs, as they are installed, on fastbp's classes of the same names."""
 
 import importlib.util
 from unittest import mock

@@ -275,8 +275,11 @@ class _MLP(Settings):
         return min(self.batch_size, rows)
 
     def _prepare(self, rows: Rows, seed: int, l2: float, first: bool, incremental: bool) -> None:
-        """Have a network to train: a new one, one with the weights of the last, or the last."""
-        if incremental and not first:
+        """Have a network to train: a new one, one with the weights of the last, or the last.
+
+        An optimizer that has made steps goes on in partial_fit, whatever the solver is by now, as in scikit-learn.
+        """
+        if incremental and not first and self.network_.steps_trained:
             for layer in self._dense_layers():
                 if layer.layer.l2 != l2:
                     layer._replace(l2=l2)

@@ -348,7 +348,7 @@ class _MLP(Settings):
             type(X) is np.ndarray
             and "network_" in fitted
             and "feature_names_in_" not in fitted
-            and X.dtype == self.network_.dtype
+            and X.dtype.kind in "fiub"  # the network converts these as NumPy does
             and X.ndim == 2
             and X.shape[1] == self.n_features_in_
             and len(X) > 0
@@ -421,9 +421,12 @@ class MLPClassifier(ClassifierMixin, _MLP):
         answers = self._answers(self._infer("predict", X))
         if self._has_several():
             return self.classes_[answers]
+        binarizer = self._label_binarizer
         if self.n_outputs_ == 1 and len(self.classes_) == 2:
             return self.classes_[answers[:, 0]]
-        return self._label_binarizer.inverse_transform(answers)
+        if binarizer.y_type_ == "multilabel-indicator" and not binarizer.sparse_input_:
+            return answers
+        return binarizer.inverse_transform(answers)
 
     @available_if(_has_probabilities)
     def predict_proba(self, X: Any) -> np.ndarray:

@@ -16,7 +16,10 @@ from sklearn.exceptions import ConvergenceWarning
 import fastbp as fb
 
 PEERS = {fb.MLPClassifier: neural_network.MLPClassifier, fb.MLPRegressor: neural_network.MLPRegressor}
-pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+pytestmark = [
+    pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning"),
+    pytest.mark.filterwarnings("ignore:scipy.optimize:DeprecationWarning"),  # of an older scikit-learn
+]
 
 
 def pair(kind, X, y, **settings):

@@ -116,8 +116,10 @@ class _MLP(Settings):
             validation_data: (X, y) or (X, y, sample_weight), looked at after each iteration; early_stopping then
                 takes these rows, and all rows of X are trained on.
 
-        Returns the estimator. Ctrl-C ends training, and what was learnt stays.
-        Raises TypeError or ValueError, naming the argument; DivergedError if the loss turns NaN or infinite.
+        Returns the estimator. Ctrl-C ends training, and what was learnt stays; with lbfgs it is raised.
+        Raises TypeError or ValueError, naming the argument; an error that is both a DivergedError and a ValueError if
+        the loss turns NaN or infinite: the weights are then those before that iteration. With early_stopping that is a
+        ConvergenceWarning, and the weights are the best.
         """
         return self._fit(X, y, sample_weight, validation_data)
 
@@ -374,8 +376,9 @@ class MLPClassifier(ClassifierMixin, _MLP):
         shuffle: whether each epoch takes the rows in another order.
         random_state: an integer makes results reproducible, bit for bit on any number of threads; the bits are not
             scikit-learn's.
-        tol, n_iter_no_change: training stops when more than n_iter_no_change iterations have not made the loss (with
-            early_stopping: the score) better than the best by tol; lbfgs, when the gradient is within ±tol.
+        tol, n_iter_no_change: training stops when more than n_iter_no_change iterations (math.inf: never) have not made
+            the loss (with early_stopping: the score) better than the best by tol; lbfgs, when the gradient is within
+            ±tol.
         verbose: whether a line is printed for each iteration.
         warm_start: whether fit goes on from the weights that there are.
         momentum, nesterovs_momentum: of sgd.

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import contextlib
-import inspect
 import math
 import warnings
 from abc import abstractmethod
 from collections.abc import Callable, Iterator, Sequence
-from copy import copy
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
@@ -31,10 +29,11 @@ from sklearn.utils.metaestimators import available_if
 from sklearn.utils.multiclass import check_classification_targets, type_of_target, unique_labels
 from sklearn.utils.validation import _check_sample_weight, check_is_fitted
 
-from . import losses, solvers
+from . import exchange, losses, solvers
 from ._jit import threads_here
 from .data import convert_weights
-from .errors import DivergedError, brief, check_choice, check_object
+from .errors import DivergedError, check_choice, check_object
+from .exchange import draw_seed
 from .layers import Dense
 from .losses import BinaryCrossEntropy, CrossEntropy, GaussianNLL, Hinge, Loss
 from .network import Network
@@ -47,15 +46,6 @@ except ImportError:  # scikit-learn before 1.6
 
     def validate_data(estimator, *args, **kwargs):
         return estimator._validate_data(*args, **kwargs)
-
-
-_SKLEARN_NAMES = {"linear": "identity", "sigmoid": "logistic", "exponential": "exp"}
-# What a fitted estimator has beside its weights, here and in scikit-learn.
-_RECORD = (
-    *("classes_", "feature_names_in_", "n_features_in_", "n_layers_", "n_outputs_", "out_activation_"),
-    *("n_iter_", "t_", "loss_", "loss_curve_", "best_loss_", "validation_scores_", "best_validation_score_"),
-    *("_label_binarizer", "_no_improvement_count"),
-)
 
 
 def _is_stochastic(model: _MLP) -> bool:
@@ -81,18 +71,6 @@ def _write(name: str, views: list[np.ndarray], values: Sequence[Any]) -> None:
         view[...] = value
 
 
-def _carry(source: Any, target: Any) -> None:
-    for name in _RECORD:
-        if hasattr(source, name):
-            setattr(target, name, copy(getattr(source, name)))
-
-
-def _settings_for(kind: Any, model: BaseEstimator) -> dict[str, Any]:
-    """The settings of `model` that the class `kind` has too."""
-    names = inspect.signature(kind).parameters
-    return {name: value for name, value in model.get_params(deep=False).items() if name in names}
-
-
 def _checked_weight(sample_weight: Any, X: Any) -> np.ndarray | None:
     """The weight of each row, float64; one number is that of all."""
     if sample_weight is None:
@@ -108,10 +86,6 @@ def _checked_weight(sample_weight: Any, X: Any) -> np.ndarray | None:
 def _columns(outputs: np.ndarray) -> np.ndarray:
     """(rows,) of one output, else (rows, outputs)."""
     return outputs[:, 0] if outputs.shape[1] == 1 else outputs
-
-
-def _draw_seed(random: np.random.RandomState) -> int:
-    return int(random.randint(np.iinfo(np.int32).max))
 
 
 @contextlib.contextmanager
@@ -147,8 +121,10 @@ class _MLP(Settings):
             validation_data: (X, y) or (X, y, sample_weight), looked at after each iteration; early_stopping then
                 takes these rows, and all rows of X are trained on.
 
-        Returns the estimator. Ctrl-C ends training, and what was learnt stays.
-        Raises TypeError or ValueError, naming the argument; DivergedError if the loss turns NaN or infinite.
+        Returns the estimator. Ctrl-C ends training, and what was learnt stays; with lbfgs it is raised.
+        Raises TypeError or ValueError, naming the argument; an error that is both a DivergedError and a ValueError if
+        the loss turns NaN or infinite: the weights are then those before that iteration. With early_stopping that is a
+        ConvergenceWarning, and the weights are the best.
         """
         return self._fit(X, y, sample_weight, validation_data)
 
@@ -183,17 +159,7 @@ class _MLP(Settings):
         Training can go on, by partial_fit or warm_start, with an optimizer that begins anew.
         Raises TypeError if it is of another class, sklearn.exceptions.NotFittedError if it isn't fitted.
         """
-        if not isinstance(fitted, cls._peer):
-            raise TypeError(f"fitted must be scikit-learn's {cls._peer.__name__}, got {brief(fitted)}")
-        check_is_fitted(fitted)
-        model: Any = cls(**{**_settings_for(cls, fitted), "dtype": str(fitted.coefs_[0].dtype), **settings})
-        model._check_settings()
-        _carry(fitted, model)
-        dtype, seed = model._dtype() or fitted.coefs_[0].dtype, _draw_seed(check_random_state(model.random_state))
-        model.network_ = model._new_network(seed, model.n_features_in_, model.n_outputs_, dtype, 0.0)
-        model.coefs_, model.intercepts_ = fitted.coefs_, fitted.intercepts_
-        model._best_params = model.network_.params.copy()
-        return model
+        return exchange.from_sklearn(cls, cls._peer, fitted, settings)
 
     def to_sklearn(self) -> Any:
         """scikit-learn's estimator of this name with the same weights and record, which predicts the same.
@@ -201,24 +167,7 @@ class _MLP(Settings):
         Settings that it doesn't have (dropout, say, or an optimizer of fastbp's) are left at its defaults.
         Raises ValueError if it can't predict the same, sklearn.exceptions.NotFittedError if this isn't fitted.
         """
-        check_is_fitted(self)
-        settings, loss = _settings_for(self._peer, self), self._sklearn_loss()
-        if "loss" in settings:
-            settings["loss"] = loss
-        elif loss == "poisson":
-            raise ValueError("loss must be 'squared_error' for scikit-learn before 1.7, got 'poisson'")
-        hidden = {_SKLEARN_NAMES.get(function.name, function.name) for _, function, _ in self._hidden()} or {"relu"}
-        if len(hidden) > 1 or not hidden <= {"identity", "logistic", "tanh", "relu"}:
-            raise ValueError(f"activation must be one of scikit-learn's for all layers, got {self.activation!r}")
-        settings["activation"] = hidden.pop()
-        if self.solver not in ("lbfgs", "sgd", "adam"):
-            del settings["solver"]
-        model = self._peer(**settings)
-        _carry(self, model)
-        model.coefs_ = [weight.copy() for weight in self.coefs_]
-        model.intercepts_ = [bias.copy() for bias in self.intercepts_]
-        model._best_coefs, model._best_intercepts = list(model.coefs_), list(model.intercepts_)
-        return model
+        return exchange.to_sklearn(self, self._peer, self._sklearn_loss)
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()
@@ -280,7 +229,7 @@ class _MLP(Settings):
             rows, of_class = Rows(X, self._encoded(y), weight), self._class_weights(y, incremental)
             validation = None if validation_data is None else self._validation_rows(validation_data, X.dtype)
             random = check_random_state(self.random_state)
-            seed = _draw_seed(random)
+            seed = draw_seed(random)
             if self.early_stopping and validation is None and self.solver != "lbfgs":
                 kept, held = self._split(rows.y, random)
                 validation, rows, of_class = rows[held], rows[kept], None if of_class is None else of_class[kept]
@@ -333,8 +282,11 @@ class _MLP(Settings):
         return min(self.batch_size, rows)
 
     def _prepare(self, rows: Rows, seed: int, l2: float, first: bool, incremental: bool) -> None:
-        """Have a network to train: a new one, one with the weights of the last, or the last."""
-        if incremental and not first:
+        """Have a network to train: a new one, one with the weights of the last, or the last.
+
+        An optimizer that has made steps goes on in partial_fit, whatever the solver is by now, as in scikit-learn.
+        """
+        if incremental and not first and self.network_.steps_trained:
             for layer in self._dense_layers():
                 if layer.layer.l2 != l2:
                     layer._replace(l2=l2)
@@ -344,7 +296,7 @@ class _MLP(Settings):
         if first:
             self.n_layers_, self.n_outputs_ = len(self._hidden()) + 2, outputs
             link = "linear" if net.loss.link is None else net.loss.link.name
-            self.out_activation_ = _SKLEARN_NAMES.get(link, link)
+            self.out_activation_ = exchange.SKLEARN_NAMES.get(link, link)
             self.n_iter_ = self.t_ = 0
             self._best_params = net.params.copy()
         else:
@@ -394,7 +346,7 @@ class _MLP(Settings):
             return np.concatenate([infer(piece) for piece in solvers.dense_pieces(X)])
 
     def _takes(self, X: Any) -> bool:
-        """Whether X is a plain array, in which scikit-learn can find no fault but numbers that are not finite.
+        """Whether X is a plain array in which scikit-learn's checks could find no fault, but for NaN and infinity.
 
         These checks take several times as long as a prediction for one row.
         """
@@ -403,7 +355,7 @@ class _MLP(Settings):
             type(X) is np.ndarray
             and "network_" in fitted
             and "feature_names_in_" not in fitted
-            and X.dtype == self.network_.dtype
+            and X.dtype.kind in "fiub"  # the network converts these as NumPy does
             and X.ndim == 2
             and X.shape[1] == self.n_features_in_
             and len(X) > 0
@@ -429,8 +381,9 @@ class MLPClassifier(ClassifierMixin, _MLP):
         shuffle: whether each epoch takes the rows in another order.
         random_state: an integer makes results reproducible, bit for bit on any number of threads; the bits are not
             scikit-learn's.
-        tol, n_iter_no_change: training stops when more than n_iter_no_change iterations have not made the loss (with
-            early_stopping: the score) better than the best by tol; lbfgs, when the gradient is within ±tol.
+        tol, n_iter_no_change: training stops when more than n_iter_no_change iterations (math.inf: never) have not made
+            the loss (with early_stopping: the score) better than the best by tol; lbfgs, when the gradient is within
+            ±tol.
         verbose: whether a line is printed for each iteration.
         warm_start: whether fit goes on from the weights that there are.
         momentum, nesterovs_momentum: of sgd.
@@ -476,9 +429,12 @@ class MLPClassifier(ClassifierMixin, _MLP):
         answers = self._answers(self._infer("predict", X))
         if self._has_several():
             return self.classes_[answers]
+        binarizer = self._label_binarizer
         if self.n_outputs_ == 1 and len(self.classes_) == 2:
             return self.classes_[answers[:, 0]]
-        return self._label_binarizer.inverse_transform(answers)
+        if binarizer.y_type_ == "multilabel-indicator" and not binarizer.sparse_input_:
+            return answers
+        return binarizer.inverse_transform(answers)
 
     @available_if(_has_probabilities)
     def predict_proba(self, X: Any) -> np.ndarray:

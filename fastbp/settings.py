@@ -157,8 +157,8 @@ class Settings(BaseEstimator, ABC):
 
     def _hidden(self) -> list[tuple[int, ActivationFunction, float]]:
         """Units, activation and dropout of each hidden layer."""
-        sizes = self.hidden_layer_sizes
-        if isinstance(sizes, Iterable) and not isinstance(sizes, (str, bytes)) and getattr(sizes, "ndim", 1):
+        sizes: Any = self.hidden_layer_sizes
+        if isinstance(sizes, Iterable) and not isinstance(sizes, (str, bytes)) and getattr(sizes, "ndim", 1) != 0:
             sizes = list(sizes)
             if any(isinstance(units, numbers.Integral) and units <= 0 for units in sizes):
                 raise InvalidSettingError(f"hidden_layer_sizes must be > 0, got {sizes}.")

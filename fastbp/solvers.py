@@ -18,6 +18,7 @@ from .errors import DivergedError
 from .feeds import Shuffle
 from .losses import BinaryCrossEntropy, Poisson, SquaredError
 from .network import Network
+from .optimizers import SGD
 
 _DENSE_AT_ONCE = 1 << 28  # bytes: sparse rows that take more are made dense batch by batch
 _ROWS_AT_ONCE = 4096  # for a gradient of L-BFGS
@@ -215,7 +216,7 @@ class _Watch:
             self._say(f"Validation score: {score:.6f}, loss = {model.validation_loss_curve_[-1]:.8f}")
         worse = self._is_worse(net)
         model._no_improvement_count = model._no_improvement_count + 1 if worse else 0
-        if model.solver == "sgd" and model.learning_rate == "invscaling":
+        if self._follows(net, "invscaling"):
             _change_rate(net, model.learning_rate_init / (model.t_ + 1) ** model.power_t)
         if model._no_improvement_count > model.n_iter_no_change:
             self._stop(net)
@@ -238,7 +239,7 @@ class _Watch:
     def epochs_at_once(self, net: Network) -> int:
         """The epochs before training can stop or the learning rate change."""
         model = self._model
-        if model.solver == "sgd" and model.learning_rate == "invscaling":
+        if self._follows(net, "invscaling"):
             return 1
         if model.n_iter_no_change == math.inf:
             return model.max_iter
@@ -267,13 +268,18 @@ class _Watch:
         what = "Validation score" if model.early_stopping else "Training loss"
         count = f"{model.n_iter_no_change} consecutive epochs"
         text = f"{what} did not improve more than tol={model.tol:f} for {count}."
-        if model.solver == "sgd" and model.learning_rate == "adaptive" and net.learning_rate > _LEAST_RATE:
+        if self._follows(net, "adaptive") and net.learning_rate > _LEAST_RATE:
             _change_rate(net, net.learning_rate / 5)
             model._no_improvement_count = 0
             self._say(f"{text} Setting learning rate to {net.learning_rate:f}")
         else:
             net.stop_training = True
             self._say(f"{text} Stopping.")
+
+    def _follows(self, net: Network, learning_rate: str) -> bool:
+        """Whether the rate is changed so; partial_fit may go on with the optimizer of an earlier solver."""
+        named = self._model.solver == "sgd" and self._model.learning_rate == learning_rate
+        return named and isinstance(net.optimizer, SGD)
 
     def _say(self, text: str) -> None:
         if self._model.verbose:

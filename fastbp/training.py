@@ -288,11 +288,15 @@ class _Run:
             kept.take(net)
             many = self._epochs_at_once() if epoch >= one_by_one else 1
             try:
-                if many <= 1:
-                    if not self._run_epoch(epoch):
-                        break
-                elif not self._train_together(epoch, many, kept):
-                    one_by_one = epoch + many  # one of these will say what is wrong
+                if many > 1:
+                    if not self._train_together(epoch, many, kept):
+                        one_by_one = epoch + many  # one of these will say what is wrong
+                    continue
+                logs, whole = self._run_epoch(epoch)
+                if not logs:
+                    break
+                if whole:
+                    _call(task.callbacks, "on_epoch_recorded", net, self.history, task.callbacks)
             except Exception as error:  # not Ctrl-C, which leaves what was learnt
                 diverged = self._is_divergence(error)
                 kept.put_back(net)
@@ -304,20 +308,16 @@ class _Run:
         if net.stop_training:
             self.history.stopped = "callback"
 
-    def _run_epoch(self, epoch: int) -> bool:
-        """Train for an epoch, and validate; False if there were no rows before net.stop_training."""
-        net, task = self.net, self.task
-        with net._steps():
+    def _run_epoch(self, epoch: int) -> tuple[dict[str, float], bool]:
+        """Train for an epoch, validate, and tell of it; returns what _train_epoch does."""
+        with self.net._steps():
             logs, whole = self._train_epoch(epoch)
-        if not logs:
-            return False
-        if task.validation is not None:
-            found = evaluate(net, task.validation, metrics=task.metrics)
-            logs |= {f"val_{name}": value for name, value in found.items()}
-        self._end_epoch(epoch, logs)
-        if whole:
-            _call(task.callbacks, "on_epoch_recorded", net, self.history, task.callbacks)
-        return True
+        if logs:
+            if self.task.validation is not None:
+                found = evaluate(self.net, self.task.validation, metrics=self.task.metrics)
+                logs |= {f"val_{name}": value for name, value in found.items()}
+            self._end_epoch(epoch, logs)
+        return logs, whole
 
     def _is_divergence(self, error: Exception) -> bool:
         """Whether an error of a metric or a callback comes from numbers that are not finite any more.

@@ -565,7 +565,10 @@ def test_plain_arrays_need_no_checks_of_scikit_learn(monkeypatch, target, dtype)
     X = X.astype(dtype)
     model = kind_for(target)(max_iter=3, random_state=0).fit(X, targets[target])
     methods = [getattr(model, name) for name in METHODS if hasattr(model, name)]
+    whole = (4 * X).astype(np.int64)
     rows = [X, X[:1], X[::-2], np.asfortranarray(X), X[:, ::-1][:, ::-1]]
+    rows += [X.astype(kind) for kind in ("f4", "f8", ">f8", "f2")]
+    rows += [whole, whole.astype(np.int16), np.abs(whole).astype(np.uint8), whole > 0]
     with monkeypatch.context() as patch:
         patch.setattr(estimators, "validate_data", None)
         plain = [[method(x) for x in rows] for method in methods]
@@ -573,10 +576,10 @@ def test_plain_arrays_need_no_checks_of_scikit_learn(monkeypatch, target, dtype)
     monkeypatch.setattr(estimators, "validate_data", lambda *a, **k: checks.append(1) or validate_data(*a, **k))
     for method, found in zip(methods, plain, strict=True):
         for x, values in zip(rows, found, strict=True):
-            checked = method(sparse.csr_matrix(x))
-            assert np.array_equal(checked, values) and checked.dtype == values.dtype
-        method(X.astype(">f8")), method(X.tolist()), method(X.astype(np.float16))
-    assert len(checks) >= len(methods) * (len(rows) + 3)
+            for other in (x.tolist(), sparse.csr_matrix(x.astype("f8"))):
+                checked = method(other)
+                assert np.array_equal(checked, values) and checked.dtype == values.dtype
+    assert len(checks) >= len(methods) * len(rows) * 2
 
 
 @pytest.mark.parametrize("method", METHODS)
@@ -585,7 +588,7 @@ def test_what_is_wrong_with_plain_arrays_is_said_by_scikit_learn(method):
     X, targets = data()
     ours = fb.MLPClassifier(max_iter=3, random_state=0).fit(X, targets["three"])
     theirs = neural_network.MLPClassifier(max_iter=3, random_state=0).fit(X, targets["three"])
-    nan, infinite = (np.where(X[3, 2] == X, value, X) for value in (np.nan, np.inf))
+    nan, infinite = (np.where(np.arange(8) == 2, value, X) for value in (np.nan, np.inf))
     for bad in (nan, infinite, X[:, :5], X[0], X[:0], np.float64(3.0), X.astype(complex), X[np.newaxis]):
         with pytest.raises(ValueError) as error:
             getattr(theirs, method)(bad)

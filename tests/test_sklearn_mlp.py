@@ -1,4 +1,4 @@
-"""The installed scikit-learn's own tests of its MLPs, run on fastbp's classes of the same names."""
+"""scikit-learn's own tests of its MLPs, as they are installed, on fastbp's classes of the same names."""
 
 import importlib.util
 from unittest import mock

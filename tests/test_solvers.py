@@ -16,7 +16,10 @@ from sklearn.exceptions import ConvergenceWarning
 import fastbp as fb
 
 PEERS = {fb.MLPClassifier: neural_network.MLPClassifier, fb.MLPRegressor: neural_network.MLPRegressor}
-pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+pytestmark = [
+    pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning"),
+    pytest.mark.filterwarnings("ignore:scipy.optimize:DeprecationWarning"),  # of an older scikit-learn
+]
 
 
 def pair(kind, X, y, **settings):
@@ -92,6 +95,25 @@ def test_learning_rates_are_those_of_scikit_learn():
             theirs.set_params(max_iter=epochs).fit(X, y)
             assert_in_step(ours, theirs)
         assert learning_rate != "adaptive" or (rate(ours) < 1e-6 and ours.n_iter_ < 300)
+
+
+def test_partial_fit_goes_on_with_the_optimizer_that_has_made_steps():
+    X, y = load_iris(return_X_y=True)
+    invscaling, adam = dict(solver="sgd", learning_rate="invscaling"), dict(solver="adam", epsilon=1e-20)
+    for first, then in ((adam, invscaling), (dict(solver="sgd"), adam)):
+        ours, theirs = pair(fb.MLPClassifier, X, y, tol=10.0, n_iter_no_change=2, **first)
+        for settings in ({}, then):
+            for model in (ours, theirs):
+                model.set_params(**settings).partial_fit(X, y).partial_fit(X, y)
+        assert ours.loss_curve_ == pytest.approx(theirs.loss_curve_, rel=1e-6)
+        assert type(ours.network_.optimizer) is (fb.Adam if first is adam else fb.SGD)
+    for solver in ("lbfgs", "adam"):  # which have made none, or none here
+        theirs = neural_network.MLPClassifier(solver=solver, random_state=0).fit(X, y)
+        ours = fb.MLPClassifier.from_sklearn(theirs).set_params(**invscaling, power_t=0.25)
+        before = ours.network_.params.copy()
+        ours.partial_fit(X, y)
+        assert rate(ours) == pytest.approx(0.001 / (ours.t_ + 1) ** 0.25)
+        assert 0 < np.abs(ours.network_.params - before).max() < 0.1
 
 
 @pytest.mark.parametrize("settings", [{}, {"early_stopping": True}, {"solver": "sgd", "learning_rate": "adaptive"}])

@@ -97,8 +97,13 @@ class EMA(InStep):
         self._begin(net, convert_params("params", state["params"], net._params.shape, net.dtype))
 
 
-def check_averages(callbacks: Iterable[Any]) -> None:
-    """Raise ValueError if there is more than one EMA, as a network has one average."""
-    count = sum(isinstance(callback, EMA) for callback in callbacks)
-    if count > 1:
-        raise ValueError(f"callbacks must hold at most one EMA, got {count}")
+def check_averages(callbacks: Iterable[Any], running: Iterable[Any]) -> None:
+    """Raise ValueError if there is more than one EMA, as a network has one average, or one that another fit has.
+
+    running: callbacks of a fit of the same network that is under way.
+    """
+    given, theirs = ([c for c in some if isinstance(c, EMA)] for some in (callbacks, running))
+    if len(given) + len(theirs) > 1:
+        raise ValueError(f"callbacks must hold at most one EMA, got {len(given) + len(theirs)}")
+    if any(callback._aside is not None for callback in given):
+        raise ValueError("callbacks must hold an EMA of their own, got one that another network's fit is using")

@@ -441,7 +441,7 @@ class Network:
         for callback in callbacks:
             if isinstance(callback, InStep):
                 callback.check(self.input_shape)
-        check_averages((*self._in_step, *callbacks))
+        check_averages(callbacks, self._in_step)
         source, validation = self._sources(X, y, epochs, sample_weight, class_weight, validation_data, split)
         if functions and isinstance(validation, (Feed, Mapped)):
             predicted = self.loss.point(np.broadcast_to(0.5, (validation.rows, *self.output_shape))).shape

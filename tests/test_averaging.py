@@ -271,6 +271,20 @@ def test_two_of_them_are_refused():
     assert not called and net._in_step == ()
 
 
+def test_one_of_another_network_is_refused():
+    net, other, average = make(), make(), fb.EMA(0.9)
+
+    class Other:
+        def on_epoch_end(self, net, epoch, logs):
+            with pytest.raises(ValueError, match="an EMA of their own, got one that another network's fit is using"):
+                fit(other, average)
+            fit(other, fb.EMA(0.9))
+            fit(net, (), epochs=1)  # which the average takes in
+
+    fit(net, [average, Other()], epochs=2)
+    fit(other, average)
+
+
 def test_shown_as_it_is_made_and_monitors_may_follow_it():
     assert repr(fb.EMA(0.99)) == "EMA(0.99)" and fb.EMA().decay == 0.999
     with pytest.raises(ValueError, match="monitor must be one of"):

@@ -456,6 +456,7 @@ def test_nothing_is_allocated(build):
             fb.jit.train_step(h, x, y)
             fb.jit.train_epoch(h, x, y, order)
             fb.jit.value_and_grad(h, x, y, grad)
+            fb.jit.apply_gradients(h, grad)
             fb.jit.input_gradient(h, x, y, x)
             fb.jit.jacobian(h, x, by_params)
             fb.jit.input_jacobian(h, x, by_x)

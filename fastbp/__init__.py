@@ -2,8 +2,9 @@
 
 from typing import TYPE_CHECKING, Any
 
-from . import activations, initializers, jit, losses, metrics, optimizers, schedules
+from . import activations, callbacks, initializers, jit, layers, losses, metrics, optimizers, schedules
 from ._jit import get_num_threads, set_num_threads
+from ._names import shown
 from .augmentation import Flip, Noise, Shift
 from .averaging import EMA
 from .callbacks import Checkpoint, CSVLogger, EarlyStopping, ReduceOnPlateau, StopAtLoss, TimeBudget
@@ -111,12 +112,14 @@ __all__ = [
     "TimeBudget",
     "Warmup",
     "activations",
+    "callbacks",
     "check_gradients",
     "find_learning_rate",
     "get_include",
     "get_num_threads",
     "initializers",
     "jit",
+    "layers",
     "load",
     "losses",
     "metrics",
@@ -137,5 +140,4 @@ def __getattr__(name: str) -> Any:
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
-def __dir__() -> list[str]:
-    return sorted([*__all__, *_ESTIMATORS, "__version__"])
+__dir__ = shown([*__all__, *_ESTIMATORS, "__version__"])

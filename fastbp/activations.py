@@ -5,17 +5,45 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from ._jit import Kernel
+import numpy as np
+
+from ._jit import DTYPES, Kernel
+from ._names import shown
+from .engine import run_kernel
 from .errors import brief, check_choice, check_object
 from .kernels import activations as kernels
 
 if TYPE_CHECKING:
     from .plan import Plan, Tensor
 
+__all__ = [
+    "ACTIVATIONS",
+    "ActivationFunction",
+    "elu",
+    "exponential",
+    "gelu",
+    "get",
+    "hard_sigmoid",
+    "hard_tanh",
+    "leaky_relu",
+    "linear",
+    "mish",
+    "relu",
+    "selu",
+    "sigmoid",
+    "silu",
+    "softmax",
+    "softplus",
+    "softsign",
+    "swish",
+    "tanh",
+]
+__dir__ = shown(__all__)
+
 
 @dataclass(frozen=True)
 class ActivationFunction:
-    """An activation a = f(z).
+    """An activation a = f(z); an object `f` is also the function, of NumPy arrays: f(z) and f.derivative(z).
 
     forward   kernel with the fields y, x, features, blocked; None for the identity
     backward  kernel with the fields dx, dy, y, features, blocked, where y = f(x); or x in the place of y: f then can't
@@ -36,6 +64,36 @@ class ActivationFunction:
 
     def __reduce__(self) -> Any:
         return get, (self.name,)  # a copy is the same object: some are recognised by that
+
+    def __call__(self, z: Any) -> Any:
+        """f(z), by the kernel that networks run: of each element, or for softmax of each vector along the last axis.
+
+        z: a number or an array of any shape, of real numbers: float32 and float64 stay, others become float64.
+        Returns a new array of that shape, or a number. Raises TypeError or ValueError for anything else.
+        """
+        return self._run(self.forward, z)
+
+    def derivative(self, z: Any) -> Any:
+        """f'(z), likewise. Raises ValueError for softmax, of which each output depends on all inputs."""
+        if not self.elementwise:
+            raise ValueError(f"the derivative of {self.name} is no function of single elements")
+        reads_output = self.backward is not None and "y" in self.backward.fields
+        x = _as_floats(self, z)
+        return self._run(self.backward, np.ones_like(x), self._run(self.forward, x) if reads_output else x)
+
+    def _run(self, kernel: Kernel | None, *arrays: Any) -> Any:
+        """What a kernel writes for these arrays, which it reads."""
+        read = [_as_floats(self, array) for array in arrays]
+        x = read[0]
+        features = x.size if self.elementwise else x.shape[-1]
+        if kernel is None or x.size == 0:
+            return x.copy()[()]
+        out = np.empty_like(x)
+        sizes = [features, *self.layout(False).values()]
+        record = np.array([out.ctypes.data, *(array.ctypes.data for array in read), *sizes], np.int64)
+        rows = x.size // features
+        run_kernel(kernel.address(x.dtype), record.ctypes.data, rows, 0, rows)
+        return out[()]
 
     @property
     def elementwise(self) -> bool:
@@ -66,6 +124,16 @@ class ActivationFunction:
         read = {"y": y.value} if "y" in self.backward.fields else {"x": x.value}
         slope = 4 if "y" in self.backward.fields else ELEMENTWISE
         plan.backward(self.backward, slope * features, dx=x.grad, dy=y.grad, **read, features=features, **layout)
+
+
+def _as_floats(activation: ActivationFunction, z: Any) -> np.ndarray:
+    """z as a contiguous array of a dtype that kernels know. Raises TypeError or ValueError."""
+    array = np.asarray(z)
+    if array.dtype.kind not in "biuf":
+        raise TypeError(f"z must hold real numbers, got {brief(z)}")
+    if not activation.elementwise and array.ndim == 0:
+        raise ValueError(f"z must have at least one axis for {activation.name}, got a single number")
+    return np.require(array, array.dtype if array.dtype in DTYPES else np.float64, ["C_CONTIGUOUS", "ALIGNED"])
 
 
 linear = ActivationFunction("linear", None, None)
@@ -108,6 +176,7 @@ ACTIVATIONS = {
         softmax,
     )
 }
+swish = silu
 _ALIASES = {"swish": silu}
 
 

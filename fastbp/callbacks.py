@@ -43,6 +43,7 @@ from dataclasses import dataclass, field
 from typing import IO, TYPE_CHECKING, Any
 
 from . import checkpoints, files
+from ._names import shown
 from .augmentation import Flip, Noise, Shift
 from .averaging import EMA
 from .errors import (
@@ -59,6 +60,20 @@ from .training import History, Snapshot
 
 if TYPE_CHECKING:
     from .network import Network
+
+__all__ = [
+    "HOOKS",
+    "CSVLogger",
+    "Checkpoint",
+    "EarlyStopping",
+    "Flip",
+    "Noise",
+    "ReduceOnPlateau",
+    "Shift",
+    "StopAtLoss",
+    "TimeBudget",
+]
+__dir__ = shown(__all__)
 
 HOOKS = {
     "on_train_begin": ("net",),

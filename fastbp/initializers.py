@@ -8,8 +8,22 @@ from typing import Any
 
 import numpy as np
 
+from ._names import shown
 from .errors import brief, check_choice, check_number
 from .parts import Part
+
+__all__ = [
+    "INITIALIZERS",
+    "Array",
+    "Constant",
+    "Initializer",
+    "Normal",
+    "Orthogonal",
+    "Uniform",
+    "VarianceScaling",
+    "get",
+]
+__dir__ = shown(__all__)
 
 
 @dataclass(frozen=True, repr=False)

@@ -34,6 +34,7 @@ from numba.core.typing.typeof import Purpose
 from numba.extending import intrinsic, typeof_impl
 
 from ._jit import OPTIONS, entry_point, inner
+from ._names import shown
 from .engine import INPUTS as INPUTS_AT
 from .engine import LOSS, TOTALS, run_batches_serial
 from .kernels.data import ADDRESS, COLUMN_STRIDE, FLOAT32, FLOAT64, INT32, INT64, ROW_STRIDE, TYPE, UINT8
@@ -56,6 +57,7 @@ __all__ = [
     "train_step",
     "value_and_grad",
 ]
+__dir__ = shown(__all__)
 
 _X, _Y, _ORDER, _OUT, _TRAINING = (INPUTS[name] for name in ("x", "y", "order", "out", "training"))
 
@@ -556,7 +558,3 @@ def input_jacobian(h, x, out):
     Arguments and errors otherwise as for predict.
     """
     _write(h, INPUT_JACOBIAN, _source(x), out, _in_any_shape(_target(h.params, out)))
-
-
-def __dir__() -> list[str]:
-    return __all__

@@ -12,10 +12,29 @@ import numpy as np
 
 from . import activations
 from ._jit import Kernel
+from ._names import shown
 from .activations import ActivationFunction
 from .errors import brief, check_choice, check_number, check_object
 from .kernels import losses as kernels
 from .parts import Part
+
+__all__ = [
+    "LOSSES",
+    "MAE",
+    "MSE",
+    "BinaryCrossEntropy",
+    "CrossEntropy",
+    "GaussianNLL",
+    "Hinge",
+    "Huber",
+    "KLDivergence",
+    "Loss",
+    "Poisson",
+    "Quantile",
+    "SquaredError",
+    "get",
+]
+__dir__ = shown(__all__)
 
 
 @dataclass(frozen=True, repr=False)

@@ -19,7 +19,20 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from ._names import shown
 from .errors import brief, check_choice, check_integer
+
+__all__ = [
+    "METRICS",
+    "accuracy",
+    "auc",
+    "confusion_matrix",
+    "mae",
+    "r2",
+    "rmse",
+    "top_k_accuracy",
+]
+__dir__ = shown(__all__)
 
 Metric = Callable[..., float]
 

@@ -756,16 +756,23 @@ class Network:
         Raises TypeError or ValueError for other arguments, ValueError if a parameter is NaN or infinite, OSError if the
         file can't be written: a file that was there stays.
         """
-        if extra is not None and not isinstance(extra, dict):
-            raise TypeError(f"extra must be a dict or None, got {brief(extra)}")
-        self._save(path, {} if extra is None else {"extra": extra}, {})
+        check_path("path", path)
+        with self._lock:
+            files.write(path, *self._content(extra))
 
     def _save(self, path: str | os.PathLike, header: dict[str, Any], arrays: dict[str, np.ndarray]) -> None:
         """Save, with more in the header and more arrays."""
         check_path("path", path)
         with self._lock:
-            _check_finite(self._arrays())
-            files.write(path, {**self._header(), **header}, {**self._arrays(), **arrays})
+            own, its = self._content()
+            files.write(path, {**own, **header}, {**its, **arrays})
+
+    def _content(self, extra: Any = None) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
+        """The header and the arrays of its file; extra: see save. Raises as save does."""
+        if extra is not None and not isinstance(extra, dict):
+            raise TypeError(f"extra must be a dict or None, got {brief(extra)}")
+        _check_finite(self._arrays())
+        return {**self._header(), **({} if extra is None else {"extra": extra})}, self._arrays()
 
     def export_c(self, path: str | os.PathLike, name: str = "model") -> None:
         """Write `predict` for one row as one C99 file, whole or not at all: `void NAME_predict(const T x[], T y[])`.
@@ -887,6 +894,7 @@ def _split(source: Feed | Mapped, share: float) -> tuple[Feed | Mapped, Feed | M
     return source.part(0, kept), source.part(kept, source.rows)
 
 
+MEMBERS = "members"  # in the header of an ensemble's file: those of its networks
 _IN_COMMON = ("input_shape", "loss", "optimizer", "dtype")
 _CLASSES: dict[str, Any] = {**LAYERS, **LOSS_CLASSES, **optimizers.OPTIMIZERS, **SCHEDULES, **INITIALIZER_CLASSES}
 
@@ -902,25 +910,39 @@ def load(path: str | os.PathLike, custom_objects: Mapping[str, Any] | None = Non
     ValueError if custom_objects lacks one.
     """
     check_path("path", path)
+    return _open(path, check_custom(custom_objects))[0]
+
+
+def check_custom(custom_objects: Any) -> dict[str, Any]:
+    """The user's own parts by their names. Raises TypeError for anything else."""
     if custom_objects is not None and not isinstance(custom_objects, Mapping):
         raise TypeError(f"custom_objects must be a mapping from names to parts, got {brief(custom_objects)}")
     for name, part in (custom_objects or {}).items():
         if not isinstance(part, Custom):
             got = f"got {brief(part)} for {name!r}"
             raise TypeError(f"custom_objects must hold CustomActivations and CustomLosses, {got}")
-    return _open(path, dict(custom_objects or {}))[0]
+    return dict(custom_objects or {})
 
 
 def _open(path: str | os.PathLike, custom: dict[str, Any]) -> tuple[Network, dict[str, Any], dict[str, np.ndarray]]:
     """The network in a file, the file's header and its arrays. See load."""
     header, arrays = files.read(path)
+    if MEMBERS in header:
+        raise ValueError(f"{os.fspath(path)} holds an ensemble: fb.Ensemble.load gives it back")
+    return rebuilt(path, header, arrays, custom), header, arrays
+
+
+def rebuilt(
+    path: str | os.PathLike, header: dict[str, Any], arrays: dict[str, np.ndarray], custom: dict[str, Any]
+) -> Network:
+    """The network that a header and arrays of the file `path` describe. See load."""
     try:
         names = _custom_names([header["layers"], header["loss"]])
         missing = sorted(set(names) - set(custom))
         if not missing:
             net = Network._restored(header, arrays, custom)
             _check_finite(net._arrays())
-            return net, header, arrays
+            return net
     except MemoryError:
         raise
     except Exception as error:  # whatever a header that is none can lead to

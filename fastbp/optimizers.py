@@ -8,10 +8,27 @@ from typing import Any
 import numpy as np
 
 from ._jit import Kernel
+from ._names import shown
 from .errors import brief, check_bool, check_choice, check_number, check_object
 from .kernels import updates as kernels
 from .parts import Part
 from .schedules import Schedule, check_rate
+
+__all__ = [
+    "OPTIMIZERS",
+    "SGD",
+    "Adadelta",
+    "Adagrad",
+    "Adam",
+    "AdamW",
+    "Lion",
+    "Nadam",
+    "Optimizer",
+    "RMSprop",
+    "Rprop",
+    "get",
+]
+__dir__ = shown(__all__)
 
 
 @dataclass(frozen=True, repr=False)

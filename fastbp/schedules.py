@@ -11,9 +11,23 @@ from dataclasses import KW_ONLY, dataclass
 from typing import Any
 
 from ._jit import Kernel
+from ._names import shown
 from .errors import check_integer, check_number, check_object
 from .kernels import schedules as kernels
 from .parts import Part
+
+__all__ = [
+    "SCHEDULES",
+    "CosineDecay",
+    "ExponentialDecay",
+    "InverseScaling",
+    "OneCycle",
+    "PiecewiseConstant",
+    "Schedule",
+    "StepDecay",
+    "Warmup",
+]
+__dir__ = shown(__all__)
 
 
 def check_rate(name: str, rate: Any) -> float:

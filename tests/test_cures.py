@@ -252,3 +252,16 @@ def test_batch_norm_of_one_pixel_and_inside_a_residual():
     refused(pooled, lambda: pooled.train_on_batch(np.zeros((1, 1, 5, 5)), np.zeros((1, 3))), one.format("BatchNorm_1"))
     inside = network(fb.Residual([fb.Dense(4), fb.BatchNorm()]), fb.Dense(3))
     refused(inside, lambda: inside.train_on_batch(X[:1], np.zeros((1, 3))), one.format("Residual_1"))
+
+
+def test_a_frozen_residual_freezes_the_statistics_inside():
+    inside = [fb.Dense(4), fb.BatchNorm(), fb.Residual([fb.BatchNorm()])]
+    net = network(fb.Residual(inside, trainable=False), fb.Dense(3))
+    kept = {name: array.copy() for name, array in net.layers[0].statistics.items()}
+    assert len(kept) == 4
+    net.train_on_batch(X[:1], np.zeros((1, 3)))
+    net.fit(X, X[:, :3], verbose=False)
+    assert all((array == kept[name]).all() for name, array in net.layers[0].statistics.items())
+    net.layers[0].trainable = True
+    net.fit(X[:64], X[:64, :3], verbose=False)
+    assert not any((array == kept[name]).all() for name, array in net.layers[0].statistics.items())

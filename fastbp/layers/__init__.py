@@ -1,5 +1,6 @@
 """The layers: shapes, parameters, initial values, and the kernels that each runs."""
 
+from .._names import shown
 from .activation import Activation
 from .base import Layer, Parameter, WeightedLayer
 from .conv import Conv1D, Conv2D
@@ -39,3 +40,4 @@ __all__ = [
     "Residual",
     "WeightedLayer",
 ]
+__dir__ = shown(__all__)

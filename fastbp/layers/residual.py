@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from ..errors import brief
 from ..kernels import elementwise as kernels
@@ -43,10 +43,15 @@ class Residual(WeightedLayer):
         self._store(layers=tuple(self.layers))
 
     def _named(self, input_shape: Shape) -> Iterator[tuple[str, Layer, Shape]]:
-        """(name, layer, shape of its input) for each layer, and for the projection if there is one."""
+        """(name, layer, shape of its input) for each layer, and for the projection if there is one.
+
+        Of what is frozen, a BatchNorm inside takes the running statistics, too.
+        """
         counts: dict[str, int] = {}
         shape = input_shape
         for layer in self.layers:
+            if not self.trainable and isinstance(layer, WeightedLayer):
+                layer = replace(layer, trainable=False)
             kind = type(layer).__name__
             counts[kind] = counts.get(kind, 0) + 1
             yield f"{kind}_{counts[kind]}", layer, shape

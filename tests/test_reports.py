@@ -1,6 +1,7 @@
 """What the commands report: scores beside those of a guess, class by class, rows left out; and the split by class."""
 
 import re
+import sys
 
 import numpy as np
 import pytest
@@ -58,6 +59,12 @@ def test_accuracy_stands_beside_what_a_majority_guess_scores(capsys):
     }
     matrix = out[out.index("Confusion matrix") :].splitlines()
     assert [line.split() for line in matrix[1:]] == [["no", "yes"], ["-" * 12], ["no", "80", "0"], ["yes", "20", "0"]]
+
+
+def test_reports_need_no_scikit_learn(capsys, monkeypatch):
+    monkeypatch.setitem(sys.modules, "sklearn", None)
+    out, _ = train(capsys, write_classes({"no": 40, "yes": 10}), *FAST, "--verbose")
+    assert list(rows_of_table(out)) == ["no", "yes", "macro average"] and "Confusion matrix" in out
 
 
 def test_a_good_network_gets_no_note_and_the_matrix_is_for_verbose(capsys):
@@ -334,6 +341,32 @@ def test_early_stopping_keeps_the_best_epoch(capsys):
     assert best.epochs_trained == int(kept[1])
     train(capsys, *argv, "--epochs", kept[1])
     np.testing.assert_array_equal(fb.load("m.npz").params, best.params)
+
+
+def test_early_stopping_after_ctrl_c_keeps_the_best_epoch_too(capsys, monkeypatch):
+    train_epoch = fb.training._Run._train_epoch
+
+    def interrupted(run, epoch):
+        if epoch == 2:
+            raise KeyboardInterrupt
+        return train_epoch(run, epoch)
+
+    monkeypatch.setattr(fb.training._Run, "_train_epoch", interrupted)
+    argv = [
+        "train",
+        "diabetes",
+        "--quiet",
+        "--no-plot",
+        "--save",
+        "m.npz",
+        "--early-stopping",
+        "--learning-rate",
+        "0.5",
+    ]
+    assert cli.main(argv) == 130
+    out = capsys.readouterr().out
+    kept = re.search(r"trained +2 epochs in \S+ s, then interrupted\nkept +the weights of epoch ([12]): ", out)
+    assert fb.load("m.npz").epochs_trained == int(kept[1])
 
 
 def test_early_stopping_that_does_not_stop_keeps_the_best_epoch_too(capsys):

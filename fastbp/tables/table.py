@@ -77,7 +77,7 @@ class Table:
     position   of the target among a file's columns, from 1; None if it is no table
     dropped    positions of the columns that were left out
     others     names of what a file has besides the columns: pandas' index, other arrays
-    carried    gives columns and others as texts (rows,) by name; None if `spelled` does
+    carried    gives columns and others of the whole file as texts, by name; None if `spelled` does
     kept       texts of columns and others by name, which go along with predictions
     test       a test set, where the data comes with one
     spelled    gives columns as the file writes them, texts (rows,) by name; None if no file does
@@ -146,7 +146,7 @@ class Table:
         columns = {name: column[rows] for name, column in self.columns.items()}
         spelled = self.spelled
         there = spelled and (lambda names: {name: texts[rows] for name, texts in spelled(names).items()})
-        return replace(self, columns=columns, numbering=self.numbering[rows], test=None, spelled=there, carried=None)
+        return replace(self, columns=columns, numbering=self.numbering[rows], test=None, spelled=there)
 
     def error(self, name: str, row: Any, problem: str, element: Any = None) -> TableError:
         """What is wrong with a cell; element: the place in the row's array, where the column is one of arrays."""

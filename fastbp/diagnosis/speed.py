@@ -18,8 +18,8 @@ RAISED, LOWERED = 0.2, 0.05
 # A step that is larger than the weights leaves nothing of them. One of less than this of their size is looked at: in
 # healthy networks it is a thousandth and more at first.
 LARGE_STEP, SMALL_STEP = 1.0, 1e-4
-# So many steps should have learnt something.
-STEPS_TO_LEARN = 100
+# So many steps should have learnt something: more right answers than by chance, of which they are two deviations.
+STEPS_TO_LEARN, CHANCE = 1000, 2.0
 
 
 def step_length(case: Case) -> Iterator[str]:
@@ -65,7 +65,7 @@ def nothing_learnt(case: Case) -> Iterator[str]:
     if case.classes is not None and case.outputs.shape == case.classes.shape:
         right = float((case.outputs.argmax(axis=1) == case.classes.argmax(axis=1)).mean())
         usual = float(case.classes.mean(axis=0).max())
-        if right > usual:
+        if right > usual + CHANCE * math.sqrt(usual * (1 - usual) / case.rows):
             return
     yield (
         f"No better than guessing: after {steps:,} steps the loss of these rows is {_loss(case.loss)}, and that of one"

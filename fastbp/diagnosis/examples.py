@@ -58,6 +58,8 @@ class Inputs:
         self.same_rows = bool((columns == columns[0]).all())
         self._others = columns[:, ~self.constant]
         self._normalised = _is_normalised(case)
+        table = "Give each column of X mean 0 and variance 1 (scikit-learn's StandardScaler)"
+        self.cure = table if case.x.ndim == 2 else "Give X mean 0 and variance 1, such as bytes by X / 127.5 - 1"
 
     def is_background(self, value: float) -> bool:
         return self._others.size > 0 and float((self._others == value).mean()) > OFTEN
@@ -115,21 +117,19 @@ def about_inputs(inputs: Inputs) -> Iterator[str]:
         most = int(np.argmax(inputs.sizes))
         yield (
             f"Inputs are not scaled: numbers in {_column(most)} are about {reports.rounded(inputs.sizes[most])} (root"
-            f" mean square), where about 1 is wanted; in {int(inputs.large.sum())} of {inputs.count} columns they are"
-            f" above {LARGE:g}. Give each column of X mean 0 and variance 1 (scikit-learn's StandardScaler), or begin"
+            f" mean square), where about 1 is wanted{_count(inputs.large, f'above {LARGE:g}')}. {inputs.cure}, or begin"
             " with BatchNorm()."
         )
     if inputs.faint.any():
         least = int(np.argmin(np.where(inputs.faint, inputs.spreads, math.inf)))
         yield (
             f"Inputs hardly vary: {_column(least)} is {inputs.means[least]:.3g} with a spread of"
-            f" {inputs.spreads[least]:.2g}, where about 1 is wanted; so it is with {int(inputs.faint.sum())} of"
-            f" {inputs.count} columns. Give each column of X mean 0 and variance 1 (scikit-learn's StandardScaler)."
+            f" {inputs.spreads[least]:.2g}, where about 1 is wanted{_count(inputs.faint, 'like that')}. {inputs.cure}."
         )
 
 
 def about_targets(case: Case) -> Iterator[str]:
-    spreads = case.y.std(axis=0)
+    spreads = np.where((case.y == case.y[0]).all(axis=0), 0.0, case.y.std(axis=0))
     yield from _constant_targets(case, spreads)
     yield from _unused_classes(case)
     if case.is_regression and not out_of_reach(case) and case.classes is None:
@@ -180,7 +180,7 @@ def _scale_of_targets(case: Case, spreads: np.ndarray) -> Iterator[str]:
     outputs = case.outputs
     alike = outputs.shape == case.y.shape
     known = ((outputs - case.y) ** 2).mean(axis=0) < 0.5 * spreads**2 if alike else np.zeros(len(sizes), bool)
-    if known.all() or not spreads.any():
+    if known.all() or not spreads.any() or (not alike and case.net.steps_trained > 0):
         return
     column = "y" if len(sizes) == 1 else "y[:, {}]"
     most, least = int(np.argmax(sizes)), int(np.argmin(np.where(spreads > 0, spreads, math.inf)))
@@ -259,3 +259,8 @@ def _columns(numbers: Sequence[int], name: str = "X") -> str:
 
 def _listed(words: Sequence[str]) -> str:
     return ", ".join(words[:4]) + ", …" * (len(words) > 4)
+
+
+def _count(which: np.ndarray, what: str) -> str:
+    """In how many columns, if there are several."""
+    return f"; {int(which.sum())} of {len(which)} columns are {what}" if len(which) > 1 else ""

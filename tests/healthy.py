@@ -63,6 +63,17 @@ def digit_maps(seed: int) -> tuple[np.ndarray, np.ndarray]:
     return 2 * X.reshape(-1, 1, 8, 8) - 1, y
 
 
+def digit_bytes(seed: int) -> tuple[np.ndarray, np.ndarray]:
+    """Images of 24 × 24 bytes from 0 to 255."""
+    X, y = digits(seed)
+    return (255 * X.reshape(-1, 1, 8, 8)).repeat(3, axis=2).repeat(3, axis=3).astype(np.uint8), y
+
+
+def digits_again(seed: int) -> tuple[np.ndarray, np.ndarray]:
+    X, _ = digits(seed)
+    return X, X
+
+
 def digits_one_hot(seed: int) -> tuple[np.ndarray, np.ndarray]:
     X, y = digits(seed)
     return X, np.eye(10)[y]
@@ -130,6 +141,19 @@ def products(seed: int) -> tuple[np.ndarray, np.ndarray]:
 def corners(seed: int) -> tuple[np.ndarray, np.ndarray]:
     """The four rows of exclusive or."""
     return np.array([[0, 0], [0, 1], [1, 0], [1, 1]]), np.array([0, 1, 1, 0])
+
+
+def parity(seed: int) -> tuple[np.ndarray, np.ndarray]:
+    """All rows of eight bits, and whether an odd number of them is set."""
+    bits = np.random.default_rng(seed).permutation(256)[:, np.newaxis] >> np.arange(8) & 1
+    return 2 * bits - 1, bits.sum(axis=1) % 2
+
+
+def words(seed: int) -> tuple[np.ndarray, np.ndarray]:
+    """Few rows of many inputs: which of a thousand words are in a text, a hundred for it and a hundred against it."""
+    rng = np.random.default_rng(seed)
+    X = (rng.random((500, 1000)) < 0.01).astype(float)
+    return X, (X[:, :100].sum(axis=1) > X[:, 100:200].sum(axis=1)).astype(int)
 
 
 def labels_each(seed: int) -> tuple[np.ndarray, np.ndarray]:
@@ -263,5 +287,22 @@ HEALTHY: dict[str, Healthy] = {
         fb.Adam(3e-3),
     ),
     "a weak relation": Healthy(weak, [*relus(16), fb.Dense(1)], "squared_error", fb.SGD(0.01)),
+    "an output of zeros": Healthy(
+        digits, [*relus(32, 32), fb.Dense(10, kernel_init="zeros")], "cross_entropy", fb.SGD(0.1)
+    ),
+    "frozen features": Healthy(digits, [fb.Dense(100, "relu", trainable=False), fb.Dense(10)], "cross_entropy", None),
+    "autoencoder": Healthy(
+        digits_again, [*relus(32), fb.Dense(8), *relus(32), fb.Dense(64, "sigmoid")], "mse", fb.Adam(), epochs=10
+    ),
+    "pixels of bytes, normalised": Healthy(
+        digit_bytes,
+        [fb.Conv2D(8, 3, bias=False), fb.BatchNorm(), fb.Activation("relu"), fb.GlobalAvgPool2D(), fb.Dense(10)],
+        "cross_entropy",
+        fb.Adam(3e-3),
+        epochs=8,
+    ),
+    "words": Healthy(words, [*relus(16), fb.Dense(2)], "cross_entropy", fb.Adam()),
+    "parity": Healthy(parity, [*relus(64), fb.Dense(2)], "cross_entropy", fb.Adam(3e-3), epochs=150),
+    "fine-tuning": Healthy(digits, [*relus(64), fb.Dense(10)], "cross_entropy", fb.Adam(3e-5)),
     "categories": Healthy(one_hot_columns, [*relus(16), fb.Dense(2)], "cross_entropy", "adam"),
 }

@@ -370,7 +370,7 @@ def test_nothing_is_wrong_with_a_healthy_network(name, seed, epochs):
         net.fit(X, y, epochs=epochs, verbose=False)
         assert net.evaluate(X, y)["loss"] < 0.2
     found = net.diagnose(X, y)
-    assert found.warnings == [] and "Nothing is wrong." in str(found)
+    assert found.warnings == [] and "Nothing wrong is seen." in str(found)
 
 
 # --- what it looks like ---

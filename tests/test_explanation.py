@@ -233,6 +233,26 @@ def test_other_layers_and_large_arrays():
     assert "δ = ∂E/∂z = (δ Wᵀ of Dense_3) ∘ (1 - a²)" in text
 
 
+def test_each_delta_is_shown_once():
+    layers = [fb.Conv1D(2, 2), fb.Flatten(), fb.Activation("tanh"), fb.Dense(2), fb.Activation("softmax")]
+    found = fb.Network(layers, (1, 4), loss="cross_entropy", seed=0).explain([[1, 2, 3, 4]], 1)
+    backward = [(layer, formula) for layer, formula, _ in found.steps["Backward"]]
+    assert backward == [
+        ("Activation_2", "δ = ∂E/∂z = a - (1 at t, else 0)"),
+        ("Dense_1", "∂E/∂W = xᵀ δ of Activation_2"),
+        ("", "∂E/∂b = δ of Activation_2"),
+        ("Activation_1", "δ = ∂E/∂z = (δ of Activation_2 Wᵀ of Dense_1) ∘ (1 - a²)"),
+        ("Conv1D_1", "∂E/∂W"),
+        ("", "∂E/∂b"),
+    ]
+    assert [layer for layer, _, _ in found.steps["Forward"] if layer] == [
+        "Conv1D_1",
+        "Activation_1",
+        "Dense_1",
+        "Activation_2",
+    ]
+
+
 def test_html_and_repr():
     found = two_layers().explain([0.05, 0.1], [0.01, 0.99])
     cells = parsed(found._repr_html_())

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 import fastbp as fb
+from fastbp.diagnosis.relation import relation
 
 SEEDS = range(3)
 
@@ -148,9 +149,9 @@ FAILURES: dict[str, Failure] = {
         ["all 178 rows of X are the same"],
     ),
     "a constant target": Failure(
-        changed(healthy.diabetes, lambda X, y, rng: (X, np.full(len(y), 0.5)), tanh_net(1), "mse"),
+        changed(healthy.diabetes, lambda X, y, rng: (X, np.full(len(y), 0.1)), tanh_net(1), "mse"),
         ["Constant targets"],
-        ["y is 0.5 in all 442 rows"],
+        ["y is 0.1 in all 442 rows"],
     ),
     "one class alone": Failure(
         changed(healthy.cancer, cut_off, tanh_net(2)), ["Constant targets"], ["y is class ", "sorted ones"]
@@ -163,22 +164,31 @@ FAILURES: dict[str, Failure] = {
     "inputs of hundreds": Failure(
         changed(healthy.wine, lambda X, y, rng: (300 * X, y), tanh_net(3)),
         ["Inputs are not scaled"],
-        ["about 300 (root mean square)", "13 of 13 columns", "StandardScaler", "BatchNorm()"],
+        ["about 300 (root mean square)", "; 13 of 13 columns are above 30.", "StandardScaler", "BatchNorm()"],
     ),
     "wine as it is": Failure(
         changed(healthy.wine_raw, lambda X, y, rng: (X, y), tanh_net(3)),
         ["Inputs are not scaled"],
-        ["numbers in X[:, 12] are about 8", "2 of 13 columns"],
+        ["numbers in X[:, 12] are about 8", "; 2 of 13 columns are above 30"],
     ),
     "one input of hundreds": Failure(
         changed(healthy.cancer, scaled_column, [*RELU, fb.Dense(2)]),
         ["Inputs are not scaled"],
-        ["numbers in X[:, 5] are about 539", "1 of 30 columns"],
+        ["numbers in X[:, 5] are about 539", "; 1 of 30 columns are above 30"],
+    ),
+    "pixels of bytes": Failure(
+        changed(
+            healthy.digit_bytes,
+            lambda X, y, rng: (X, y),
+            [fb.Conv2D(4, 3, activation="relu"), fb.Flatten(), fb.Dense(10)],
+        ),
+        ["Inputs are not scaled"],
+        ["numbers in X[:, 0] are about 1", "is wanted. Give X mean 0 and variance 1, such as bytes by X / 127.5 - 1"],
     ),
     "inputs of thousandths": Failure(
         changed(healthy.wine, lambda X, y, rng: (1e-4 * X, y), tanh_net(3)),
         ["Inputs hardly vary"],
-        ["is 0 with a spread of 0.0001", "13 of 13 columns"],
+        ["is 0 with a spread of 0.0001", "; 13 of 13 columns are like that"],
     ),
     "diabetes as it is": Failure(
         changed(lambda seed: healthy.rows_of("diabetes", seed), lambda X, y, rng: (X, y), [*RELU, fb.Dense(1)], "mse"),
@@ -276,6 +286,27 @@ FAILURES: dict[str, Failure] = {
         ["(they are from -1 to 1)"],
     ),
 }
+FAILURES["steps too long for sigmoids"] = Failure(
+    changed(
+        healthy.digits_one_hot,
+        lambda X, y, rng: (X, y),
+        [fb.Dense(30, "sigmoid"), fb.Dense(10, "sigmoid")],
+        "squared_error",
+        fb.SGD(1e4),
+    ),
+    ["Too fast"],
+    ["times as large as the weights of Dense_", "than 10000, "],
+)
+FAILURES["steps less than rounding"] = Failure(
+    digits_net([fb.Dense(32, "tanh", bias_init=0.1)], optimizer=fb.Adam(1e-12), last=fb.Dense(10, bias_init=0.1)),
+    ["Too slow"],
+    ["is less than the rounding of the weights in float32, and changes hardly any"],
+)
+FAILURES["a regression, too fast"] = Failure(
+    changed(healthy.diabetes, lambda X, y, rng: (X, y), [*RELU, fb.Dense(1)], "mse", fb.SGD(100.0)),
+    ["Too fast"],
+    ["than 100, "],
+)
 for _name, _slow, _fast in (
     ("SGD", fb.SGD(1e-5), fb.SGD(1e3)),
     ("momentum", fb.SGD(1e-6, momentum=0.9), fb.SGD(500.0, momentum=0.9)),
@@ -314,4 +345,106 @@ def test_nothing_is_told_of_a_healthy_network(name):
             if epochs:
                 net.fit(X, y, epochs=epochs, batch_size=case.batch_size, verbose=False)
             found = net.diagnose(X, y)
-            assert found.warnings == [] and str(found).endswith("Nothing is wrong.")
+            assert found.warnings == [] and str(found).endswith("Nothing wrong is seen.")
+
+
+# --- what is told, and where nothing is ---
+
+
+def test_what_is_told_of_two_softmaxes_is_true():
+    """No probability gets above 23 %, of ten classes, and with three classes above 58 %."""
+    for classes, most in ((10, 23), (3, 58)):
+        layers = [fb.Dense(classes, "softmax", kernel_init=1e3 * np.eye(classes)), fb.Activation("softmax")]
+        net = fb.Network(layers, (classes,), loss="cross_entropy", seed=0)
+        X, y = np.eye(classes).repeat(4, axis=0), np.arange(classes).repeat(4)
+        assert round(100 * net.predict(X).max()) == most
+        assert any(f"no probability gets above {most} %" in warning for warning in net.diagnose(X, y).warnings)
+
+
+def test_units_that_are_the_same_stay_the_same_and_others_are_not_accused():
+    X, y = healthy.digits(0)
+    for optimizer in (fb.SGD(0.1, momentum=0.9), fb.Adam(0.01)):
+        net = net_of([all_same(20, "tanh", 0.1), fb.Dense(10, kernel_init=0.1)], X, optimizer=optimizer)
+        net.fit(X, y, epochs=3, verbose=False)
+        weight = net.layers[0].weight
+        assert np.abs(weight - weight[:, :1]).max() < 1e-4 * np.abs(weight).max() and np.ptp(weight) > 0.01
+    random_last = net_of([all_same(20, "tanh", 0.1), fb.Dense(10)], X)  # which gives each unit a gradient of its own
+    assert random_last.diagnose(X, y).warnings == []
+    random_last.fit(X, y, epochs=3, verbose=False)
+    assert np.abs(random_last.layers[0].weight - random_last.layers[0].weight[:, :1]).max() > 0.05
+    some = np.random.default_rng(0).normal(0, 0.1, (64, 20))
+    some[:, :12] = 0.1
+    net = net_of([fb.Dense(20, "tanh", kernel_init=some), fb.Dense(10, kernel_init=0.1)], X)
+    assert "12 of 20 units of Dense_1 have the weights of another" in net.diagnose(X, y).warnings[0]
+    some[:, 2:12] = np.random.default_rng(1).normal(0, 0.1, (64, 10))
+    net = net_of([fb.Dense(20, "tanh", kernel_init=some), fb.Dense(10, kernel_init=0.1)], X)
+    assert net.diagnose(X, y).warnings == []  # two alike are no matter
+
+
+def test_no_better_than_guessing():
+    """Few rows that can't show a relation, after many steps that have learnt nothing."""
+    rng = np.random.default_rng(0)
+    X, y = rng.standard_normal((100, 3)), np.arange(100) % 2
+    net = net_of([fb.Dense(2, kernel_init="zeros")], X, optimizer=fb.SGD(0.01))
+    assert net.diagnose(X, y).warnings == []
+    net.fit(X, y, epochs=300, batch_size=32, verbose=False)
+    other = rng.standard_normal((100, 3))
+    guessing = np.log(2)
+    (warning,) = net.diagnose(other, y).warnings
+    loss = net.evaluate(other, y)["loss"]
+    assert loss >= guessing
+    said = f"after 1,200 steps the loss of these rows is {loss:.4g}, and that of one answer for all of them"
+    assert warning.startswith(f"No better than guessing: {said} {guessing:.4g}.")
+
+
+@pytest.mark.parametrize(
+    ("schedule", "steps"),
+    [
+        (fb.Warmup(1e-3, steps=200), 0),
+        (fb.Warmup(1e-3, steps=200), 1),
+        (fb.CosineDecay(1e-3, steps=100), 99),
+        (fb.CosineDecay(1e-3, steps=100), 150),
+        (fb.ExponentialDecay(1e-2, factor=1e-6, steps=100), 90),
+    ],
+)
+def test_a_rate_that_a_schedule_makes_small_for_a_while_is_not_too_small(schedule, steps):
+    X, y = healthy.digits(0)
+    net = net_of([fb.Dense(32, "relu"), fb.Dense(10)], X, optimizer=fb.Adam(schedule))
+    for _ in range(steps):
+        net.train_on_batch(X, y)
+    assert net.diagnose(X, y).warnings == []
+
+
+def test_penalties_are_no_loss_that_asks_for_a_gradient():
+    """All margins of a hinge are kept: the loss is that of the penalty alone, and no gradient is missing."""
+    X = np.linspace(-3, 3, 60)[:, np.newaxis]
+    X = X[np.abs(X[:, 0]) > 1]
+    net = net_of([fb.Dense(1, kernel_init=5.0, l2=0.1)], X, "hinge", fb.SGD(0.01))
+    found = net.diagnose(X, np.sign(X[:, 0]))
+    assert found.loss == pytest.approx(2.5) and found.warnings == []
+
+
+def test_rows_are_counted_before_something_is_told_of_them():
+    X, y = healthy.wine(0)
+    for rows in (1, 2, 8, 31):
+        net = net_of(tanh_net(3), X)
+        assert net.diagnose(X[:rows], np.zeros(rows)).warnings == []  # one class, in few rows
+        assert net.diagnose(np.tile(X[0], (rows, 1)), y[:rows]).warnings == []
+
+
+def test_a_relation_is_seen_where_there_is_one():
+    rng = np.random.default_rng(0)
+    x = rng.standard_normal((400, 6))
+    noise = rng.standard_normal((400, 1))
+    seen = {
+        "line": x[:, :1] + noise,
+        "square": x[:, :1] ** 2 + noise,
+        "product": np.sign(x[:, :1] * x[:, 1:2]),
+        "neighbours": np.sin(4 * x[:, :1]) + 0.1 * noise,
+    }
+    alone = x[:, :1]  # of one input, as neighbours in six say little
+    for name, t in seen.items():
+        assert relation(alone if name == "neighbours" else x, t).found > 10, name
+    found, wanted = relation(x, noise)
+    assert found < 5 and wanted == pytest.approx(400 / 5 / np.sqrt(2 * 6), rel=0.1)
+    assert relation(np.column_stack([x, np.ones(400)]), seen["line"]).found > 10

@@ -18,6 +18,9 @@ def test_examples_run(tmp_path, monkeypatch, capsys):
     assert namespace["net"].evaluate(namespace["X_test"], namespace["y_test"])["accuracy"] > 0.9
     out = capsys.readouterr().out
     assert namespace["net"].summary() in README.read_text() and namespace["net"].summary() in out
+    for name in ("deep", "same"):
+        (warning,) = namespace[name].diagnose(namespace["X"], namespace["y"]).warnings
+        assert f"\n{warning}\n" in README.read_text()
     assert str(namespace["neuron"].explain([1.0, 2.0], [1.0])) in README.read_text()
     assert (namespace["xor"].predict([[0, 1], [1, 1]]).round() == [[1], [0]]).all()
 

@@ -13,6 +13,7 @@ import numpy as np
 from .. import losses
 from ..activations import ActivationFunction
 from ..layers import Activation, Dropout, Flatten, Layer, Residual
+from ..parts import Custom
 from ..plan import Shape
 from ..schedules import Schedule
 from .measures import LayerDiagnosis
@@ -70,9 +71,11 @@ class Case:
 
     @property
     def is_regression(self) -> bool:
-        """Whether targets are numbers of any size."""
+        """Whether targets are numbers of any size; nobody knows of a loss of one's own."""
         loss = self.net.loss
-        return loss.link is None and not loss.accuracy and loss.range == (-np.inf, np.inf)
+        return (
+            not isinstance(loss, Custom) and loss.link is None and not loss.accuracy and loss.range == (-np.inf, np.inf)
+        )
 
     @property
     def classes(self) -> np.ndarray | None:

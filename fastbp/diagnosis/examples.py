@@ -26,8 +26,9 @@ OFTEN = 0.05
 # So many rows tell that something does not vary, and that a class is not there: of ten equally frequent classes one
 # is missing in 200 rows with a probability of 10⁻⁸.
 ROWS_FOR_CONSTANT, ROWS_FOR_CLASS = 32, 20
-# The relation of twenty data sets with twenty seeds is 11 or more; with rows of y in random order it is less than 5.
-RELATED, ROWS_FOR_RELATION, ROWS_OF_OTHER_CLASS = 5.0, 150, 50
+# Of twenty data sets with twenty seeds, what relation() finds is 11 or more; with rows of y in random order, less than
+# 5. Where as much could not be found for certain, three deviations more, nothing is told.
+RELATED, CERTAIN, ROWS_FOR_RELATION, ROWS_OF_OTHER_CLASS = 5.0, 3.0, 150, 50
 # Targets may lie a little outside of where an activation gets to, by noise.
 OUT_OF_REACH = 0.01
 _RANGES = {
@@ -57,6 +58,8 @@ class Inputs:
         self.same_rows = bool((columns == columns[0]).all())
         self._others = columns[:, ~self.constant]
         self._normalised = _is_normalised(case)
+        table = "Give each column of X mean 0 and variance 1 (scikit-learn's StandardScaler)"
+        self.cure = table if case.x.ndim == 2 else "Give X mean 0 and variance 1, such as bytes by X / 127.5 - 1"
 
     def is_background(self, value: float) -> bool:
         return self._others.size > 0 and float((self._others == value).mean()) > OFTEN
@@ -114,21 +117,19 @@ def about_inputs(inputs: Inputs) -> Iterator[str]:
         most = int(np.argmax(inputs.sizes))
         yield (
             f"Inputs are not scaled: numbers in {_column(most)} are about {reports.rounded(inputs.sizes[most])} (root"
-            f" mean square), where about 1 is wanted; in {int(inputs.large.sum())} of {inputs.count} columns they are"
-            f" above {LARGE:g}. Give each column of X mean 0 and variance 1 (scikit-learn's StandardScaler), or begin"
+            f" mean square), where about 1 is wanted{_count(inputs.large, f'above {LARGE:g}')}. {inputs.cure}, or begin"
             " with BatchNorm()."
         )
     if inputs.faint.any():
         least = int(np.argmin(np.where(inputs.faint, inputs.spreads, math.inf)))
         yield (
             f"Inputs hardly vary: {_column(least)} is {inputs.means[least]:.3g} with a spread of"
-            f" {inputs.spreads[least]:.2g}, where about 1 is wanted; so it is with {int(inputs.faint.sum())} of"
-            f" {inputs.count} columns. Give each column of X mean 0 and variance 1 (scikit-learn's StandardScaler)."
+            f" {inputs.spreads[least]:.2g}, where about 1 is wanted{_count(inputs.faint, 'like that')}. {inputs.cure}."
         )
 
 
 def about_targets(case: Case) -> Iterator[str]:
-    spreads = case.y.std(axis=0)
+    spreads = np.where((case.y == case.y[0]).all(axis=0), 0.0, case.y.std(axis=0))
     yield from _constant_targets(case, spreads)
     yield from _unused_classes(case)
     if case.is_regression and not out_of_reach(case) and case.classes is None:
@@ -148,7 +149,7 @@ def _constant_targets(case: Case, spreads: np.ndarray) -> Iterator[str]:
             f"Constant targets: y is {what} in all {case.rows:,} rows, and nothing else can be learnt from them. Look"
             " at how y is made, or at which rows were taken: sorted ones should be shuffled first."
         )
-    elif case.classes is None:
+    elif case.classes is None and len(spreads) < WIDE:
         values = _listed([f"{case.y[0, c] + 0.0:g}" for c in constant])
         yield (
             f"Constant targets: {_columns(constant, 'y')} {'is' if len(constant) == 1 else 'are'} {values} in all"
@@ -179,7 +180,7 @@ def _scale_of_targets(case: Case, spreads: np.ndarray) -> Iterator[str]:
     outputs = case.outputs
     alike = outputs.shape == case.y.shape
     known = ((outputs - case.y) ** 2).mean(axis=0) < 0.5 * spreads**2 if alike else np.zeros(len(sizes), bool)
-    if known.all() or not spreads.any():
+    if known.all() or not spreads.any() or (not alike and case.net.steps_trained > 0):
         return
     column = "y" if len(sizes) == 1 else "y[:, {}]"
     most, least = int(np.argmax(sizes)), int(np.argmin(np.where(spreads > 0, spreads, math.inf)))
@@ -195,7 +196,7 @@ def _scale_of_targets(case: Case, spreads: np.ndarray) -> Iterator[str]:
             f"Targets hardly vary: numbers in {column.format(most)} have a spread of {spreads[most]:.2g}{now}, whose"
             f" errors are larger than that for many steps. {cure}"
         )
-    elif spreads.max() > UNEVEN * spreads[least]:
+    elif spreads.max() > UNEVEN * spreads[least] and len(spreads) < WIDE:
         largest = int(np.argmax(spreads))
         yield (
             f"Targets are of unlike scales: the spread of y[:, {largest}] is {spreads[largest]:.2g}, that of"
@@ -239,8 +240,8 @@ def about_relation(case: Case) -> Iterator[str]:
     usual = np.unique(t, axis=0, return_counts=True)[1].max()
     if case.rows < ROWS_FOR_RELATION or case.rows - usual < ROWS_OF_OTHER_CLASS:
         return
-    found = relation(case.x.reshape(case.rows, -1), t)
-    if found < RELATED:
+    found, wanted = relation(case.x.reshape(case.rows, -1), t)
+    if found < RELATED <= wanted - CERTAIN:
         yield (
             f"No relation between X and y is seen in {case.rows:,} rows: where inputs are alike, targets are no more"
             " alike than in any other order of the rows, nearest neighbours included. Look whether row i of y still"
@@ -258,3 +259,8 @@ def _columns(numbers: Sequence[int], name: str = "X") -> str:
 
 def _listed(words: Sequence[str]) -> str:
     return ", ".join(words[:4]) + ", …" * (len(words) > 4)
+
+
+def _count(which: np.ndarray, what: str) -> str:
+    """In how many columns, if there are several."""
+    return f"; {int(which.sum())} of {len(which)} columns are {what}" if len(which) > 1 else ""

@@ -52,7 +52,7 @@ class Diagnosis:
         ]
 
     def __str__(self) -> str:
-        found = [f"- {warning}" for warning in self.warnings] or ["Nothing is wrong."]
+        found = [f"- {warning}" for warning in self.warnings] or ["Nothing wrong is seen."]
         return "\n".join([self._about(), "", reports.text_table(_HEAD, self._table()), "", *found])
 
     def __repr__(self) -> str:
@@ -61,7 +61,7 @@ class Diagnosis:
     def _repr_html_(self) -> str:
         return (
             f"<p>{self._about()}</p>{reports.html_table(_HEAD, self._table())}"
-            f"{reports.html_list(self.warnings) or '<p>Nothing is wrong.</p>'}"
+            f"{reports.html_list(self.warnings) or '<p>Nothing wrong is seen.</p>'}"
         )
 
     def plot(self) -> Figure:

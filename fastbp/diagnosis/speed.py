@@ -18,8 +18,10 @@ RAISED, LOWERED = 0.2, 0.05
 # A step that is larger than the weights leaves nothing of them. One of less than this of their size is looked at: in
 # healthy networks it is a thousandth and more at first.
 LARGE_STEP, SMALL_STEP = 1.0, 1e-4
-# So many steps should have learnt something.
-STEPS_TO_LEARN = 100
+# Nearly all of the steps are less than rounding only where the rate is far from what it should be.
+MOSTLY_LOST = 0.99
+# So many steps should have learnt something: more right answers than by chance, of which they are two deviations.
+STEPS_TO_LEARN, CHANCE = 1000, 2.0
 
 
 def step_length(case: Case) -> Iterator[str]:
@@ -34,16 +36,28 @@ def step_length(case: Case) -> Iterator[str]:
         shorter = case.losses_after(*SHORTER)
         best = min(shorter, key=shorter.__getitem__)
         if best <= CLEARLY_SHORTER and shorter[best] < min(before, after):
-            than = f", and is {reports.rounded(ratio)} times as large as the weights of {largest}" * (
-                ratio > LARGE_STEP
-            )
+            times = f", and is {reports.rounded(ratio)} times as large as the weights of {largest}"
+            than = times if ratio > LARGE_STEP else ""
             yield (
                 f"Too fast: the next step takes the loss of these rows from {_loss(before)} to {_loss(after)}{than};"
                 f" one of {best:g} of its length would take it to {_loss(shorter[best])}. Use a smaller learning rate"
                 f" than {case.probe.rate:g}, such as {_about(case.probe.rate * best)}."
             )
+    elif _lost(case) > MOSTLY_LOST:
+        if case.headroom == 1 and case.loss > LOWERED * case.scale:
+            yield (
+                f"Too slow: the next step, of a learning rate of {case.probe.rate:g}, is less than the rounding of the"
+                f" weights in {case.net.dtype}, and changes hardly any. Use a larger learning rate:"
+                " fb.find_learning_rate(net, X, y) suggests one."
+            )
     elif ratio < SMALL_STEP * case.headroom:
         yield from _too_short(case, before, after)
+
+
+def _lost(case: Case) -> float:
+    """The share of the parameters with a gradient that the step leaves as they are."""
+    moved = case.probe.stepped != case.probe.params
+    return 1.0 - float(moved[case.probe.grads != 0].mean()) if case.probe.grads.any() else 0.0
 
 
 def _too_short(case: Case, before: float, after: float) -> Iterator[str]:
@@ -65,7 +79,7 @@ def nothing_learnt(case: Case) -> Iterator[str]:
     if case.classes is not None and case.outputs.shape == case.classes.shape:
         right = float((case.outputs.argmax(axis=1) == case.classes.argmax(axis=1)).mean())
         usual = float(case.classes.mean(axis=0).max())
-        if right > usual:
+        if right > usual + CHANCE * math.sqrt(usual * (1 - usual) / case.rows):
             return
     yield (
         f"No better than guessing: after {steps:,} steps the loss of these rows is {_loss(case.loss)}, and that of one"

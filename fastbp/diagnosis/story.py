@@ -164,7 +164,7 @@ class Story:
             return iter(())
         lines, delta = [], "δ"
         if self._is_shown_behind(number):
-            delta = f"δ of {self._layers[number + 1].name}"
+            delta = f"δ of {self._layers[self._shown_at(number)].name}"
         else:
             lines.append((f"δ = ∂E/∂z{self._chain(number)}", layer.delta))
         products = {"weight": f" = xᵀ {delta}", "bias": f" = {delta}"} if isinstance(described, Dense) else {}
@@ -180,6 +180,12 @@ class Story:
         only = bool(following) and isinstance(following[0], (Activation, Flatten))
         return only and self._functions[number] is activations.linear
 
+    def _shown_at(self, number: int) -> int:
+        """The layer whose δ is this one's and is shown."""
+        while self._is_shown_behind(number):
+            number += 1
+        return number
+
     def _chain(self, number: int) -> str:
         """The chain rule for a layer's δ, where it is a short formula."""
         if number == len(self._layers) - 1:
@@ -187,9 +193,7 @@ class Story:
         slope, following = SLOPES.get(self._functions[number]), self._net.layers[number + 1]
         if slope is None or not isinstance(following.layer, Dense):
             return ""
-        of = number + 1
-        while self._is_shown_behind(of):
-            of += 1
+        of = self._shown_at(number + 1)
         back = f"δ{f' of {self._layers[of].name}' if of > number + 1 else ''} Wᵀ of {following.name}"
         return f" = ({back}) ∘ {slope}" if slope else f" = {back}"
 

@@ -159,7 +159,7 @@ def gradient_flow(case: Case) -> Iterator[str]:
             f"The gradient explodes: it grows {_times(norms[most] / norms[last])} from {last} back to {most}."
             " Use smaller initial weights (the default kernel_init keeps the scale), or clip_norm in the optimizer."
         )
-    if norms[least] * VANISHING < norms[last] and not (norms[least] == 0 and _passes_after_a_step(case)):
+    if norms[least] * VANISHING < norms[last] and not _passes_after_a_step(case):
         how = f"shrinks {_times(norms[last] / norms[least])}" if norms[least] else "is lost"
         yield f"The gradient vanishes: it {how} from {last} back to {least}{_effect(case, last, least)} {_remedy(case)}"
 
@@ -174,15 +174,19 @@ def _compared(case: Case) -> Iterator[LayerDiagnosis]:
 
 
 def _passes_after_a_step(case: Case) -> bool:
-    """Whether a gradient is lost in weights that are 0 and do not stay so, as some begin with."""
-    zeros = [
-        gradient
-        for number, bound in enumerate(case.net.layers)
-        if case.probe.done and case.probe.learns(number)
-        for name, gradient in case.probe.of_layer(case.probe.grads, number).items()
-        if name.split(".")[-1] in ("weight", "gain") and not bound.weights[name].any()
-    ]
-    return any(gradient.any() for gradient in zeros)
+    """Whether a gradient is lost in weights that are all the same, such as 0, and do not stay so.
+
+    Some layers begin with zeros. Equal weights give back the sum of the δ behind them, which is 0 of a softmax.
+    """
+    for number in range(len(case.layers)):
+        if not (case.probe.done and case.probe.learns(number)):
+            continue
+        weights = case.probe.of_layer(case.probe.params, number)
+        for name, gradient in case.probe.of_layer(case.probe.grads, number).items():
+            zero, same = not weights[name].any(), weights[name].size > 1 and np.ptp(weights[name]) == 0
+            if gradient.any() and ((name.endswith("weight") and (zero or same)) or (name.endswith("gain") and zero)):
+                return True
+    return False
 
 
 def _effect(case: Case, last: str, least: str) -> str:

@@ -171,4 +171,4 @@ def run_batches(address, rows, batch_size, first, last, threads):
 @entry_point(types.void(*[types.int64] * 5))
 def run_kernel(address, record, rows, lo, hi):
     """Call the kernel at an address with the op record at another, on the items lo .. hi."""
-    call(address, pointer(record, types.int64), rows, lo, hi)
+    call(address, pointer(record, types.int64), rows, lo, hi, 0)

@@ -358,7 +358,7 @@ def test_a_full_disk_is_a_warning(tmp_path, monkeypatch):
     monkeypatch.setattr(cache, "_write", full)
     monkeypatch.setattr(cache, "_found", (tmp_path,))
     monkeypatch.delenv("FASTBP_CACHE", raising=False)
-    add = _jit.Kernel(lambda op, dtype, rows, lo, hi: None, "x", "nothing")
+    add = _jit.Kernel(lambda dtype, rows, lo, hi: None, "nothing")
     with pytest.warns(UserWarning, match="can't keep compiled code in .*No space left"):
         assert add.address(_jit.np.dtype("float32"))
 

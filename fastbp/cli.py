@@ -10,6 +10,7 @@ import io
 import math
 import os
 import platform
+import shlex
 import sys
 import tempfile
 from collections.abc import Iterable, Iterator, Sequence
@@ -141,6 +142,7 @@ def _add_train(commands: Any) -> None:
     data.add_argument("--impute", action="store_true", help=about)
     _add_no_header(data)
     data.add_argument("--test-size", metavar="SHARE", type=_share, default=0.2, help="of the rows (default: 0.2)")
+    _add_format(train)
     learning = train.add_argument_group("network and training")
     _add_learning(learning)
     results = train.add_argument_group("results")
@@ -156,6 +158,22 @@ def _add_train(commands: Any) -> None:
 def _add_no_header(group: Any) -> None:
     about = "the first line of a CSV file is data, though it holds text or is 0, 1, 2, …"
     group.add_argument("--no-header", action="store_true", help=about)
+
+
+def _add_format(parser: argparse.ArgumentParser) -> None:
+    """Options on how a CSV file is written, for `_format`."""
+    group = parser.add_argument_group("how a CSV file is written, where that can't be told from it")
+    about = "such as cp1252 or utf-16 (default: as its byte-order mark says, UTF-8, or cp1252 if it is none)"
+    group.add_argument("--encoding", metavar="NAME", help=about)
+    group.add_argument("--decimal", choices=tables.DECIMALS, help="the mark before the fraction of a number")
+    about = "the mark between thousands: a comma, a point, an apostrophe or a space, in quotation marks"
+    group.add_argument("--thousands", choices=tables.THOUSANDS, help=about)
+    about = "lines above the header, or above the data without a header (default: a title is recognised)"
+    group.add_argument("--skip-lines", metavar="N", type=_seed, help=about)
+
+
+def _format(args: argparse.Namespace) -> tables.CSVFormat:
+    return tables.CSVFormat(args.encoding, args.decimal, args.thousands, args.skip_lines)
 
 
 def _add_learning(group: Any) -> None:
@@ -188,6 +206,7 @@ def _add_predict(commands: Any) -> None:
     predict.add_argument("data", metavar="DATA", help="a CSV, NPZ or Parquet file, with or without the target")
     _add_no_header(predict)
     predict.add_argument("--output", metavar="FILE", help="where the predictions go (default: shown)")
+    _add_format(predict)
 
 
 # --- places to write to -------------------------------------------------------------------------------
@@ -261,10 +280,12 @@ def _train(args: argparse.Namespace) -> int:
     optimizer = _optimizer(args)
     _set_threads(args.threads)
     model, picture = _places(args)
+    form, header = _format(args), not args.no_header
     table = tables.read_to_train(
-        args.data, args.target, args.task, drop=args.drop, text=args.text, header=not args.no_header
+        args.data, args.target, args.task, drop=args.drop, text=args.text, header=header, form=form
     )
     assert table.y is not None
+    _report_notes(table)
     _report_header(table)
     task = args.task or tables.guess_task(table.y)
     image = _image(args, table)
@@ -291,6 +312,12 @@ def _train(args: argparse.Namespace) -> int:
         _draw(picture, history, _loss_name(preparation), f"{tables.stem(args.data)}: {' '.join(score)}")
         _say("picture", str(picture))
     return INTERRUPTED if interrupted else 0
+
+
+def _report_notes(table: Table) -> None:
+    """Say what was assumed of the file."""
+    for note in table.notes:
+        print(f"fastbp: {note}", file=sys.stderr)
 
 
 def _report_header(table: Table) -> None:
@@ -363,6 +390,8 @@ def _describe(args: argparse.Namespace, table: Table, preparation: Preparation, 
     features = _counted(count, "feature") + (f" ({len(texts):,} of text)" if texts else "")
     _say("data", f"{args.data}: {_counted(rows, 'row')}, {features}, {kind}, target {table.target!r}")
     sizes = [f"{len(part[0]):,}" for part in parts]
+    for name in tables.row_numbers(table):
+        _say("row numbers", f"{name!r} numbers the rows: --drop {shlex.quote(name)} leaves it out")
     _say("rows", f"{sizes[0]} to train on, {sizes[1]} for validation, {sizes[2]} for the test")
     hidden = ["LeNet-5"] if args.preset else [f"{units} {args.activation}" for units in args.hidden]
     shape = ["×".join(map(str, net.input_shape)), *hidden, f"{net.output_shape[0]}"]
@@ -415,7 +444,9 @@ def _predict(args: argparse.Namespace) -> int:
         _check_place("--output", output, [args.model, args.data])
     net = network.load(args.model)
     preparation = _preparation(args.model, net)
-    table = tables.read_to_predict(args.data, preparation, net.input_shape, header=not args.no_header)
+    form, header = _format(args), not args.no_header
+    table = tables.read_to_predict(args.data, preparation, net.input_shape, header=header, form=form)
+    _report_notes(table)
     if preparation.features is None:  # no name proves the first line a header
         _report_header(table)
     if (unknown := preparation.unknown(table)) is not None:

@@ -1,6 +1,8 @@
 """Tables of data: read from files into named columns, and prepared for a network."""
 
-from .choice import read_to_predict, read_to_train
+from .choice import read_to_predict, read_to_train, row_numbers
+from .dialect import CSVFormat
+from .numbers import DECIMALS, THOUSANDS
 from .preparation import Parts, Preparation, guess_task, prepare
 from .reading import BUNDLED, stem
 from .table import CLASSIFICATION, REGRESSION, Table, TableError, places_in
@@ -8,7 +10,10 @@ from .table import CLASSIFICATION, REGRESSION, Table, TableError, places_in
 __all__ = [
     "BUNDLED",
     "CLASSIFICATION",
+    "DECIMALS",
     "REGRESSION",
+    "THOUSANDS",
+    "CSVFormat",
     "Parts",
     "Preparation",
     "Table",
@@ -18,5 +23,6 @@ __all__ = [
     "prepare",
     "read_to_predict",
     "read_to_train",
+    "row_numbers",
     "stem",
 ]

@@ -9,6 +9,7 @@ from dataclasses import replace
 
 import numpy as np
 
+from .delimited import is_empty
 from .dialect import CSVFormat
 from .preparation import FEW_TEXTS, Preparation, guess_task
 from .reading import read
@@ -38,11 +39,13 @@ def read_to_train(
     Raises TableError, OSError as `read` does.
     """
     table = read(source, target, header=header, form=form or CSVFormat())
+    if not table.named:  # what ends in empty columns has separators at the ends of lines
+        table = replace(table, columns={name: c for name, c in table.columns.items() if name not in table.left_out})
     names = list(table.columns)
     dropped = {table.find(column, "--drop") for column in drop}
     texts = {table.find(column, "--text") for column in text} - dropped
     wanted = texts | {table.find(target, "--target")} if target is not None else texts
-    index = [name for name in table.left_out if name not in wanted | dropped]
+    index = [name for name in table.left_out if name in names and name not in wanted | dropped]
     dropped |= set(index)
     there = [name for name in names if name not in dropped]
     chosen = table.find(target, "--target") if target is not None else there[-1] if there else ""
@@ -64,7 +67,7 @@ def read_to_train(
 
 def _left_out(table: Table, names: Sequence[str]) -> list[str]:
     """Lines on the columns that nobody asked for and that are left out."""
-    places = [list(table.columns).index(name) + 1 for name in names]
+    places = [list(table.columns).index(name) + 1 for name in names if not is_empty(table.columns[name])]
     cure = "has no name of its own and is left out: give it one to train on it"
     return [f"{table.source}: column {place} {cure}" for place in places]
 

@@ -44,20 +44,26 @@ def read_csv(path: str, form: CSVFormat, header: bool, known: Sequence[str]) -> 
     values, numbering, texts = _numbers(rows)
     columns: list[Any] = list(values.T)
     marks = {place: survey(cells) for place, cells in texts.items()}
-    notation, unclear = _notation(rows, marks, form)
-    texts |= rows.texts(unclear)
+    given = _given(form, rows.lines.separator)
+    points = _point_marks(rows, marks, given)
+    notation = agree([*marks.values(), *points.values()], given)
+    notes += _note_on_marks(path, names, {**points, **marks}, given)
+    texts |= rows.texts(_unclear(points, notation))
     for place, cells in texts.items():
         columns[place] = np.array(cells, object)
-    while len(names) > 1 and not (rows.named and first[len(names) - 1]) and is_empty(columns[-1]):
-        names.pop()  # of a separator at the end of each line
-        columns.pop()
+    last = next((place for place in range(len(names), 1, -1) if not is_empty(columns[place - 1])), 1)
+    if rows.named:  # what is empty behind it is of separators at the ends of lines
+        last = max([last, *(place for place, cell in enumerate(first, 1) if cell)])
+        names, columns = names[:last], columns[:last]
+        unnamed = [name for name, cell in zip(names, first, strict=False) if not cell]
+    else:
+        unnamed = names[last:]
     places = {name: place for place, name in enumerate(names)}
 
     def spelled(wanted: Sequence[str]) -> dict[str, np.ndarray]:
         found = rows.texts([places[name] for name in wanted])
         return {name: np.array(found[places[name]], object) for name in wanted}
 
-    unnamed = [name for name, cell in zip(names, first, strict=False) if rows.named and cell == ""]
     return Table(
         path,
         dict(zip(names, columns, strict=True)),
@@ -199,31 +205,15 @@ def _numbers(rows: _Rows) -> tuple[np.ndarray, np.ndarray, dict[int, list[str]]]
     return np.asarray(values).reshape(-1, rows.width), np.asarray(lines), rows.texts(sorted(texts))
 
 
-def _notation(rows: _Rows, marks: dict[int, Marks], form: CSVFormat) -> tuple[Notation, list[int]]:
-    """How the file writes numbers; and the columns that Python took for numbers, whose points may not be decimal."""
-    given = _given(form, rows.lines.separator)
+def _point_marks(rows: _Rows, marks: dict[int, Marks], given: Notation) -> dict[int, Marks]:
+    """Columns that Python took for numbers, and that hold points: whether one of them is a decimal point for certain.
+
+    They need not be looked at where points are decimal points: no comma, and nothing that was given, is against it.
+    """
     if given.commas and not given.given and not any("," in found.decimals or found.open for found in marks.values()):
-        return agree(marks.values(), given), []
-    points = _points(rows, [place for place in range(rows.width) if place not in marks])
-    notation = agree([*marks.values(), *points.values()], given)
-    if notation.decimal == "." and given.commas:
-        return notation, []
-    return notation, [place for place, found in points.items() if not found.decimals or given.decimal == ","]
-
-
-def _given(form: CSVFormat, separator: str) -> Notation:
-    decimal, given = form.decimal, {name for name in ("decimal", "thousands") if getattr(form, name) is not None}
-    if decimal is None and form.thousands in OTHER:
-        decimal = OTHER[form.thousands]
-        given.add("decimal")
-    thousands = frozenset() if form.thousands is None else frozenset(form.thousands)
-    return Notation(decimal or "", thousands, frozenset(given), commas=separator == ",")
-
-
-def _points(rows: _Rows, places: Sequence[int]) -> dict[int, Marks]:
-    """Columns of numbers that hold points: whether one of them is a decimal point for certain."""
+        return {}
     found: dict[int, Marks] = {}
-    unclear = list(places)
+    unclear = [place for place in range(rows.width) if place not in marks]
     for _, cells in rows:
         if not unclear:
             break
@@ -234,3 +224,32 @@ def _points(rows: _Rows, places: Sequence[int]) -> dict[int, Marks]:
             if certain or place not in found:
                 found[place] = survey([cells[place]])
     return found
+
+
+def _unclear(points: dict[int, Marks], notation: Notation) -> list[int]:
+    """Those of them that may be no fractions, or whose points may need a note."""
+    if notation.decimal == ".":
+        return []
+    given = "decimal" in notation.given
+    return [place for place, found in points.items() if given or not found.decimals]
+
+
+def _note_on_marks(path: str, names: Sequence[str], marks: dict[int, Marks], given: Notation) -> list[str]:
+    """A line where columns differ in their decimal marks."""
+    first: dict[str, str] = {}
+    for place, found in sorted(marks.items()):
+        for mark in found.decimals if found.of_numbers else ():
+            first.setdefault(mark, names[place])
+    if len(first) < 2 or given.decimal:
+        return []
+    columns = f"the column {first[',']!r} is read with a decimal comma, {first['.']!r} with a decimal point"
+    return [f"{path}: {columns}, as their cells are written"]
+
+
+def _given(form: CSVFormat, separator: str) -> Notation:
+    decimal, given = form.decimal, {name for name in ("decimal", "thousands") if getattr(form, name) is not None}
+    if decimal is None and form.thousands in OTHER:
+        decimal = OTHER[form.thousands]
+        given.add("decimal")
+    thousands = frozenset() if form.thousands is None else frozenset(form.thousands)
+    return Notation(decimal or "", thousands, frozenset(given), commas=separator == ",")

@@ -286,10 +286,10 @@ class _Reading:
         if self.comma and self.notation.commas:
             notes.append(f"cells such as {self.comma!r} are read with a decimal comma (--text takes them for names)")
         if self.group:
-            mark, cell = _NAMES[self.decimal], cell_of(self.group)
+            cell = cell_of(self.group)
             assert cell is not None
-            why = f"as {cell.value(True):.0f}, since numbers have a decimal {mark}"
-            notes.append(f"cells such as {self.group!r} are read {why} (--decimal {cell.open} makes fractions of them)")
+            why = f"as {cell.value(True):.0f}, since other numbers of the file have a decimal {_NAMES[self.decimal]}"
+            notes.append(f"cells such as {self.group!r} are read {why}")
         if self.point:
             why = "as fractions, since the point is taken for the decimal point"
             notes.append(f"cells such as {self.point!r} are read {why} (--thousands . takes it for a separator)")

@@ -52,19 +52,18 @@ def read(
 
     Raises TableError for anything that is not a table with rows; OSError if the file can't be read.
     """
-    path = Path(source)
+    path, is_csv = Path(source), source not in BUNDLED and not source.endswith((".npz", *_PARQUET))
+    if form.given() and not is_csv:
+        raise TableError(f"{form.given()[0]} is for CSV files, and {source} is none")
     if source in BUNDLED:
         return _bundled(source)
     if path.is_dir():
         raise TableError(f"{source} is a folder: DATA must be a file")
     if not path.exists():
         raise TableError(f"no such file: {source} (data sets that have a name: {', '.join(BUNDLED)})")
-    table_of_text = not source.endswith((".npz", *_PARQUET))
-    if form.given() and not table_of_text:
-        raise TableError(f"{form.given()[0]} is for CSV files, and {source} is none")
     if source.endswith(".npz"):
         return _npz_to_predict(source, target) if predicting else _npz(source, target)
-    table = read_csv(source, form, header, known) if table_of_text else _parquet(source)
+    table = read_csv(source, form, header, known) if is_csv else _parquet(source)
     if len(table) == 0:
         raise TableError(f"{source} has no rows")
     return table

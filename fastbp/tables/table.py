@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from .notation import Marks, Notation, Parsed, parse
+from .notation import Marks, Notation, Parsed, parse, survey
 from .numbers import exact, is_missing, number
 from .numbers import shown as shown
 
@@ -200,8 +200,8 @@ class Table:
 
     def names(self, name: str, known: Sequence[str] = ()) -> np.ndarray:
         """The column as names, "" where one is missing, though some word says so that is none of the known names."""
-        numbers = self.columns[name].dtype != object or self.parse(name).of_numbers
         texts = self.texts(name).tolist()
+        numbers = self.columns[name].dtype != object or (self.marks.get(name) or survey(texts)).of_numbers
         missing = {text for text in set(texts) if text not in known and is_missing(text, numbers)}
         return np.array(["" if text in missing else text for text in texts], object)
 

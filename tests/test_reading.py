@@ -79,6 +79,21 @@ FILES = {
         [],
     ),
     "decimal commas without a header": (b"1,5;2,5\n2,5;3,5\n", {"1": [1.5, 2.5], "2": [2.5, 3.5]}, []),
+    "as many commas as semicolons": (
+        "Länge, mm;Ort\n1,5;Köln\n2,25;Bonn\n".encode(),
+        {"Länge, mm": [1.5, 2.25], "Ort": ["Köln", "Bonn"]},
+        [],
+    ),
+    "more commas than semicolons": (
+        b"size, mm;width, mm\n1,5;2,25\n2,5;3,5\n",
+        {"size, mm": [1.5, 2.5], "width, mm": [2.25, 3.5]},
+        [],
+    ),
+    "commas in texts between bars": (
+        b'name|"size, mm"|x\nDoe, J.|1,5|NA\nRoe, R.|2,5|A1\n',
+        {"name": ["Doe, J.", "Roe, R."], "size, mm": [1.5, 2.5], "x": ["", "A1"]},
+        [],
+    ),
     "semicolons in cells": (b"a,b,y\n1,p;q,3\n2,r;s,4\n", {"a": [1, 2], "b": ["p;q", "r;s"], "y": [3, 4]}, []),
     "LibreOffice": (
         b'"name","when","y"\n"Smith, J.","2024-01-02",1\n"O""Hara","2024-01-03",2\n',

@@ -12,11 +12,12 @@ import zlib
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
+from typing import NamedTuple
 
 from .numbers import is_missing, is_number
 from .table import TableError
 
-SEPARATORS = ",;\t|"
+SEPARATORS = ";\t|,"
 _MARKS = [  # of byte order; the longer ones first
     (codecs.BOM_UTF8, "utf-8-sig"),
     (codecs.BOM_UTF32_LE, "utf-32"),
@@ -238,33 +239,48 @@ def _sample(lines: Lines) -> tuple[list[tuple[int, list[str]]], bool]:
 
 
 def _separator(lines: Lines) -> str:
-    """What parts most records into equally many cells, and more of them into numbers; spaces if nothing else does."""
+    """What parts most records into equally many cells, and more of these into numbers; spaces if nothing else does.
+
+    Commas come last, since texts and numbers hold them, too.
+    """
     scores = {mark: _score(replace(lines, separator=mark)) for mark in SEPARATORS}
     best = max(SEPARATORS, key=lambda mark: scores[mark])  # the first of equal ones
-    if scores[best][0] == 0:
-        share, numbers, _ = _score(replace(lines, separator=" "))
-        return " " if share > 0.9 and numbers > 0 else best
-    return best
+    if scores[best].alike > 0:
+        return best
+    spaces = _score(replace(lines, separator=" "))
+    return " " if spaces.alike > 0.9 and spaces.numbers > 0 else ","
 
 
-def _score(lines: Lines) -> tuple[float, float, int]:
-    """The share of records with the commonest number of cells, 0 if it is 1; of numbers among their cells; that number.
+class _Score(NamedTuple):
+    """How well a separator fits a file; what counts for more comes first.
 
-    The first record isn't counted where it has one cell fewer, as R's headers have.
+    alike    the share of records with the commonest number of cells, 0 if it is 1, in tenths
+    first    whether the first record is one of them; it isn't counted where it has one cell fewer, as R's headers have
+    numbers  how many cells of the others, on average, are numbers, or words for missing ones
     """
+
+    alike: float = 0.0
+    first: bool = False
+    numbers: float = 0.0
+
+
+def _score(lines: Lines) -> _Score:
     records, wrong = _sample(lines)
     rows = [cells for _, cells in records]
     width, _ = Counter(map(len, rows)).most_common(1)[0] if rows else (0, 0)
     if len(rows) == 2:
         width = max(map(len, rows))
     if width < 2:
-        return 0.0, 0.0, 0
+        return _Score()
+    first = len(rows[0]) == width
     if len(rows[0]) == width - 1:
         rows = rows[1:]
     alike = [cells for cells in rows if len(cells) == width]
-    cells = [cell for row in alike[1:] or alike for cell in row if cell]
-    numbers = sum(map(is_number, cells)) / max(1, len(cells))
-    return len(alike) / (len(rows) + wrong), numbers, width
+    body = alike[1:] or alike
+    cells = [cell for row in body for cell in row if cell]
+    numbers = sum(is_number(cell) or is_missing(cell, True) for cell in cells) / len(body)
+    share = max(0.1, round(len(alike) / (len(rows) + wrong), 1))
+    return _Score(share, first, numbers)
 
 
 def _titles(rows: Sequence[list[str]]) -> int:

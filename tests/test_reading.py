@@ -191,14 +191,6 @@ FILES = {
         {"a": [1.5, 2.5], "y": [8000, 999]},
         ["column 'y': cells such as '8.000' are read as 8000, since other numbers of the file have a decimal comma"],
     ),
-    "points that may separate thousands": (
-        b"a;y\n1;8.000\n2;999\n",
-        {"a": [1, 2], "y": [8, 999]},
-        [
-            "column 'y': cells such as '8.000' are read as fractions, since the point is taken for the decimal point"
-            " (--thousands . takes it for a separator)"
-        ],
-    ),
     "points that are decimal points elsewhere": (b"a;y\n1.25;8.000\n2;9.125\n", {"a": [1.25, 2], "y": [8, 9.125]}, []),
     "Swiss thousands": (b"a;y\n1'234.50;1\n12'345.00;2\n", {"a": [1234.5, 12345], "y": [1, 2]}, []),
     "French thousands": (
@@ -279,7 +271,11 @@ MOSTLY = "a,b,y\n" + "".join(f"{i},{i}.5,{i}\n" for i in range(8))
 @pytest.mark.parametrize(
     ("data", "options", "phrases"),
     [
-        (MOSTLY + "8,many,8\n", "", ["line 10, column 'b': 'many' is not a number (correct it", "--drop b"]),
+        (
+            MOSTLY + "8,many,8\n",
+            "",
+            ["line 10, column 'b': 'many' is not a number (correct the cell or delete its line", "--drop b"],
+        ),
         (MOSTLY.replace(",0.5,", ",20%,"), "", ["line 2, column 'b': '20%' has a %, which most cells", "lack"]),
         (MOSTLY.replace(".5,", "%,") + "8,8,8\n", "", ["line 10, column 'b': '8' lacks the % that most", "have"]),
         (MOSTLY + '8,"8,5",8\n', "", ["line 10, column 'b': '8,5' is not a number with a decimal point, as others"]),
@@ -297,6 +293,11 @@ MOSTLY = "a,b,y\n" + "".join(f"{i},{i}.5,{i}\n" for i in range(8))
             "",
             ["line 2, column 'b': '1,234' may be 1.234 or 1234", "--decimal , or --thousands , says which"],
         ),
+        (
+            "a;b\n1;8.000\n2;999\n",
+            "",
+            ["line 2, column 'b': '8.000' may be 8 or 8000", "--decimal . or --thousands . says which"],
+        ),
         ("a;b\n1,5;2.5\n2;8.000\n3;x\n4;1\n", "", ["line 4, column 'b': 'x' is not a number"]),
         ('"x\ny",a\n\n"p\nq",3\n"p",oops\n"r",3\n', "", ["line 6, column 'a': 'oops'"]),
         ("Sales\n\na,b\n1,2\n3,oops\n4,5\n6,7\n", "", ["t.csv, line 5, column 'b': 'oops'"]),
@@ -310,6 +311,23 @@ MOSTLY = "a,b,y\n" + "".join(f"{i},{i}.5,{i}\n" for i in range(8))
         (b"a,b\n1,22\n", "--encoding utf-16", ["t.csv, line 1: ", "not text in utf-16"]),
         (b"a,b\n1,\x002\n", "", ["t.csv is not text: line 2 holds a zero byte"]),
         (b"PK\x03\x04 etc", "", ["t.csv is an Excel or zip file: save its sheet as CSV"]),
+        (b"<!DOCTYPE html>\n<p>", "", ["t.csv is an HTML or XML file: DATA must be"]),
+        (b'[{"a": 1, "b": 2}]', "", ["t.csv is a JSON file"]),
+        (
+            b"a,y\n" + b"1,2.5\n3,4.5\n" * 30 + b"\nSource: an office\n",
+            "",
+            ["line 63: expected 2 cells, found 1: delete it"],
+        ),
+        (
+            "a,y\n" + "".join(f"1,{i}.5\n" for i in range(60)) + "Sum,9 in all\n",
+            "",
+            ["line 62, column 'a': 'Sum'", "delete its line"],
+        ),
+        (
+            "a,y\n" + "".join(f"1,{i}.5\n" for i in range(60)) + "1,9 in all\n",
+            "",
+            ["line 62, column 'y'", "number (correct the cell or delete its line)"],
+        ),
         (b"PAR1 etc", "", ["t.csv is a Parquet file: its name must end in .parquet"]),
         (MOSTLY, "--encoding latin-7", ["--encoding must be one that Python knows, such as utf-8", "'latin-7'"]),
         (MOSTLY, "--encoding base64", ["--encoding must be one that Python knows", "'base64'"]),

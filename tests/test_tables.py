@@ -233,7 +233,8 @@ def test_a_column_of_numbers_with_a_text(capsys):
     rows = [[[0, 1, 2, "3+"][i % 4], i + 0.5] for i in range(40)]
     path = write_csv("t.csv", ["of children", "y"], rows)
     line = line_of_error(capsys, 2, ["train", path])
-    assert "line 5, column 'of children': '3+' is not a number (--text 'of children' makes it a category)" in line
+    assert "line 5, column 'of children': '3+' is not a number (correct" in line
+    assert "--text 'of children' makes it a category" in line
     assert train(path, "--text", "of children").categories == [["0", "1", "2", "3+"]]
 
 

@@ -101,13 +101,13 @@ def _typed(table: Table, name: str) -> np.ndarray:
 
 
 def _cure(table: Table, name: str) -> str:
-    """What may help against a text in a column of numbers."""
-    if name == table.target:
-        return "--task classification makes it a class's name"
-    distinct = len(set(table.columns[name].tolist()))
+    """What may help against a text in a column of numbers; names are for columns with few different cells."""
+    distinct, correct = len(set(table.columns[name].tolist())), "correct the cell or delete its line"
+    if distinct <= FEW_TEXTS and name == table.target:
+        return f"{correct}, or --task classification makes it a class's name"
     if distinct <= FEW_TEXTS and 2 * distinct <= len(table):
-        return f"--text {shlex.quote(name)} makes it a category"
-    return f"correct it, or leave the column out with --drop {shlex.quote(name)}"
+        return f"{correct}, or --text {shlex.quote(name)} makes it a category"
+    return correct if name == table.target else f"{correct}, or --drop {shlex.quote(name)} leaves the column out"
 
 
 def _set_target(table: Table, task: str | None, apart: bool) -> None:

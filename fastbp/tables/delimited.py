@@ -126,7 +126,8 @@ class _Rows:
                 yield line, cells[: self.width]
             else:
                 found = f"expected {self.width} cells, found {len(cells)}"
-                raise TableError(f"{self.lines.path}, line {line}: {found}")
+                cure = f"delete it if it is no row, and put cells that hold {self.lines.separator!r} in quotation marks"
+                raise TableError(f"{self.lines.path}, line {line}: {found}: {cure}")
 
     def texts(self, places: Sequence[int]) -> dict[int, list[str]]:
         """The cells of those columns."""

@@ -31,6 +31,9 @@ _OTHER_FILES = {
     b"PAR1": "a Parquet file: its name must end in .parquet",
     b"%PDF": "a PDF file",
     b"\x93NUMPY": "a NumPy file of one array: save arrays X and y with np.savez",
+    b"[{": "a JSON file",
+    b'{"': "a JSON file",
+    b"<": "an HTML or XML file",
 }
 _GZIP = b"\x1f\x8b"
 _NO_TEXT = re.compile(rb"[\x00-\x08\x0e-\x19\x1b-\x1f]")  # control characters that no text holds

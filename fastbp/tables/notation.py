@@ -7,9 +7,8 @@ What an open cell is taken for, by the first line that holds:
     its mark separates thousands in another cell of the file, or was given to do so    thousands
     its mark is the decimal mark of the column or the file, or was given as such       a fraction
     the other mark is the decimal mark of the column or the file                       thousands; a note says so
-    its mark is the point                                                              a fraction; a note says so where
-                                                                                       commas don't separate the cells
-    its mark is the comma                                                              nothing: an error names it
+    its mark is the point, and commas separate the cells                               a fraction
+    none                                                                               nothing: an error names it
 """
 
 from __future__ import annotations
@@ -213,7 +212,7 @@ class _Reading:
         if "thousands" not in notation.given:
             self.thousands = (self.thousands | marks.thousands) - {self.decimal}
         self.sign = marks.signs.most_common(1)[0][0] if marks.signs else ""
-        self.signed = self.comma = self.group = self.point = ""  # the first cells that deserve a note
+        self.signed = self.comma = self.group = ""  # the first cells that deserve a note
 
     def reads(self, alike: _Alike) -> bool:
         """Whether the cells that are written alike are read so; one of each kind counts for notes."""
@@ -252,11 +251,7 @@ class _Reading:
             if "decimal" not in self.notation.given:
                 self.group = self.group or text
             return True
-        if mark == ".":
-            if not self.notation.commas:
-                self.point = self.point or text
-            return False
-        return None
+        return False if mark == "." and self.notation.commas else None
 
     def problem(self, text: str) -> str:
         """What is wrong with a text, and what may help."""
@@ -290,7 +285,4 @@ class _Reading:
             assert cell is not None
             why = f"as {cell.value(True):.0f}, since other numbers of the file have a decimal {_NAMES[self.decimal]}"
             notes.append(f"cells such as {self.group!r} are read {why}")
-        if self.point:
-            why = "as fractions, since the point is taken for the decimal point"
-            notes.append(f"cells such as {self.point!r} are read {why} (--thousands . takes it for a separator)")
         return notes

@@ -234,7 +234,7 @@ def _check_categories(table: Table, name: str) -> None:
     distinct = np.unique(column)
     if len(distinct) > MOST_CATEGORIES or _are_names(len(distinct), len(column)):
         texts = f"{len(distinct):,} different texts in {len(column):,} rows ({shown(distinct[-1])}, …)"
-        advice = f"as identifiers, dates and sentences do: --drop {shlex.quote(name)} leaves it out"
+        advice = f"as identifiers, dates, sentences and numbers with units do: --drop {shlex.quote(name)} leaves it out"
         raise TableError(f"{table.source}: the column {name!r} holds {texts}, {advice}")
 
 

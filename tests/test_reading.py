@@ -442,10 +442,17 @@ def test_classes_keep_what_the_file_has(ending, capsys):
     assert err == "fastbp: accuracy 1.0000 (60 of 60 rows)\n"
 
 
-def test_classes_are_numbers_in_their_order_however_they_are_written():
+def test_classes_are_numbers_in_their_order_however_they_are_written(capsys):
     write_csv("t.csv", ["x", "y"], [[i, ["10", "9.0", "1,5", "07", "7"][i % 5]] for i in range(40)], delimiter=";")
     assert train("t.csv", "--task", "classification").classes == ["1,5", "07", "9.0", "10"]
+    note = "t.csv, column 'y': '07' and '7' are taken for one class (--text y keeps them apart)"
+    assert capsys.readouterr().err == f"fastbp: {note}\n"
     assert train("t.csv", "--task", "classification", "--text", "y").classes == ["1,5", "07", "7", "9.0", "10"]
+
+
+def test_classes_that_are_codes_are_no_numbers():
+    write_csv("t.csv", ["x", "y"], [[i, ["1E2", "100", "2B", "x"][i % 4]] for i in range(40)])
+    assert train("t.csv", "--task", "classification").classes == ["100", "1E2", "2B", "x"]
 
 
 def test_categories_keep_what_the_file_has():

@@ -126,7 +126,13 @@ def _set_target(table: Table, task: str | None, apart: bool) -> None:
     if numbers and (task or guess_task(y[~np.isnan(y)])) == REGRESSION:
         columns[name] = y.astype(np.float64, copy=False)
     else:
-        columns[name] = table.names(name) if apart else one_spelling(table.names(name))
+        names = table.names(name)
+        columns[name] = names if apart else one_spelling(names)
+        other = np.flatnonzero(columns[name] != names)
+        if len(other):
+            both = f"{columns[name][other[0]]!r} and {names[other[0]]!r}"
+            cure = f"--text {shlex.quote(name)} keeps them apart"
+            table.notes.append(f"{table.source}, column {name!r}: {both} are taken for one class ({cure})")
 
 
 def read_to_predict(

@@ -239,7 +239,7 @@ def _note_on_marks(path: str, names: Sequence[str], marks: dict[int, Marks], giv
     """A line where columns differ in their decimal marks."""
     first: dict[str, str] = {}
     for place, found in sorted(marks.items()):
-        for mark in found.decimals if found.of_numbers else ():
+        for mark in found.decimals if found.of_numbers and len(found.decimals) == 1 else ():
             first.setdefault(mark, names[place])
     if len(first) < 2 or given.decimal:
         return []

@@ -72,9 +72,18 @@ def in_order(names: Sequence[str]) -> list[str]:
 
 
 def one_spelling(texts: np.ndarray) -> np.ndarray:
-    """Texts, each as the first one that is the same number is written: the "007" of "007", "7" and "7.0"."""
-    first: dict[Any, str] = {}
-    spelling = {text: first.setdefault(_plain(text), text) for text in dict.fromkeys(texts.tolist())}
+    """Numbers, each as the first one that is equal is written: "007" for "007", "7" and "7.0".
+
+    Texts stay as they are if one of them is neither a number nor missing.
+    """
+    first: dict[int | float, str] = {}
+    spelling = {"": ""}
+    for text in dict.fromkeys(texts.tolist()):
+        value = exact(text)
+        if value is not None:
+            spelling[text] = first.setdefault(value, text)
+        elif text:
+            return texts
     return np.array([spelling[text] for text in texts.tolist()], object)
 
 

@@ -137,6 +137,7 @@ def _add_train(commands: Any) -> None:
     data.add_argument("--skip-missing-target", action="store_true", help=about)
     _add_no_header(data)
     data.add_argument("--test-size", metavar="SHARE", type=_share, default=0.2, help="of the rows (default: 0.2)")
+    _add_format(train)
     learning = train.add_argument_group("network and training")
     _add_learning(learning)
     results = train.add_argument_group("results")
@@ -157,6 +158,18 @@ def _add_verbose(group: Any) -> None:
 def _add_no_header(group: Any) -> None:
     about = "the first line of a CSV file is data, though it holds text or is 0, 1, 2, …"
     group.add_argument("--no-header", action="store_true", help=about)
+
+
+def _add_format(parser: argparse.ArgumentParser) -> None:
+    """Options on how a CSV file is written, for `_format`."""
+    group = parser.add_argument_group("how a CSV file is written, where that can't be told from it")
+    about = "such as cp1252 or utf-16 (default: as its byte-order mark says, UTF-8, or cp1252 if it is none)"
+    group.add_argument("--encoding", metavar="NAME", help=about)
+    group.add_argument("--decimal", choices=tables.DECIMALS, help="the mark before the fraction of a number")
+    about = "the mark between thousands: a comma, a point, an apostrophe or a space, in quotation marks"
+    group.add_argument("--thousands", choices=tables.THOUSANDS, help=about)
+    about = "lines above the header, or above the data without a header (default: a title is recognised)"
+    group.add_argument("--skip-lines", metavar="N", type=_seed, help=about)
 
 
 def _add_learning(group: Any) -> None:
@@ -198,9 +211,7 @@ def _add_predict(commands: Any) -> None:
     predict.add_argument("--keep", metavar="COLUMN", action="append", default=[], help=about)
     _add_verbose(predict)
     predict.add_argument("--output", metavar="FILE", help="where the predictions go (default: shown)")
-
-
-# --- info and cache -----------------------------------------------------------------------------------
+    _add_format(predict)
 
 
 def _info(args: argparse.Namespace) -> int:

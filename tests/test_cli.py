@@ -370,7 +370,7 @@ GOOD = "a,b,y\n" + "1,2,x\n3,4,z\n" * 10
         ("a,y\n" + "".join(f"1,n{i}\n" for i in range(9)), "", ["'y'", "9 classes in 9 rows", "--target"]),
         ("a,y\n" + "".join(f"{i}e200,{i}.5\n" for i in range(9)), "", ["column 'a'", "too large"]),
         ("a,y\n" + "".join(f"{i},{i}.5e200\n" for i in range(9)), "", ["target 'y'", "too large"]),
-        ('a,b,y\n1,2,"x\n1,2,y\n', "", ["t.csv, line 3", "unexpected end"]),
+        ('a,b,y\n1,2,"x\n1,2,y\n', "", ["t.csv, line 2", "unexpected end", "never closed"]),
         ("a,b,y\n1,2," + "x" * 200_000 + "\n", "", ["line 2", "field larger than"]),
     ],
 )
@@ -409,7 +409,7 @@ def test_wrong_files(capsys, tmp_path):
         ("nothing.csv", "no such file: nothing.csv"),
         ("digitz", "digits"),
         ("folder", "folder is a folder"),
-        ("noise.csv", "noise.csv is not text in UTF-8"),
+        ("noise.csv", "noise.csv is not text: line 1 holds a zero byte"),
         ("noise.csv.gz", "noise.csv.gz is not a whole gzip file"),
         ("cut.csv.gz", "cut.csv.gz is not a whole gzip file"),
         ("noise.npz", "noise.npz is not an NPZ file"),

@@ -25,6 +25,12 @@ def warn_of_header(table: Table) -> None:
         warn(f"{taken}: --no-header takes it for data")
 
 
+def warn_of_notes(table: Table) -> None:
+    """Say what was assumed of the file."""
+    for note in table.notes:
+        warn(note)
+
+
 def counted(number: int, thing: str) -> str:
     """A number of things: "1 row", "2,000 rows"."""
     return f"{number:,} {thing}{'' if number == 1 else 's'}"

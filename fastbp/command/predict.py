@@ -19,7 +19,7 @@ from ..network import Network
 from ..tables import Preparation, Table, TableError
 from ..tables.table import listed, shown
 from .errors import CommandError
-from .lines import counted, warn, warn_of_header
+from .lines import counted, warn, warn_of_header, warn_of_notes
 from .places import check_place
 from .report import Report, report_on_classes, report_on_numbers
 
@@ -31,7 +31,9 @@ def run_predict(args: argparse.Namespace) -> int:
         check_place("--output", output, [args.model, args.data])
     net = network.load(args.model)
     preparation = _preparation(args.model, net)
-    table = tables.read_to_predict(args.data, preparation, net.input_shape, keep=args.keep, header=not args.no_header)
+    form, header = tables.CSVFormat(args.encoding, args.decimal, args.thousands, args.skip_lines), not args.no_header
+    table = tables.read_to_predict(args.data, preparation, net.input_shape, keep=args.keep, header=header, form=form)
+    warn_of_notes(table)
     if preparation.features is None:  # no name proves the first line a header
         warn_of_header(table)
     if (unknown := preparation.unknown(table)) is not None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import math
+import shlex
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
@@ -19,7 +20,7 @@ from ..schedules import CosineDecay
 from ..tables import REGRESSION, Parts, Preparation, Table
 from ..training import History
 from .errors import CommandError, blaming
-from .lines import counted, say, warn, warn_of_header
+from .lines import counted, say, warn, warn_of_header, warn_of_notes
 from .places import places
 from .report import Report, on_rare_classes, report_on_classes, report_on_numbers
 
@@ -75,9 +76,11 @@ def _check(args: argparse.Namespace) -> None:
 
 def _read(args: argparse.Namespace) -> tuple[Table, str, int]:
     """The table to train on, the task, and how many rows were left out."""
+    form, header = tables.CSVFormat(args.encoding, args.decimal, args.thousands, args.skip_lines), not args.no_header
     table = tables.read_to_train(
-        args.data, args.target, args.task, drop=args.drop, text=args.text, header=not args.no_header
+        args.data, args.target, args.task, drop=args.drop, text=args.text, header=header, form=form
     )
+    warn_of_notes(table)
     warn_of_header(table)
     table, skipped = tables.with_targets(table, args.skip_missing_target)
     assert table.y is not None
@@ -156,6 +159,8 @@ def _describe(
     if skipped:
         say("skipped", f"{counted(skipped, 'row')} without a target")
     sizes = [f"{len(part[0]):,}" for part in parts]
+    for name in tables.row_numbers(table):
+        say("row numbers", f"{name!r} numbers the rows: --drop {shlex.quote(name)} leaves it out")
     say("rows", f"{sizes[0]} to train on, {sizes[1]} for validation, {sizes[2]} for the test")
     hidden = ["LeNet-5"] if args.preset else [f"{units} {args.activation}" for units in args.hidden]
     shape = ["×".join(map(str, net.input_shape)), *hidden, f"{net.output_shape[0]}"]

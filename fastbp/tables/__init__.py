@@ -1,6 +1,8 @@
 """Tables of data: read from files into named columns, and prepared for a network."""
 
-from .choice import read_to_predict, read_to_train
+from .choice import read_to_predict, read_to_train, row_numbers
+from .dialect import CSVFormat
+from .numbers import DECIMALS, THOUSANDS
 from .preparation import Parts, Preparation, guess_task, prepare
 from .reading import BUNDLED, stem
 from .table import CLASSIFICATION, REGRESSION, Table, TableError, places_in
@@ -9,7 +11,10 @@ from .targets import with_targets
 __all__ = [
     "BUNDLED",
     "CLASSIFICATION",
+    "DECIMALS",
     "REGRESSION",
+    "THOUSANDS",
+    "CSVFormat",
     "Parts",
     "Preparation",
     "Table",
@@ -19,6 +24,7 @@ __all__ = [
     "prepare",
     "read_to_predict",
     "read_to_train",
+    "row_numbers",
     "stem",
     "with_targets",
 ]

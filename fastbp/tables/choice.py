@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 import math
-import re
 import shlex
 from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
 
+from .delimited import is_empty
+from .dialect import CSVFormat
 from .kept import kept_columns
-from .preparation import Preparation
+from .preparation import FEW_TEXTS, Preparation, guess_task
 from .reading import read
-from .table import CLASSIFICATION, REGRESSION, Table, TableError, listed, shown
-
-_DECIMAL_COMMA = re.compile(r"[+-]?\d*,\d+")
+from .table import CLASSIFICATION, REGRESSION, Table, TableError, listed, one_spelling
 
 
 def read_to_train(
@@ -26,11 +25,13 @@ def read_to_train(
     drop: Sequence[str] = (),
     text: Sequence[str] = (),
     header: bool = True,
+    form: CSVFormat | None = None,
 ) -> Table:
     """A table to train on: a CSV, NPZ or Parquet file, or a data set that scikit-learn ships, by its name.
 
     Arguments:
         source, header: as in `read`.
+        form: how a CSV file is written, where that can't be told from it.
         target: the target column's name or its number from 1 (default: the last one), or the array's name (NPZ).
         task: CLASSIFICATION, REGRESSION or None; text is accepted as target accordingly.
         drop: columns that are left out, by name or number.
@@ -38,43 +39,101 @@ def read_to_train(
 
     Raises TableError, OSError as `read` does.
     """
-    table = read(source, target, header=header)
+    table = read(source, target, header=header, form=form or CSVFormat())
+    if not table.named:  # what ends in empty columns has separators at the ends of lines
+        table = replace(table, columns={name: c for name, c in table.columns.items() if name not in table.left_out})
     names = list(table.columns)
     dropped = {table.find(column, "--drop") for column in drop}
     texts = {table.find(column, "--text") for column in text} - dropped
+    wanted = texts | {table.find(target, "--target")} if target is not None else texts
+    index = [name for name in table.left_out if name in names and name not in wanted | dropped]
+    dropped |= set(index)
     there = [name for name in names if name not in dropped]
     chosen = table.find(target, "--target") if target is not None else there[-1] if there else ""
     if chosen in dropped:
         raise TableError(f"the column {chosen!r} can't be both dropped and the target")
     if len(there) < 2:
         raise TableError(f"{source} has the one column {''.join(there)!r}: there must be features besides a target")
+    table.notes.extend(_left_out(table, index))
     table = table.select([name for name in there if name != chosen], chosen)
-    for name in table.columns:
-        if name in texts:
-            table.columns[name] = table.texts(name)
-        elif not (name == chosen and task == CLASSIFICATION):
-            _check_type(table, name)
-    if task == REGRESSION:
-        table.columns[chosen] = table.numbers(chosen)
+    for name in table.features:
+        table.columns[name] = table.names(name) if name in texts else _typed(table, name)
+    _set_target(table, task, chosen in texts)
+    if table.test is not None:
+        _set_target(table.test, CLASSIFICATION if table.columns[chosen].dtype == object else REGRESSION, False)
     if not (table.named or table.guessed):
         return table
     return replace(table, position=names.index(chosen) + 1, dropped=[names.index(name) + 1 for name in dropped])
 
 
-def _check_type(table: Table, name: str) -> None:
-    """One typing error in a column of numbers must not make a name of every number."""
+def _left_out(table: Table, names: Sequence[str]) -> list[str]:
+    """Lines on the columns that nobody asked for and that are left out."""
+    places = [list(table.columns).index(name) + 1 for name in names if not is_empty(table.columns[name])]
+    cure = "has no name of its own and is left out: give it one to train on it"
+    return [f"{table.source}: column {place} {cure}" for place in places]
+
+
+def row_numbers(table: Table) -> list[str]:
+    """The features that number the rows: each of some consecutive integers once, in any order."""
+    found = []
+    for name in table.features if table.named or table.guessed else []:
+        column = table.columns[name]
+        if column.dtype != object and len(column) > 1 and np.ptp(column) == len(column) - 1:
+            whole = not (column % 1).any()
+            found += [name] if whole and len(np.unique(column)) == len(column) else []
+    return found
+
+
+def _typed(table: Table, name: str) -> np.ndarray:
+    """A column as numbers or as names: one typing error in numbers must not make a name of each of them."""
     column = table.columns[name]
-    if column.dtype != object or not table.guessed:
-        return
-    wrong = table.wrong_numbers(name)
-    if len(wrong) and all(_DECIMAL_COMMA.fullmatch(text) for text in column[wrong].tolist()):
-        hint = f"numbers have a decimal point; --text {shlex.quote(name)} makes it a category"
-        raise table.error(name, wrong[0], f"{shown(column[wrong[0]])} is not a number ({hint})")
-    if len(wrong) and 2 * len(wrong) <= np.count_nonzero(column != ""):
-        hint = f"--text {shlex.quote(name)} makes it a category"
-        if name == table.target:
-            hint = "--task classification makes it a class's name"
-        raise table.error(name, wrong[0], f"{shown(column[wrong[0]])} is not a number ({hint})")
+    if column.dtype != object:
+        return column
+    parsed = table.parse(name) if table.guessed else None
+    if parsed is None or not parsed.of_numbers:
+        return table.names(name)
+    if len(parsed.wrong) == 0:
+        return table.accept(name, parsed)
+    text = column[parsed.wrong[0]]
+    problem = parsed.problem(text)
+    if problem.endswith("is not a number"):
+        problem += f" ({_cure(table, name)})"
+    raise table.error(name, parsed.wrong[0], problem)
+
+
+def _cure(table: Table, name: str) -> str:
+    """What may help against a text in a column of numbers; names are for columns with few different cells."""
+    distinct, correct = len(set(table.columns[name].tolist())), "correct the cell or delete its line"
+    if distinct <= FEW_TEXTS and name == table.target:
+        return f"{correct}, or --task classification makes it a class's name"
+    if distinct <= FEW_TEXTS and 2 * distinct <= len(table):
+        return f"{correct}, or --text {shlex.quote(name)} makes it a category"
+    return correct if name == table.target else f"{correct}, or --drop {shlex.quote(name)} leaves the column out"
+
+
+def _set_target(table: Table, task: str | None, apart: bool) -> None:
+    """Make the target numbers, or the classes' names as the file writes them.
+
+    apart: whether texts that are the same number are two classes.
+    """
+    assert table.target is not None
+    columns, name = table.columns, table.target
+    y = columns[name]
+    if task == REGRESSION:
+        y = table.numbers(name)
+    elif task is None and not apart:
+        y = _typed(table, name)
+    numbers = y.dtype != object and not (apart and task is None)
+    if numbers and (task or guess_task(y[~np.isnan(y)])) == REGRESSION:
+        columns[name] = y.astype(np.float64, copy=False)
+    else:
+        names = table.names(name)
+        columns[name] = names if apart else one_spelling(names)
+        other = np.flatnonzero(columns[name] != names)
+        if len(other):
+            both = f"{columns[name][other[0]]!r} and {names[other[0]]!r}"
+            cure = f"--text {shlex.quote(name)} keeps them apart"
+            table.notes.append(f"{table.source}, column {name!r}: {both} are taken for one class ({cure})")
 
 
 def read_to_predict(
@@ -84,11 +143,13 @@ def read_to_predict(
     *,
     keep: Sequence[str] = (),
     header: bool = True,
+    form: CSVFormat | None = None,
 ) -> Table:
     """A table to predict: the features in the model's order, by the names that they were trained with or by position.
 
     Arguments:
         source, header: as in `read`.
+        form: how a CSV file is written, where that can't be told from it.
         preparation: the model's.
         input_shape: the network's.
         keep: columns that go along, as `kept_columns` takes them.
@@ -96,15 +157,23 @@ def read_to_predict(
     The target, where it is there, may be missing or unknown in any row.
     Raises TableError, OSError as `read` does.
     """
-    table = read(source, preparation.target, header=header, known=preparation.features or (), predicting=True)
+    form, known = form or CSVFormat(), preparation.features or ()
+    table = read(source, preparation.target, header=header, form=form, known=known, predicting=True)
     kept = kept_columns(table, keep)
     categories = preparation.categories
     count = len(categories) if categories else math.prod(input_shape)
     if table.named or table.guessed:
         table = table.select(*_choose(table, preparation, count))
         kinds = categories or [None] * count
-        for name, names in zip(table.features, kinds, strict=True):
-            table.columns[name] = table.numbers(name) if names is None else table.texts(name)
+        texts = {name: names for name, names in zip(table.features, kinds, strict=True) if names is not None}
+        if table.target is not None and preparation.classes is not None:
+            texts[table.target] = preparation.classes
+        table.spell(list(texts))
+        for name in table.columns:
+            if name in texts:
+                table.columns[name] = table.names(name, texts[name])
+            elif name != table.target:
+                table.columns[name] = table.numbers(name)
     else:
         width = table.columns[table.features[0]][0].size
         if categories or (width != count and len(input_shape) == 1):
@@ -127,15 +196,18 @@ def _check_shape(table: Table, input_shape: tuple[int, ...]) -> None:
 def _choose(table: Table, preparation: Preparation, count: int) -> tuple[list[str], str | None]:
     """The features, in the model's order, and the target."""
     names, width = list(table.columns), len(table.columns)
+    whole = count + 1 + len(preparation.dropped)
     if preparation.features is not None and table.named:
         missing = [repr(name) for name in preparation.features if name not in names]
         if missing:
             columns = f"column{'s' * (len(missing) > 1)} {listed(missing)}"
             raise TableError(f"{table.source} lacks the model's {columns}; it has {listed(names)}")
         return preparation.features, preparation.target if preparation.target in names else None
+    inside = [name for name in names if name not in table.left_out]
+    if len(inside) in (count, whole):  # the others are an index
+        names, width = inside, len(inside)
     if width == count:
         return names, None
-    whole = count + 1 + len(preparation.dropped)
     if not preparation.target or width != whole:
         left_out = " and what was left out" if preparation.dropped else ""
         also = f", or {whole} with the target{left_out}" if preparation.target else ""

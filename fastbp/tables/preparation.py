@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from .split import split
-from .table import CLASSIFICATION, REGRESSION, Table, TableError, label, places_in, shown
+from .table import CLASSIFICATION, REGRESSION, Table, TableError, in_order, label, places_in, shown
 
 MOST_GUESSED_CLASSES = 100
 MOST_CATEGORIES = 1000
@@ -210,8 +210,7 @@ def prepare(
 def _classes(table: Table) -> list[str]:
     """The names of the classes, sorted: numbers by value, texts by letters."""
     y = np.concatenate([part.y for part in (table, table.test) if part is not None and part.y is not None])
-    distinct = np.unique(y)
-    names = [name if isinstance(name, str) else label(name) for name in distinct.tolist()]
+    names = in_order([name if isinstance(name, str) else label(name) for name in np.unique(y).tolist()])
     if len(names) < 2:
         raise TableError(f"the target {table.target!r} must have at least 2 classes, got only {names[0]}")
     if _are_names(len(names), len(y)):
@@ -234,7 +233,7 @@ def _check_categories(table: Table, name: str) -> None:
     distinct = np.unique(column)
     if len(distinct) > MOST_CATEGORIES or _are_names(len(distinct), len(column)):
         texts = f"{len(distinct):,} different texts in {len(column):,} rows ({shown(distinct[-1])}, …)"
-        advice = f"as identifiers, dates and sentences do: --drop {shlex.quote(name)} leaves it out"
+        advice = f"as identifiers, dates, sentences and numbers with units do: --drop {shlex.quote(name)} leaves it out"
         raise TableError(f"{table.source}: the column {name!r} holds {texts}, {advice}")
 
 
@@ -277,7 +276,9 @@ def _medians(numbers: _Numbers, units: int) -> np.ndarray:
     values = numbers.matrix.astype(np.float64).reshape(len(numbers.matrix), units, -1 if units else 1)
     missing = np.isnan(values).all(axis=(0, 2))
     if missing.any():
-        raise TableError(f"{numbers.label(int(np.argmax(missing)))} holds no number in the rows to train on")
+        column = int(np.argmax(missing))
+        advice = "" if numbers.arrays else f": --drop {shlex.quote(numbers.names[column])} leaves it out"
+        raise TableError(f"{numbers.label(column)} holds no number in the rows to train on{advice}")
     return np.nanmedian(values, axis=(0, 2))
 
 

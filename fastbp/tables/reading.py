@@ -3,14 +3,8 @@
 from __future__ import annotations
 
 import contextlib
-import csv
-import gzip
-import io
-import itertools
-import math
 import zipfile
 import zlib
-from array import array
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -18,13 +12,14 @@ from typing import Any
 
 import numpy as np
 
-from .table import MISSING, Table, TableError, listed, number
+from .delimited import left_out, read_csv
+from .dialect import CSVFormat
+from .table import Table, TableError, check_names, labels, listed
 
 BUNDLED = ("breast_cancer", "diabetes", "digits", "iris", "wine")
 INPUT_NAMES, TARGET_NAMES = ("X", "x", "data"), ("y", "target")
 TRAINING_NAMES, TEST_NAMES = ("x_train", "X_train"), ("x_test", "X_test")
 _PARQUET = (".parquet", ".pq")
-_OR_DATA = " (with --no-header the first line is data)"
 
 
 def stem(source: str) -> str:
@@ -37,7 +32,13 @@ def stem(source: str) -> str:
 
 
 def read(
-    source: str, target: str | None, *, header: bool, known: Sequence[str] = (), predicting: bool = False
+    source: str,
+    target: str | None,
+    *,
+    header: bool,
+    form: CSVFormat,
+    known: Sequence[str] = (),
+    predicting: bool = False,
 ) -> Table:
     """All that a file holds, or a data set that scikit-learn ships.
 
@@ -45,12 +46,15 @@ def read(
         source: a path, or one of BUNDLED.
         target: the name of the target's array in an NPZ file, if it is known.
         header: whether a CSV file may have a header line.
+        form: how a CSV file is written.
         known: names that together make a first line the header, whatever they look like.
         predicting: whether the test set of an NPZ file comes first.
 
     Raises TableError for anything that is not a table with rows; OSError if the file can't be read.
     """
-    path = Path(source)
+    path, is_csv = Path(source), source not in BUNDLED and not source.endswith((".npz", *_PARQUET))
+    if form.given() and not is_csv:
+        raise TableError(f"{form.given()[0]} is for CSV files, and {source} is none")
     if source in BUNDLED:
         return _bundled(source)
     if path.is_dir():
@@ -59,16 +63,10 @@ def read(
         raise TableError(f"no such file: {source} (data sets that have a name: {', '.join(BUNDLED)})")
     if source.endswith(".npz"):
         return _npz_to_predict(source, target) if predicting else _npz(source, target)
-    table = _parquet(source) if source.endswith(_PARQUET) else _csv(source, header, known)
+    table = read_csv(source, form, header, known) if is_csv else _parquet(source)
     if len(table) == 0:
         raise TableError(f"{source} has no rows")
     return table
-
-
-def _check_names(source: str, names: Sequence[str], advice: str = "") -> None:
-    for place, name in enumerate(names):
-        if name in names[:place]:
-            raise TableError(f"{source}: two columns have the name {name!r}{advice}")
 
 
 def _bundled(name: str) -> Table:
@@ -82,94 +80,6 @@ def _bundled(name: str) -> Table:
         y = np.asarray(bunch.target_names).astype(str).astype(object)[bunch.target]
     columns = dict(zip(map(str, bunch.feature_names), bunch.data.T, strict=True))
     return Table(name, {**columns, "target": y}, np.arange(1, len(y) + 1))
-
-
-# --- CSV ----------------------------------------------------------------------------------------------
-
-
-def _bytes(path: str) -> bytes:
-    try:
-        with gzip.open(path) if path.endswith(".gz") else open(path, "rb") as file:
-            return file.read()
-    except (EOFError, zlib.error, gzip.BadGzipFile) as error:
-        raise TableError(f"{path} is not a whole gzip file: {error}") from None
-
-
-def _rows(path: str, data: bytes) -> Iterator[tuple[int, list[str]]]:
-    """Line numbers and cells; separated by commas, or by what the first line has more of: semicolons or tabs."""
-    lines = io.TextIOWrapper(io.BytesIO(data), encoding="utf-8-sig", newline="")
-    try:
-        first = lines.readline()
-        # strict: a quotation mark that is never closed would else swallow the rest of the file in silence
-        reader = csv.reader(itertools.chain([first], lines), delimiter=max(",;\t", key=first.count), strict=True)
-        for cells in reader:
-            if cells:
-                yield reader.line_num, [cell.strip() for cell in cells]
-    except csv.Error as error:
-        raise TableError(f"{path}, line {reader.line_num}: {error}") from None
-    except UnicodeDecodeError:
-        raise TableError(f"{path} is not text in UTF-8: DATA must be a CSV, NPZ or Parquet file") from None
-
-
-def _is_text(cell: str) -> bool:
-    return math.isnan(number(cell)) and cell.lower() not in MISSING
-
-
-def _is_header(path: str, first: list[str], known: Sequence[str]) -> bool:
-    """Whether a CSV file's first line holds a text or all known names, or is 0, 1, 2, …, pandas' names for want of any.
-
-    Raises TableError if an empty cell is before such numbers: pandas' index.
-    """
-    index = first[0] == ""
-    if len(first) > 1 and first[index:] == [str(place) for place in range(len(first) - index)]:
-        if index:
-            advice = "name it or, if it is pandas' index, write the file with index=False"
-            raise TableError(f"{path}: the first column has no name: {advice}{_OR_DATA}")
-        return True
-    return any(map(_is_text, first)) or (len(known) > 0 and set(known) <= set(first))
-
-
-def _csv(path: str, header: bool, known: Sequence[str]) -> Table:
-    """Columns that hold a text are texts, which are read in a second pass; numbers take a tenth of their memory.
-
-    Without a header line the columns' names are their numbers, from 1.
-    """
-    data = _bytes(path)
-    _, first = next(_rows(path, data), (0, []))
-    if not first:
-        raise TableError(f"{path} is empty")
-    named = header and _is_header(path, first, known)
-    names = [(named and cell) or str(place) for place, cell in enumerate(first, 1)]
-    _check_names(path, names, _OR_DATA)
-
-    values, lines = array("d"), array("q")
-    texts: dict[int, list[str]] = {}
-    for line, cells in itertools.islice(_rows(path, data), named, None):
-        if len(cells) != len(names):
-            raise TableError(f"{path}, line {line}: expected {len(names)} cells, found {len(cells)}")
-        try:
-            if b"_" in data:  # float takes "1_2" for a number
-                raise ValueError
-            values.extend([float(cell) for cell in cells])
-        except ValueError:
-            numbers = [math.nan if place in texts else number(cell) for place, cell in enumerate(cells)]
-            values.extend(numbers)
-            texts |= {i: [] for i, n in enumerate(numbers) if math.isnan(n) and i not in texts and _is_text(cells[i])}
-        lines.append(line)
-    once: dict[str, str] = {}  # equal cells share one object
-    for _, cells in itertools.islice(_rows(path, data), named, None) if texts else ():
-        for place, column in texts.items():
-            column.append(once.setdefault(cells[place], cells[place]))
-    columns: list[Any] = list(np.asarray(values).reshape(-1, len(names)).T)
-    for place, column in texts.items():
-        columns[place] = np.array(column, object)
-
-    def spelled(wanted: Sequence[str]) -> dict[str, np.ndarray]:
-        places = [names.index(name) for name in wanted]
-        rows = [[cells[place] for place in places] for _, cells in itertools.islice(_rows(path, data), named, None)]
-        return dict(zip(wanted, np.array(rows, object).T, strict=True))
-
-    return Table(path, dict(zip(names, columns, strict=True)), np.asarray(lines), named, guessed=True, spelled=spelled)
 
 
 # --- Parquet ------------------------------------------------------------------------------------------
@@ -187,15 +97,28 @@ def _parquet(path: str) -> Table:
             schema = source.schema_arrow
             index = (schema.pandas_metadata or {}).get("index_columns", ())  # pandas writes it behind the columns
             names = [name for name in schema.names if name not in index]
-            _check_names(path, names)
+            check_names(path, names)
             there = [name for name in names if _is_column(schema.field(name).type)]
             arrow = source.read(columns=there)  # "a.b" reads the part b of a nested column a, too
         except (pyarrow.ArrowException, OSError) as error:
             raise TableError(f"{path} is not a Parquet file that can be read: {error}") from None
     columns = {name: _from_arrow(arrow[name]) if name in there else str(schema.field(name).type) for name in names}
-    others = [name for name in schema.names if name in index]
+
+    def spelled(wanted: Sequence[str]) -> dict[str, np.ndarray]:
+        return {name: _labels(arrow[name], columns[name]) for name in wanted}
+
     numbering = np.arange(1, source.metadata.num_rows + 1)
-    return Table(path, columns, numbering, others=others, carried=lambda names: _texts_in_parquet(path, names))
+    others = [name for name in schema.names if name in index]
+    unnamed = left_out(names, list(columns.values()))
+    return Table(
+        path,
+        columns,
+        numbering,
+        others=others,
+        carried=lambda names: _texts_in_parquet(path, names),
+        left_out=unnamed,
+        spelled=spelled,
+    )
 
 
 def _texts_in_parquet(path: str, names: Sequence[str]) -> dict[str, np.ndarray]:
@@ -235,6 +158,16 @@ def _from_arrow(column: Any) -> np.ndarray:
     if types.is_string(column.type) or types.is_large_string(column.type):
         return np.array([(text or "").strip() for text in column.to_pylist()], object)
     return column.cast(float64(), safe=False).to_numpy()
+
+
+def _labels(column: Any, values: Any) -> np.ndarray:
+    """The numbers of a column as names; integers of any size."""
+    from pyarrow import types
+
+    kind = column.type.value_type if types.is_dictionary(column.type) else column.type
+    if types.is_integer(kind) or (types.is_decimal(kind) and kind.scale == 0):
+        return np.array(["" if value is None else str(value) for value in column.to_pylist()], object)
+    return labels(values)
 
 
 # --- NPZ ----------------------------------------------------------------------------------------------
@@ -342,12 +275,14 @@ def _target(path: str, name: str, y: np.ndarray) -> np.ndarray:
     if y.ndim != 1 or y.dtype.kind not in "biufUS":
         got = f"{y.dtype} of shape {y.shape}"
         raise TableError(f"{path}: the array {name!r} must hold one number or text a row, got {got}")
-    return y.astype(str).astype(object) if y.dtype.kind in "US" else y.astype(np.float64)
+    if y.dtype.kind in "US":
+        return y.astype(str).astype(object)
+    return y if y.dtype.kind in "iu" else y.astype(np.float64)  # integers of any size may be names
 
 
 def _with_test(table: Table, test: Table) -> Table:
     (X, y), (test_X, test_y) = table.columns.values(), test.columns.values()
-    if X.shape[1:] != test_X.shape[1:] or y.dtype != test_y.dtype:
+    if X.shape[1:] != test_X.shape[1:] or (y.dtype == object) != (test_y.dtype == object):
         names = " and ".join(test.columns)
         raise TableError(f"{table.source}: {names} must have the features and the kind of target to train on")
     return replace(table, test=test)

@@ -10,11 +10,12 @@ from typing import Any
 
 import numpy as np
 
+from .notation import Marks, Notation, Parsed, parse, survey
+from .numbers import exact, is_missing, number
+from .numbers import shown as shown
+
 CLASSIFICATION, REGRESSION = "classification", "regression"
-MISSING = ("", "?", "na", "n/a", "nan", "null")  # how texts say that a number is missing
 _LISTED = 12
-_SHOWN = 40  # characters of a cell
-_FLAGS = {"true": "1", "false": "0"}
 
 
 class TableError(ValueError):
@@ -27,19 +28,6 @@ def listed(names: Sequence[str]) -> str:
     return ", ".join(names[:_LISTED]) + more
 
 
-def shown(cell: str) -> str:
-    """A cell for an error, cut off where it is long."""
-    return repr(cell if len(cell) <= _SHOWN else cell[:_SHOWN] + "…")
-
-
-def number(text: str) -> float:
-    """The number that a text is; NaN if it is none. Python would take "1_2" for 12."""
-    try:
-        return math.nan if "_" in text else float(text)
-    except ValueError:
-        return math.nan
-
-
 def label(value: float) -> str:
     """A number as a name: "3" for 3.0, "" for NaN."""
     if math.isfinite(value) and value == int(value):
@@ -47,19 +35,56 @@ def label(value: float) -> str:
     return "" if math.isnan(value) else repr(float(value))
 
 
-def _plain(text: str) -> str:
-    """One way to write what files write as "1", "1.0" or "True"."""
-    text = _FLAGS.get(text.lower(), text)
-    return label(number(text)) or text
+def labels(values: np.ndarray) -> np.ndarray:
+    """Numbers as names, "" for NaN."""
+    distinct, inverse = np.unique(values, return_inverse=True)
+    return np.array([label(value) for value in distinct.tolist()], object)[inverse]
+
+
+def check_names(source: str, names: Sequence[str], advice: str = "") -> None:
+    """Raise TableError if two columns have one name."""
+    for place, name in enumerate(names):
+        if name in names[:place]:
+            raise TableError(f"{source}: two columns have the name {name!r}: rename one{advice}")
 
 
 def places_in(names: Sequence[str], texts: np.ndarray) -> np.ndarray:
     """Where each text stands in `names`, -1 if nowhere, however numbers and flags are written."""
-    places = {_plain(name): place for place, name in enumerate(names)}
+    places: dict[Any, int] = {_plain(name): place for place, name in enumerate(names)}
     places |= {name: place for place, name in enumerate(names)}
     distinct, inverse = np.unique(texts, return_inverse=True)
     found = [places.get(text, places.get(_plain(text), -1)) for text in distinct.tolist()]
     return np.array(found, np.int64)[inverse]
+
+
+def _plain(text: str) -> Any:
+    """The same for all texts that are one number, as "1", "1.0" and "True" are."""
+    value = exact(text)
+    return text if value is None else value
+
+
+def in_order(names: Sequence[str]) -> list[str]:
+    """Names in their order: by value if all are numbers, else by letters."""
+    values = {name: exact(name) for name in names}
+    if None in values.values():
+        return sorted(names)
+    return sorted(sorted(names), key=lambda name: values[name] or 0)
+
+
+def one_spelling(texts: np.ndarray) -> np.ndarray:
+    """Numbers, each as the first one that is equal is written: "007" for "007", "7" and "7.0".
+
+    Texts stay as they are if one of them is neither a number nor missing.
+    """
+    first: dict[int | float, str] = {}
+    spelling = {"": ""}
+    for text in dict.fromkeys(texts.tolist()):
+        value = exact(text)
+        if value is not None:
+            spelling[text] = first.setdefault(value, text)
+        elif text:
+            return texts
+    return np.array([spelling[text] for text in texts.tolist()], object)
 
 
 @dataclass(frozen=True)
@@ -80,7 +105,11 @@ class Table:
     carried    gives columns and others of the whole file as texts, by name; None if `spelled` does
     kept       texts of columns and others by name, which go along with predictions
     test       a test set, where the data comes with one
-    spelled    gives columns as the file writes them, texts (rows,) by name; None if no file does
+    left_out   columns that are left out unless they are asked for, such as an index
+    notation   how texts write numbers
+    marks      what is known of the texts in columns, if anything, for `parse`
+    spelled    gives columns of numbers as the file writes them, texts (rows,) by name; None if no file does
+    notes      what was assumed of the file, and isn't certain: one line each
     """
 
     source: str
@@ -95,7 +124,11 @@ class Table:
     carried: Callable[[Sequence[str]], dict[str, np.ndarray]] | None = field(default=None, repr=False)
     kept: dict[str, list[str]] = field(default_factory=dict)
     test: Table | None = None
+    left_out: list[str] = field(default_factory=list)
+    notation: Notation = field(default_factory=Notation)
+    marks: dict[str, Marks] = field(default_factory=dict, repr=False)
     spelled: Callable[[Sequence[str]], dict[str, np.ndarray]] | None = field(default=None, repr=False)
+    notes: list[str] = field(default_factory=list)
 
     def __len__(self) -> int:
         return len(self.numbering)
@@ -146,7 +179,7 @@ class Table:
         columns = {name: column[rows] for name, column in self.columns.items()}
         spelled = self.spelled
         there = spelled and (lambda names: {name: texts[rows] for name, texts in spelled(names).items()})
-        return replace(self, columns=columns, numbering=self.numbering[rows], test=None, spelled=there)
+        return replace(self, columns=columns, numbering=self.numbering[rows], test=None, spelled=there, marks={})
 
     def error(self, name: str, row: Any, problem: str, element: Any = None) -> TableError:
         """What is wrong with a cell; element: the place in the row's array, where the column is one of arrays."""
@@ -158,27 +191,41 @@ class Table:
         column = self.columns[name]
         if column.dtype != object:
             return column
-        values = np.array([number(_plain(text)) for text in column.tolist()])
-        wrong = self.wrong_numbers(name)
-        if len(wrong):
-            raise self.error(name, wrong[0], f"{shown(column[wrong[0]])} is not a number")
-        return values
+        parsed = self.parse(name)
+        if len(parsed.wrong):
+            raise self.error(name, parsed.wrong[0], parsed.problem(column[parsed.wrong[0]]))
+        return self.accept(name, parsed)
 
-    def wrong_numbers(self, name: str) -> np.ndarray:
-        """The rows where a column of texts holds one that is neither a number nor missing."""
-        texts = self.columns[name].tolist()
-        bad = {text: math.isnan(number(_plain(text))) and text.lower() not in MISSING for text in set(texts)}
-        return np.flatnonzero([bad[text] for text in texts])
+    def parse(self, name: str) -> Parsed:
+        """A column of texts, taken for numbers."""
+        return parse(self.columns[name].tolist(), self.notation, self.marks.get(name))
+
+    def accept(self, name: str, parsed: Parsed) -> np.ndarray:
+        """The numbers of a column of texts; what was assumed becomes a note."""
+        notes = [f"{self.source}, column {name!r}: {note}" for note in parsed.notes]
+        self.notes.extend(note for note in notes if note not in self.notes)
+        return parsed.values
 
     def texts(self, name: str) -> np.ndarray:
-        """The column as texts. Raises TableError for a column of arrays."""
+        """The column as texts, numbers as the file writes them. Raises TableError for a column of arrays."""
         column = self.columns[name]
         if column.dtype == object:
             return column
         if column.ndim > 1:
             raise TableError(f"{self.source}: {name!r} holds arrays of numbers, which can't be text")
-        distinct, inverse = np.unique(column, return_inverse=True)
-        return np.array([label(value) for value in distinct.tolist()], object)[inverse]
+        return labels(column) if self.spelled is None else self.spelled([name])[name]
+
+    def spell(self, names: Sequence[str]) -> None:
+        """Make those columns texts that are not yet, as `texts` gives them, reading the file once for all."""
+        if self.spelled is not None:
+            self.columns.update(self.spelled([name for name in names if self.columns[name].dtype != object]))
+
+    def names(self, name: str, known: Sequence[str] = ()) -> np.ndarray:
+        """The column as names, "" where one is missing, though some word says so that is none of the known names."""
+        texts = self.texts(name).tolist()
+        numbers = self.columns[name].dtype != object or (self.marks.get(name) or survey(texts)).of_numbers
+        missing = {text for text in set(texts) if text not in known and is_missing(text, numbers)}
+        return np.array(["" if text in missing else text for text in texts], object)
 
     def check(self, name: str, advice: str | None) -> None:
         """Raise TableError if a value of the column is infinite or, unless advice is None, missing.

@@ -84,7 +84,7 @@ def is_empty(column: np.ndarray) -> bool:
 
 
 def left_out(names: Sequence[str], columns: Sequence[Any], unnamed: Sequence[str] = ()) -> list[str]:
-    """The columns that are an index, or empty, by what pandas and R write: without a name, or with one of pandas'."""
+    """The columns that are an index, or empty: those without a name, or with one that pandas gives for want of any."""
     found = []
     for place, (name, column) in enumerate(zip(names, columns, strict=True)):
         given = _UNNAMED.fullmatch(name) is not None
@@ -96,7 +96,7 @@ def left_out(names: Sequence[str], columns: Sequence[Any], unnamed: Sequence[str
 
 
 def is_counting(column: np.ndarray, gaps: bool = False) -> bool:
-    """Whether a column holds each of some consecutive integers once, in any order; gaps: whether some may be missing."""
+    """Whether a column holds consecutive integers, each once and in any order; gaps: whether some may be missing."""
     if column.dtype == object or not np.isfinite(column).all() or (column % 1).any():
         return False
     return len(np.unique(column)) == len(column) and (gaps or np.ptp(column) == len(column) - 1)
@@ -134,9 +134,8 @@ class _Rows:
                 yield line, cells[: self.width]
             else:
                 found = f"expected {self.width} cells, found {len(cells)}"
-                cure = (
-                    f"delete the line if it is no row, put cells that hold {self.lines.separator!r} in quotation marks"
-                )
+                quoted = f"put cells that hold {self.lines.separator!r} in quotation marks"
+                cure = f"delete the line if it is no row, and {quoted}"
                 raise TableError(f"{self.lines.path}, line {line}: {found}: {cure}")
 
     def texts(self, places: Sequence[int]) -> dict[int, list[str]]:

@@ -165,9 +165,10 @@ def _add_format(parser: argparse.ArgumentParser) -> None:
     group = parser.add_argument_group("how a CSV file is written, where that can't be told from it")
     about = "such as cp1252 or utf-16 (default: as its byte-order mark says, UTF-8, or cp1252 if it is none)"
     group.add_argument("--encoding", metavar="NAME", help=about)
-    group.add_argument("--decimal", choices=tables.DECIMALS, help="the mark before the fraction of a number")
-    about = "the mark between thousands: a comma, a point, an apostrophe or a space, in quotation marks"
-    group.add_argument("--thousands", choices=tables.THOUSANDS, help=about)
+    about = "the mark before the fraction of a number: a point or a comma"
+    group.add_argument("--decimal", metavar="MARK", choices=tables.DECIMALS, help=about)
+    about = "the mark between thousands: a comma, a point, \"'\" or ' '"
+    group.add_argument("--thousands", metavar="MARK", choices=tables.THOUSANDS, help=about)
     about = "lines above the header, or above the data without a header (default: a title is recognised)"
     group.add_argument("--skip-lines", metavar="N", type=_seed, help=about)
 

@@ -106,6 +106,11 @@ FILES = {
         {"x": [1.5, 2.5], "y": ["a", "b"]},
         [INDEX, INDEX.replace("1", "2", 1)],
     ),
+    "columns that only look like pandas' index": (
+        b"x,Unnamed: 1,Unnamed: 2,y\n1.5,7,inf,1\n2.5,7,2,2\n",
+        {"x": [1.5, 2.5], "Unnamed: 1": [7, 7], "Unnamed: 2": [float("inf"), 2], "y": [1, 2]},
+        [],
+    ),
     "pandas without names": (
         b",0,1,2\n0,1.5,3,a\n1,2.5,4,b\n",
         {"0": [1.5, 2.5], "1": [3, 4], "2": ["a", "b"]},
@@ -316,7 +321,7 @@ MOSTLY = "a,b,y\n" + "".join(f"{i},{i}.5,{i}\n" for i in range(8))
         (
             b"a,y\n" + b"1,2.5\n3,4.5\n" * 30 + b"\nSource: an office\n",
             "",
-            ["line 63: expected 2 cells, found 1: delete it"],
+            ["line 63: expected 2 cells, found 1: delete the line"],
         ),
         (
             "a,y\n" + "".join(f"1,{i}.5\n" for i in range(60)) + "Sum,9 in all\n",

@@ -9,7 +9,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from .delimited import is_empty
+from .delimited import is_counting, is_empty
 from .dialect import CSVFormat
 from .kept import kept_columns
 from .preparation import FEW_TEXTS, Preparation, guess_task
@@ -74,14 +74,9 @@ def _left_out(table: Table, names: Sequence[str]) -> list[str]:
 
 
 def row_numbers(table: Table) -> list[str]:
-    """The features that number the rows: each of some consecutive integers once, in any order."""
-    found = []
-    for name in table.features if table.named or table.guessed else []:
-        column = table.columns[name]
-        if column.dtype != object and len(column) > 1 and np.ptp(column) == len(column) - 1:
-            whole = not (column % 1).any()
-            found += [name] if whole and len(np.unique(column)) == len(column) else []
-    return found
+    """The features that number the rows, in any order, which are a leak where a file is sorted."""
+    names = table.features if table.named or table.guessed else []
+    return [name for name in names if len(table) > 1 and is_counting(table.columns[name])]
 
 
 def _typed(table: Table, name: str) -> np.ndarray:

@@ -84,14 +84,22 @@ def is_empty(column: np.ndarray) -> bool:
 
 
 def left_out(names: Sequence[str], columns: Sequence[Any], unnamed: Sequence[str] = ()) -> list[str]:
-    """The columns that are an index, or empty, by what pandas and R write: without a name, or with one of pandas'."""
+    """The columns that are an index, or empty: those without a name, or with one that pandas gives for want of any."""
     found = []
     for place, (name, column) in enumerate(zip(names, columns, strict=True)):
-        if (name in unnamed or _UNNAMED.fullmatch(name)) and not isinstance(column, str):
-            counting = column.dtype != object and len(np.unique(column)) == len(column) and not (column % 1).any()
-            if place == 0 or name.startswith("__") or is_empty(column) or (counting and name not in unnamed):
-                found.append(name)
+        given = _UNNAMED.fullmatch(name) is not None
+        if isinstance(column, str) or not (given or name in unnamed):
+            continue
+        if place == 0 or name.startswith("__") or is_empty(column) or (given and is_counting(column, gaps=True)):
+            found.append(name)
     return found
+
+
+def is_counting(column: np.ndarray, gaps: bool = False) -> bool:
+    """Whether a column holds consecutive integers, each once and in any order; gaps: whether some may be missing."""
+    if column.dtype == object or not np.isfinite(column).all() or (column % 1).any():
+        return False
+    return len(np.unique(column)) == len(column) and (gaps or np.ptp(column) == len(column) - 1)
 
 
 # --- rows ---------------------------------------------------------------------------------------------
@@ -126,7 +134,8 @@ class _Rows:
                 yield line, cells[: self.width]
             else:
                 found = f"expected {self.width} cells, found {len(cells)}"
-                cure = f"delete it if it is no row, and put cells that hold {self.lines.separator!r} in quotation marks"
+                quoted = f"put cells that hold {self.lines.separator!r} in quotation marks"
+                cure = f"delete the line if it is no row, and {quoted}"
                 raise TableError(f"{self.lines.path}, line {line}: {found}: {cure}")
 
     def texts(self, places: Sequence[int]) -> dict[int, list[str]]:

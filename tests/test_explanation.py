@@ -445,6 +445,13 @@ LOSSES = {  # loss, last activation, target: ∂E/∂z by NumPy, from z and a = 
     "cross-entropy, sum 0.995": (
         "cross_entropy", "softmax", [0.25, 0.25, 0.495], lambda z, a, t: (a * t.sum() - t, -(t * np.log(a)).sum())
     ),
+    "divergence": (
+        "kl_divergence", "softmax", [0.25, 0.25, 0.5], lambda z, a, t: (a - t, (t * np.log(t / a)).sum())
+    ),
+    "divergence of softplus": (
+        "kl_divergence", "softplus", [0.25, 0.25, 0.5],
+        lambda z, a, t: (-t / a / (1 + np.exp(-z)), (t * np.log(t / a)).sum()),
+    ),
     "cross-entropy, smoothed": (
         fb.CrossEntropy(0.3), None, [0.0, 1.0, 0.0],
         lambda z, a, t: (a - (0.7 * t + 0.1), -((0.7 * t + 0.1) * np.log(a)).sum()),
@@ -463,6 +470,8 @@ ERRORS = {
     "binary": "mean of -t ln(a) - (1 - t) ln(1 - a)",
     "binary, smoothed": "mean of -t ln(a) - (1 - t) ln(1 - a)",
     "cross-entropy": "-Σ t ln(a)",
+    "divergence": "Σ t (ln(t) - ln(a))",
+    "divergence of softplus": "Σ t (ln(t) - ln(a))",
     "cross-entropy, sum 0.995": "-Σ t ln(a)",
     "cross-entropy, smoothed": "-Σ t ln(a)",
 }

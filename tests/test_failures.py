@@ -255,6 +255,13 @@ FAILURES: dict[str, Failure] = {
         ["Unused outputs"],
         ["class 4 of 10 (0 to 9) does not occur", "9 units wide"],
     ),
+    "a column of one-hot targets that is 0": Failure(
+        changed(
+            healthy.digits, lambda X, y, rng: (X[y != 4], np.eye(10)[y[y != 4]]), [*RELU, fb.Dense(10)], "squared_error"
+        ),
+        ["Unused outputs"],
+        ["class 4 of 10 (0 to 9) does not occur"],
+    ),
     "labels from 1 on": Failure(
         changed(healthy.wine, lambda X, y, rng: (X, y + 1), tanh_net(4)),
         ["Unused outputs"],

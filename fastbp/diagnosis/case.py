@@ -81,7 +81,7 @@ class Case:
     def classes(self) -> np.ndarray | None:
         """The targets as 1 for a row's class and 0 for others (rows, classes), where each row is of one class."""
         if self.kind == "labels":
-            return np.eye(self.net.output_shape[-1])[self.y[:, 0].astype(int)]
+            return np.eye(math.prod(self.net.output_shape))[self.y[:, 0].astype(int)]
         one_hot = self.y.shape[1] > 1 and np.isin(self.y, (0, 1)).all() and (self.y.sum(axis=1) == 1).all()
         return self.y if one_hot else None
 
@@ -127,8 +127,15 @@ class Case:
         return None
 
     @property
+    def has_one_answer(self) -> bool:
+        """Whether all targets are the same."""
+        return bool((self.y == self.y[0]).all())
+
+    @property
     def scale(self) -> float:
-        """What a loss is large or small in comparison with: that of guessing, or what it is."""
+        """What a loss is large or small in comparison with: that of guessing, or what it is; of counts, their mean."""
+        if isinstance(self.net.loss, losses.Poisson):
+            return float(self.y.mean())
         return abs(self.of_guessing or self.loss)
 
     def losses_after(self, *lengths: float) -> dict[float, float]:

@@ -65,7 +65,7 @@ def _causes(case: Case) -> Iterator[str]:
     inputs = examples.Inputs(case)
     yield from examples.about_inputs(inputs)
     yield from examples.about_targets(case)
-    if not inputs.same_rows and (case.y != case.y[0]).any():
+    if not inputs.same_rows and not case.has_one_answer:
         yield from examples.about_relation(case)
     yield from symptoms.unsuited_activations(case)
 

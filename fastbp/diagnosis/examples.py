@@ -158,10 +158,11 @@ def _constant_targets(case: Case, spreads: np.ndarray) -> Iterator[str]:
 
 
 def _unused_classes(case: Case) -> Iterator[str]:
-    if case.counts is None or case.classes is None:
+    if case.classes is None:
         return
-    classes, rows = len(case.counts), int(case.counts.sum())
-    unused = np.flatnonzero(case.counts == 0)
+    counts = case.classes.sum(axis=0) if case.counts is None else case.counts
+    classes, rows = len(counts), int(counts.sum())
+    unused = np.flatnonzero(counts == 0)
     if not len(unused) or rows < ROWS_FOR_CLASS * classes or len(unused) == classes - 1:
         return
     one = len(unused) == 1

@@ -6,6 +6,7 @@ import math
 from collections.abc import Iterator
 
 from .. import reports
+from ..optimizers import Rprop
 from .case import Case
 
 # From steps of a thousandth and less of the next one's length to such of a million times it, the loss of the healthy
@@ -26,7 +27,7 @@ STEPS_TO_LEARN, CHANCE = 1000, 2.0
 
 def step_length(case: Case) -> Iterator[str]:
     """Compares the loss after the next step with that after shorter and longer ones in its direction."""
-    if not case.probe.done or case.probe.rate == 0 or case.of_guessing == 0:  # one answer is all there is to learn
+    if not case.probe.done or case.probe.rate == 0 or case.has_one_answer:
         return
     ratios = {layer.name: layer.update_ratio for layer in case.layers if layer.update_ratio is not None}
     largest = max(ratios, key=ratios.__getitem__, default=None)
@@ -55,7 +56,9 @@ def step_length(case: Case) -> Iterator[str]:
 
 
 def _lost(case: Case) -> float:
-    """The share of the parameters with a gradient that the step leaves as they are."""
+    """The share of the parameters with a gradient that the step leaves as they are, through rounding."""
+    if isinstance(case.net.optimizer, Rprop):  # which makes no step where a gradient changes its sign
+        return 0.0
     moved = case.probe.stepped != case.probe.params
     return 1.0 - float(moved[case.probe.grads != 0].mean()) if case.probe.grads.any() else 0.0
 

@@ -199,6 +199,9 @@ class Story:
 
     def _chain_of_last(self) -> str:
         slope, f = self._formulas.slope, SLOPES.get(self._functions[-1])
+        least = self._net.loss.record.get("least")  # of a divergence, behind which its gradient is cut off
+        if self._functions[-1] is activations.softmax and least is not None and (self._output >= least).all():
+            return " = a - t" if np.isclose(self._target.sum(), 1) else " = a Σt - t"
         if slope is None:
             return ""
         if self._formulas.by_z:

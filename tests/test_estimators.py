@@ -441,7 +441,7 @@ def test_early_stopping_splits_each_class_alike():
     )
     with pytest.raises(ValueError, match=small):
         fb.MLPRegressor(early_stopping=True).fit(X[:5], y[:5])
-    with pytest.raises(ValueError, match="The least populated class(es)? in y ha(ve|s) only 1 member"):
+    with pytest.raises(ValueError, match=r"The least populated class(es)? in y ha(ve|s) only 1 member"):
         fb.MLPClassifier(early_stopping=True).fit(X, np.arange(120) == 7)
 
 

@@ -16,14 +16,14 @@ CASES = [*((activation, "mse") for activation in ACTIVATIONS), *(("tanh", loss) 
 def test_jacobians_against_differences(activation, loss):
     rng = np.random.default_rng(0)
     net = network("three", activation, loss)
-    X = rng.standard_normal((4, 6))
+    (n,), X = net.output_shape, rng.standard_normal((4, 6))
     steps = differences_of_outputs(lambda: net.predict(X), net.params)
     found = net.jacobian(X)
-    assert found.shape == (12, net.num_params) and found.dtype == np.float64
-    assert relative(found, steps.reshape(12, -1)) < 1e-6
+    assert found.shape == (4 * n, net.num_params) and found.dtype == np.float64
+    assert relative(found, steps.reshape(4 * n, -1)) < 1e-6
     found, x = net.input_jacobian(X), X.copy()
-    assert found.shape == (4, 3, 6)
-    steps = differences_of_outputs(lambda: net.predict(x), x).reshape(4, 3, 4, 6)
+    assert found.shape == (4, n, 6)
+    steps = differences_of_outputs(lambda: net.predict(x), x).reshape(4, n, 4, 6)
     for row in range(4):
         assert relative(found[row], steps[row, :, row]) < 1e-6
 

@@ -140,7 +140,7 @@ def peak(who, steps):
     """The peak memory of this process, in MB, after so many steps of LeNet-5."""
     import resource  # not on Windows
 
-    from fastbp import bench
+    from fastbp.command import bench
 
     spec = bench.NETWORKS["lenet"]
     data = bench.make_data(spec, spec.rows)

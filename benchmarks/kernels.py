@@ -5,10 +5,10 @@ from __future__ import annotations
 import numpy as np
 
 import fastbp as fb
-from fastbp import engine
 from fastbp.kernels import dense
-from fastbp.plan import Buffer, Group, op
-from fastbp.workspace import Workspace
+from fastbp.program import engine
+from fastbp.program.plan import Buffer, Group, op
+from fastbp.program.workspace import Workspace
 
 SIZES = {"256": (256, 256, 256), "1024": (1024, 1024, 1024), "2048": (2048, 2048, 2048), "mnist": (64, 784, 128)}
 

@@ -1,7 +1,7 @@
 """The networks that are benchmarked: those of `fastbp bench`, dense ones and convolutional ones."""
 
-from fastbp.bench import NETWORKS as ALL_NETWORKS
-from fastbp.bench import Spec, build, make_data
+from fastbp.command.bench import NETWORKS as ALL_NETWORKS
+from fastbp.command.bench import Spec, build, make_data
 
 NETWORKS = {name: spec for name, spec in ALL_NETWORKS.items() if not spec.maps}
 

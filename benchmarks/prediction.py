@@ -5,14 +5,13 @@ from __future__ import annotations
 import warnings
 
 import numpy as np
+from fastbp.networks import NETWORKS, build, make_data
 from numba import njit
 from sklearn import neural_network
 from sklearn.datasets import load_digits
 
 import fastbp as fb
-
-from . import reference
-from .networks import NETWORKS, build, make_data
+from fastbp import reference
 
 
 class Prediction:

@@ -5,11 +5,10 @@ from __future__ import annotations
 import math
 
 import numpy as np
+from fastbp.networks import CONVOLUTIONS, NETWORKS, build, make_data
 
 import fastbp as fb
-
-from . import reference
-from .networks import CONVOLUTIONS, NETWORKS, build, make_data
+from fastbp import reference
 
 
 class Training:

@@ -3,17 +3,16 @@
 from typing import TYPE_CHECKING, Any
 
 from . import activations, callbacks, initializers, jit, layers, losses, metrics, optimizers, schedules
-from ._jit import get_num_threads, set_num_threads
 from ._names import shown
 from .augmentation import Flip, Noise, Shift
 from .averaging import EMA
 from .callbacks import Checkpoint, CSVLogger, EarlyStopping, ReduceOnPlateau, StopAtLoss, TimeBudget
-from .capi import get_include
 from .custom import CustomActivation, CustomLoss
 from .diagnosis.explanation import Explanation
 from .diagnosis.gradients import GradientCheck, check_gradients
 from .diagnosis.rates import LearningRateTest, find_learning_rate
 from .diagnosis.report import Diagnosis
+from .embedding.capi import get_include
 from .ensemble import Ensemble
 from .errors import DivergedError, FileFormatError
 from .layers import (
@@ -36,20 +35,13 @@ from .layers import (
 from .losses import BinaryCrossEntropy, CrossEntropy, GaussianNLL, Huber, Quantile
 from .network import Network, load
 from .optimizers import SGD, Adadelta, Adagrad, Adam, AdamW, Lion, Nadam, RMSprop, Rprop
-from .schedules import (
-    CosineDecay,
-    ExponentialDecay,
-    InverseScaling,
-    OneCycle,
-    PiecewiseConstant,
-    StepDecay,
-    Warmup,
-)
-from .training import History
+from .runtime.threads import get_num_threads, set_num_threads
+from .schedules import CosineDecay, ExponentialDecay, InverseScaling, OneCycle, PiecewiseConstant, StepDecay, Warmup
+from .training.loop import History
 
 if TYPE_CHECKING:
-    from .estimators import MLPClassifier as MLPClassifier
-    from .estimators import MLPRegressor as MLPRegressor
+    from .sklearn.estimators import MLPClassifier as MLPClassifier
+    from .sklearn.estimators import MLPRegressor as MLPRegressor
 
 __version__ = "0.1.0"
 
@@ -134,7 +126,7 @@ _ESTIMATORS = ("MLPClassifier", "MLPRegressor")
 
 def __getattr__(name: str) -> Any:
     if name in _ESTIMATORS:
-        from . import estimators
+        from .sklearn import estimators
 
         return getattr(estimators, name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

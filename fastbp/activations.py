@@ -7,14 +7,14 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ._jit import DTYPES, Kernel
 from ._names import shown
-from .engine import run_kernel
 from .errors import brief, check_choice, check_object
 from .kernels import activations as kernels
+from .program.engine import run_kernel
+from .runtime.functions import DTYPES, Kernel
 
 if TYPE_CHECKING:
-    from .plan import Plan, Tensor
+    from .program.plan import Plan, Tensor
 
 __all__ = [
     "ACTIVATIONS",
@@ -117,7 +117,7 @@ class ActivationFunction:
         """Add y = f(x) and its backward pass to a plan; x and y may be one tensor, as input_of says."""
         if self.forward is None or self.backward is None:
             return
-        from .plan import ELEMENTWISE
+        from .program.plan import ELEMENTWISE
 
         features, layout = x.size, self.layout(x.blocked)
         plan.forward(self.forward, ELEMENTWISE * features, None, y=y.value, x=x.value, features=features, **layout)

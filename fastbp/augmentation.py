@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from .errors import check_number
-from .instep import InStep
 from .kernels import augment as kernels
 from .layers.windows import Size, check_size, each
-from .plan import ELEMENTWISE, MOVE, Plan, Shape
+from .program.plan import ELEMENTWISE, MOVE, Plan, Shape
+from .training.instep import InStep
 
 
 class Augmentation(InStep):

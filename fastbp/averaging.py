@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ._jit import interrupts_later
-from .data import convert_params
 from .errors import check_number
-from .instep import InStep
-from .plan import Plan
+from .program.plan import Plan
+from .runtime.locks import interrupts_later
+from .training.data import convert_params
+from .training.instep import InStep
 
 if TYPE_CHECKING:
     from .network import Network

@@ -42,21 +42,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import IO, TYPE_CHECKING, Any
 
-from . import checkpoints, files
 from ._names import shown
 from .augmentation import Flip, Noise, Shift
 from .averaging import EMA
-from .errors import (
-    brief,
-    check_bool,
-    check_choice,
-    check_integer,
-    check_number,
-    check_object,
-    check_path,
-    warn_caller,
-)
-from .training import History, Snapshot
+from .errors import brief, check_bool, check_choice, check_integer, check_number, check_object, check_path, warn_caller
+from .formats import files
+from .training import checkpoints
+from .training.loop import History, Snapshot
 
 if TYPE_CHECKING:
     from .network import Network

@@ -14,12 +14,13 @@ from numba.core.dispatcher import Dispatcher
 from numba.core.errors import NumbaError
 
 from . import activations
-from ._jit import OPTIONS, digest
 from .activations import ActivationFunction
 from .errors import brief, check_bool
 from .kernels import custom as kernels
 from .losses import Loss
 from .parts import Custom
+from .runtime.digests import digest
+from .runtime.functions import OPTIONS
 
 # Where derivatives are compared: across the range where activations bend, and far out.
 _POINTS = (*np.linspace(-6.0, 6.0, 241) + 0.0137, -40.0, -20.0, -11.0, 11.0, 20.0, 40.0)

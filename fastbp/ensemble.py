@@ -14,14 +14,15 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from . import activations, files
-from ._jit import num_threads, on_one_thread
+from . import activations
 from .activations import ActivationFunction
 from .callbacks import Checkpoint, CSVLogger, check_callbacks
 from .errors import DivergedError, FileFormatError, brief, check_integer, check_path, check_verbose
+from .formats import files
 from .layers import Activation
 from .network import MEMBERS, Network, check_custom, rebuilt
-from .training import EVALUATION_BATCH, History
+from .runtime.threads import num_threads, on_one_thread
+from .training.loop import EVALUATION_BATCH, History
 
 
 class Spread(NamedTuple):

@@ -11,12 +11,12 @@ from typing import Any, ClassVar
 import numpy as np
 
 from . import activations
-from ._jit import Kernel
 from ._names import shown
 from .activations import ActivationFunction
 from .errors import brief, check_choice, check_number, check_object
 from .kernels import losses as kernels
 from .parts import Part
+from .runtime.functions import Kernel
 
 __all__ = [
     "LOSSES",

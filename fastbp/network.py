@@ -13,17 +13,16 @@ from typing import Any
 
 import numpy as np
 
-from . import checkpoints, export, feeds, files, hidden, losses, optimizers, reports, training, transfer
-from ._jit import DTYPES, give_lock, interrupts_later
-from .advice import advice
+from . import losses, optimizers
 from .averaging import check_averages
 from .callbacks import check_callbacks
-from .capi import CPointers, make_pointers
-from .checkpoints import Resumed
-from .data import Spec, check_class_weight, convert_params
 from .diagnosis import examination, explanation
 from .diagnosis.explanation import Explanation
 from .diagnosis.report import Diagnosis
+from .display import reports
+from .embedding.capi import CPointers, make_pointers
+from .embedding.handles import Handle, make_handle
+from .embedding.objective import Objective
 from .errors import (
     DivergedError,
     FileFormatError,
@@ -34,22 +33,27 @@ from .errors import (
     check_path,
     check_verbose,
 )
-from .feeds import Feed, Mapped, Source
+from .formats import export, files
 from .initializers import INITIALIZER_CLASSES
-from .instep import InStep
-from .jit import Handle, make_handle
 from .kernels.updates import RATE, STEP
 from .layers import LAYERS, Activation, Dropout, Flatten, Layer
 from .layers.bound import BoundLayer, check_step
 from .losses import LOSS_CLASSES, Loss
 from .metrics import METRICS, Metric, check_metrics, check_suited
-from .objective import Objective
 from .optimizers import Optimizer
 from .parts import Custom, construct, custom_parts
-from .plan import BATCH_LOSS, SCALARS_SIZE, Buffer, Plan, Shape, Tensor, factors_at, initial_scalars
+from .program.plan import BATCH_LOSS, SCALARS_SIZE, Buffer, Plan, Shape, Tensor, factors_at, initial_scalars
+from .program.workspace import Workspace
+from .runtime.functions import DTYPES
+from .runtime.locks import give_lock, interrupts_later
 from .schedules import SCHEDULES, Schedule
-from .training import EVALUATION_BATCH, History, Task
-from .workspace import Workspace
+from .training import checkpoints, feeds, hidden, loop, transfer
+from .training.advice import advice
+from .training.checkpoints import Resumed
+from .training.data import Spec, check_class_weight, convert_params
+from .training.feeds import Feed, Mapped, Source
+from .training.instep import InStep
+from .training.loop import EVALUATION_BATCH, History, Task
 
 
 def _check_shape(input_shape: Any) -> Shape:
@@ -451,7 +455,7 @@ class Network:
             check_step(self.layers, source.rows, rows)
         resumed = None if resume_from is None else self._resumed(resume_from, callbacks, verbose)
         task = Task(source, epochs, rows, shuffle, validation, functions, callbacks, verbose, resumed)
-        return training.train(self, task)
+        return loop.train(self, task)
 
     def _resumed(self, resume_from: Any, callbacks: Sequence[Any], verbose: bool) -> Resumed | None:
         """The run in a checkpoint of this network; None if there is no such file yet."""
@@ -608,7 +612,7 @@ class Network:
         Row r · outputs + o is the gradient of output o of row r: what scipy.optimize.least_squares wants.
         Shapes and errors as in predict.
         """
-        rows = training.jacobian(self, "jacobian", feeds.feed_inputs(self._spec(), X), self.num_params)
+        rows = loop.jacobian(self, "jacobian", feeds.feed_inputs(self._spec(), X), self.num_params)
         return rows.reshape(-1, self.num_params)
 
     def input_jacobian(self, X: Any) -> np.ndarray:
@@ -616,7 +620,7 @@ class Network:
 
         Shapes and errors as in predict.
         """
-        rows = training.jacobian(self, "input_jacobian", feeds.feed_inputs(self._spec(), X), self._plan.x.size)
+        rows = loop.jacobian(self, "input_jacobian", feeds.feed_inputs(self._spec(), X), self._plan.x.size)
         return rows.reshape(-1, *self.output_shape, *self.input_shape)
 
     def objective(self, X: Any, y: Any, sample_weight: Any = None) -> Objective:
@@ -684,7 +688,7 @@ class Network:
         spec = self._spec()
         source = feeds.source(spec, X, y, sample_weight)
         source.weigh(check_class_weight(class_weight, source, spec))
-        return training.evaluate(self, source, batch_size, functions)
+        return loop.evaluate(self, source, batch_size, functions)
 
     def forward(self, X: Any, batch_size: int = EVALUATION_BATCH, *, layer: Any = None) -> Any:
         """The raw outputs of the last layer (rows, outputs): logits, where the loss is from logits.
@@ -714,7 +718,7 @@ class Network:
 
     def _infer(self, program: str, X: Any, batch_size: int) -> np.ndarray:
         batch_size = check_integer("batch_size", batch_size, low=1)
-        return training.infer(self, program, feeds.feed_inputs(self._spec(), X), batch_size)
+        return loop.infer(self, program, feeds.feed_inputs(self._spec(), X), batch_size)
 
     def handle(self, rows: int = 1, *, training: bool = True) -> Handle:
         """What compiled code needs to run this network: see fastbp.jit.
@@ -955,7 +959,7 @@ def rebuilt(
 
 def _check_finite(arrays: Mapping[str, np.ndarray]) -> None:
     for name, array in arrays.items():
-        if not training.are_finite([array]):
+        if not loop.are_finite([array]):
             raise ValueError(f"{name} must be finite, got NaN or infinity")
 
 

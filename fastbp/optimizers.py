@@ -7,11 +7,11 @@ from typing import Any
 
 import numpy as np
 
-from ._jit import Kernel
 from ._names import shown
 from .errors import brief, check_bool, check_choice, check_number, check_object
 from .kernels import updates as kernels
 from .parts import Part
+from .runtime.functions import Kernel
 from .schedules import Schedule, check_rate
 
 __all__ = [

@@ -10,11 +10,11 @@ from collections.abc import Sequence
 from dataclasses import KW_ONLY, dataclass
 from typing import Any
 
-from ._jit import Kernel
 from ._names import shown
 from .errors import check_integer, check_number, check_object
 from .kernels import schedules as kernels
 from .parts import Part
+from .runtime.functions import Kernel
 
 __all__ = [
     "SCHEDULES",

@@ -4,7 +4,7 @@ import csv
 import gzip
 import io
 
-from fastbp import cli
+from fastbp.command import cli
 
 
 def write_csv(path, header, rows, delimiter=","):

@@ -3,13 +3,13 @@
 import numpy as np
 import pytest
 
-from fastbp import training
+from fastbp.training import loop
 
 
 @pytest.fixture(autouse=True)
 def _no_interrupt_before(monkeypatch):
     """No test's Ctrl-C is the second one of another's."""
-    monkeypatch.setattr(training, "_interrupted", [-training.AGAIN_SECONDS])
+    monkeypatch.setattr(loop, "_interrupted", [-loop.AGAIN_SECONDS])
 
 
 @pytest.fixture(autouse=True)

@@ -15,7 +15,7 @@ import zipfile
 
 import numpy as np
 
-from fastbp import files
+from fastbp.formats import files
 
 SEAL = files._SEAL_SIZE
 # What a place in the JSON may become.

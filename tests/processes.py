@@ -64,4 +64,4 @@ if __name__ == "__main__":
     for threads in map(int, counts):
         results = run(how, threads)
         assert results and all(result == want[:threads] for result in results), (how, threads, results, want)
-        print(threads, fb.get_num_threads(), fb._jit.threading_layer())
+        print(threads, fb.get_num_threads(), fb.runtime.threads.threading_layer())

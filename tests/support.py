@@ -16,7 +16,7 @@ import pytest
 from numba import njit, types
 
 import fastbp.kernels
-from fastbp._jit import Kernel
+from fastbp.runtime.functions import Kernel
 from fastbp.simd.entry import call
 from fastbp.simd.memory import pointer
 

@@ -175,8 +175,8 @@ def test_a_checkpoint_with_another_average_is_refused(tmp_path):
     before = net.params.copy()
     with pytest.raises(ValueError, match=r"callbacks with a state must be those of .*: EMA, got none"):
         fit(net, (), resume_from=path)
-    header, arrays = fb.files.read(path)
-    fb.files.write(path, header, {**arrays, "callback0.params": arrays["callback0.params"] * np.nan})
+    header, arrays = fb.formats.files.read(path)
+    fb.formats.files.write(path, header, {**arrays, "callback0.params": arrays["callback0.params"] * np.nan})
     with pytest.raises(fb.FileFormatError, match="no valid state of EMA"):
         fit(net, fb.EMA(0.9), epochs=5, resume_from=path)
     assert (net.params == before).all() and net._in_step == ()

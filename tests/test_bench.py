@@ -7,7 +7,7 @@ import re
 import numpy as np
 import pytest
 
-from fastbp import bench, cli
+from fastbp.command import bench, cli
 
 
 @pytest.mark.parametrize("network", ["tiny", "digits", "lenet", "conv wide", "conv 1d"])

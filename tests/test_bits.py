@@ -8,8 +8,8 @@ import pytest
 from support import run_python
 
 import fastbp as fb
-from fastbp import engine
-from fastbp._jit import threading_layer
+from fastbp.program import engine
+from fastbp.runtime.threads import threading_layer
 
 TRAIN = """
 import hashlib, sys, warnings
@@ -123,21 +123,21 @@ def test_training_after_fork(layer):
     """A child of a process that has trained trains as well: with OpenMP, on one thread."""
     code = """
 import multiprocessing, numpy as np, fastbp as fb
-from fastbp import _jit
+from fastbp.runtime import threads
 def train():
     net = fb.Network([fb.Dense(300, "tanh"), fb.Dense(1)], (300,), loss="mse", seed=0)
     X = np.random.default_rng(0).standard_normal((512, 300))
     net.fit(X, X[:, 0], batch_size=256, verbose=False)
     return net.params.tobytes()
-if _jit.threading_layer() == LAYER:
+if threads.threading_layer() == LAYER:
     want = train()
     with multiprocessing.get_context("fork").Pool(2) as pool:
         assert all(result == want for result in pool.map(train_again, range(2)))
-print(_jit.threading_layer())
+print(threads.threading_layer())
 """
     if not hasattr(os, "fork"):
         pytest.skip("no fork on this platform")
-    code = code.replace("if _jit", "def train_again(i): return train()\nif _jit").replace("LAYER", repr(layer))
+    code = code.replace("if threads", "def train_again(i): return train()\nif threads").replace("LAYER", repr(layer))
     result = run_python(code, NUMBA_NUM_THREADS="2", NUMBA_THREADING_LAYER=layer)
     if "No threading layer could be loaded" in result.stderr:
         pytest.skip(f"{layer} is not installed")
@@ -149,7 +149,7 @@ def test_tbb_is_loaded_where_it_is_installed():
         importlib.metadata.distribution("tbb")
     except importlib.metadata.PackageNotFoundError:
         pytest.skip("tbb has no wheel for this platform")
-    code = "import numpy as np, fastbp._jit as j; print(j.threading_layer())"
+    code = "import numpy as np, fastbp.runtime.threads as j; print(j.threading_layer())"
     assert run_python(code).stdout.strip() == "tbb"
 
 

@@ -15,14 +15,15 @@ import numba
 import pytest
 
 import fastbp
-from fastbp import _jit, cache, cli
+from fastbp.command import cli
+from fastbp.runtime import cache, functions
 
 # Kernels that take little time to compile, and the engine.
 RUN = """
 import numpy as np
 import fastbp as fb
 net = fb.Network([fb.Activation("tanh")], (2,), loss="mse", seed=0)
-print(net.evaluate(np.ones((4, 2)), np.zeros((4, 2)))["loss"], fb.cache.folder())
+print(net.evaluate(np.ones((4, 2)), np.zeros((4, 2)))["loss"], fb.runtime.cache.folder())
 """
 TOLD = "fastbp: compiling kernels for this machine"
 PACKAGE = Path(fastbp.__file__).parent
@@ -93,14 +94,15 @@ def test_equal_packages_share_it_and_what_earlier_versions_left_in_one_is_remove
 
 def test_every_source_of_compiled_code_counts():
     """A module that defines compiled functions is one whose edit makes the cache anew."""
-    counted = {path.name if path.parent == PACKAGE else path.parent.name for path in cache._sources()}
     for path in PACKAGE.rglob("*.py"):
         compiles = re.search(
             r"^(@inner|@kernel|@njit|@entry_point|@intrinsic|@overload)", path.read_text(), re.MULTILINE
         )
         if compiles:
             assert path in cache._sources(), path
-    assert counted == {"_jit.py", "cache.py", "engine.py", "jit.py", "capi.py", "simd", "kernels"}
+    assert {path for path in cache._sources() if path.parent.name not in ("simd", "kernels")} == {
+        PACKAGE / name for name in cache._ALONE
+    }
 
 
 @pytest.mark.parametrize("name", ["__version__", "llvmlite.__version__", "np.__version__", *cache._SETTINGS])
@@ -358,9 +360,9 @@ def test_a_full_disk_is_a_warning(tmp_path, monkeypatch):
     monkeypatch.setattr(cache, "_write", full)
     monkeypatch.setattr(cache, "_found", (tmp_path,))
     monkeypatch.delenv("FASTBP_CACHE", raising=False)
-    add = _jit.Kernel(lambda dtype, rows, lo, hi: None, "nothing")
+    add = functions.Kernel(lambda dtype, rows, lo, hi: None, "nothing")
     with pytest.warns(UserWarning, match="can't keep compiled code in .*No space left"):
-        assert add.address(_jit.np.dtype("float32"))
+        assert add.address(functions.np.dtype("float32"))
 
 
 def test_files_may_be_removed_at_any_moment(tmp_path):

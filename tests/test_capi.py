@@ -15,7 +15,7 @@ import scipy.integrate
 from support import compile_c
 
 import fastbp as fb
-from fastbp import jit
+from fastbp.embedding import handles
 
 INCLUDE = f"-I{fb.get_include()}"
 HEADER = Path(fb.get_include()) / "fastbp.h"
@@ -119,7 +119,7 @@ def test_each_function_through_ctypes(loss, dtype):
 
     def filled(call, *shape):
         out = np.full(shape, np.nan, dtype)
-        assert call(out) == jit.DONE
+        assert call(out) == handles.DONE
         return out
 
     assert (filled(lambda out: p.predict(p.handle, X, 7, out), 7, 3) == net.predict(X)).all()
@@ -133,7 +133,7 @@ def test_each_function_through_ctypes(loss, dtype):
     assert found.value == value and (out == net.input_gradient(X, y)).all()
     twin = make(dtype, loss)
     twin.train_on_batch(X, y)
-    assert p.apply_gradients(p.handle, gradient) == jit.DONE and (net.params == twin.params).all()
+    assert p.apply_gradients(p.handle, gradient) == handles.DONE and (net.params == twin.params).all()
     assert net.steps_trained == 1
 
 
@@ -145,33 +145,33 @@ def address(p, field):
 def test_statuses():
     (X, y), net = data("float32", "cross_entropy", 4), make()
     p, loss, before, out = net.c_pointers(rows=3), ctypes.c_double(-1), net.params.copy(), np.empty((4, 3), np.float32)
-    assert p.train_step(p.handle, X, y, 4, loss) == p.train_step(p.handle, X, y, 0, loss) == jit.BAD_ROWS
+    assert p.train_step(p.handle, X, y, 4, loss) == p.train_step(p.handle, X, y, 0, loss) == handles.BAD_ROWS
     for rows in (-1, 2**62, 2**62 + 1, 2**63 - 1):  # three outputs of so many rows are no int64
-        assert p.predict(p.handle, X, rows, out) == p.train_step(p.handle, X, y, rows, loss) == jit.BAD_ROWS
-    assert p.train_step(p.handle, X, np.array([0, 3]), 2, loss) == jit.BAD_LABEL
+        assert p.predict(p.handle, X, rows, out) == p.train_step(p.handle, X, y, rows, loss) == handles.BAD_ROWS
+    assert p.train_step(p.handle, X, np.array([0, 3]), 2, loss) == handles.BAD_LABEL
     for field in ("predict", "forward", "input_jacobian"):
         function = ctypes.CFUNCTYPE(ctypes.c_int32, *[ctypes.c_void_p] * 4)(address(p, field))
         given = p.handle, X.ctypes, 2, out.ctypes
         for place in (0, 1, 3):
-            assert function(*given[:place], None, *given[place + 1 :]) == jit.IS_NULL
+            assert function(*given[:place], None, *given[place + 1 :]) == handles.IS_NULL
     step = ctypes.CFUNCTYPE(ctypes.c_int32, *[ctypes.c_void_p] * 5)(address(p, "train_step"))
     given = p.handle, X.ctypes, y.ctypes, 2, ctypes.addressof(loss)
     for place in (0, 1, 2, 4):
-        assert step(*given[:place], None, *given[place + 1 :]) == jit.IS_NULL
+        assert step(*given[:place], None, *given[place + 1 :]) == handles.IS_NULL
     assert np.isnan(p.value(5, (ctypes.c_double * 5)(), None)) and np.isnan(p.value(5, None, p.handle))
     apply = ctypes.CFUNCTYPE(ctypes.c_int32, *[ctypes.c_void_p] * 2)(address(p, "apply_gradients"))
     gradient = np.ones(net.num_params, np.float32)
-    assert apply(None, gradient.ctypes) == apply(p.handle, None) == jit.IS_NULL
+    assert apply(None, gradient.ctypes) == apply(p.handle, None) == handles.IS_NULL
     gradient[-1] = np.inf
-    assert p.apply_gradients(p.handle, gradient) == jit.BAD_GRADIENT
-    p._handle.record[jit.BUSY] = 1
+    assert p.apply_gradients(p.handle, gradient) == handles.BAD_GRADIENT
+    p._handle.record[handles.BUSY] = 1
     out[:] = 7
-    assert p.predict(p.handle, X, 4, out) == p.apply_gradients(p.handle, gradient) == jit.IN_USE
+    assert p.predict(p.handle, X, 4, out) == p.apply_gradients(p.handle, gradient) == handles.IN_USE
     assert (out == 7).all()  # C reads what is returned
-    p._handle.record[jit.BUSY] = 0
+    p._handle.record[handles.BUSY] = 0
     only = net.c_pointers(rows=3, training=False)
-    assert only.train_step(only.handle, X, y, 3, loss) == only.apply_gradients(only.handle, gradient) == jit.UNABLE
-    assert only.predict(only.handle, X, 4, out) == p.predict(p.handle, X, 0, out) == jit.DONE
+    assert only.train_step(only.handle, X, y, 3, loss) == only.apply_gradients(only.handle, gradient) == handles.UNABLE
+    assert only.predict(only.handle, X, 4, out) == p.predict(p.handle, X, 0, out) == handles.DONE
     assert loss.value == -1 and (net.params == before).all()
 
 
@@ -187,7 +187,7 @@ def test_the_struct_keeps_its_memory_and_is_not_copied():
     want, p = net.predict(np.ones((1, 5))), net.c_pointers()
     del net
     out = np.empty((1, 3), np.float32)
-    assert p.predict(p.handle, np.ones((1, 5), np.float32), 1, out) == jit.DONE and (out == want).all()
+    assert p.predict(p.handle, np.ones((1, 5), np.float32), 1, out) == handles.DONE and (out == want).all()
     for copying in (copy.copy, copy.deepcopy, pickle.dumps):
         with pytest.raises(TypeError, match="a handle can't be copied or pickled"):
             copying(p)
@@ -214,9 +214,9 @@ def test_the_header_is_that_of_the_package(tmp_path):
     """The same numbers, names and places as in Python; C++ takes it as well."""
     text = HEADER.read_text()
     numbers = {name: int(value) for name, value in re.findall(r"FASTBP_(\w+) = (\d+)", text)}
-    ours = {"DONE": jit.DONE, "IN_USE": jit.IN_USE, "UNABLE": jit.UNABLE, "BAD_ROWS": jit.BAD_ROWS}
-    more = {"BAD_LABEL": jit.BAD_LABEL, "IS_NULL": jit.IS_NULL, "BAD_GRADIENT": jit.BAD_GRADIENT}
-    assert numbers == {**ours, **more, "ONE_ROW": jit.ONE_ROW}
+    ours = {"DONE": handles.DONE, "IN_USE": handles.IN_USE, "UNABLE": handles.UNABLE, "BAD_ROWS": handles.BAD_ROWS}
+    more = {"BAD_LABEL": handles.BAD_LABEL, "IS_NULL": handles.IS_NULL, "BAD_GRADIENT": handles.BAD_GRADIENT}
+    assert numbers == {**ours, **more, "ONE_ROW": handles.ONE_ROW}
     for dtype in ("float32", "float64"):
         struct, name = type(make(dtype).c_pointers()), f"fastbp_f{dtype[-2:]}"
         fields = [field for field, _ in struct._fields_]
@@ -299,5 +299,5 @@ def test_cffi():
     net, X, out = make(), np.ones((2, 5), np.float32), np.empty((2, 3), np.float32)
     p = net.c_pointers()
     c = ffi.cast("fastbp_f32 *", p.address)
-    assert c.predict(c.handle, ffi.from_buffer("float[]", X), 2, ffi.from_buffer("float[]", out)) == jit.DONE
+    assert c.predict(c.handle, ffi.from_buffer("float[]", X), 2, ffi.from_buffer("float[]", out)) == handles.DONE
     assert (out == net.predict(X)).all()

@@ -13,7 +13,8 @@ import pytest
 from commands import line_of_error, read_predictions, write_csv
 
 import fastbp as fb
-from fastbp import cli, files, tables
+from fastbp.command import cli, tables
+from fastbp.formats import files
 
 FAST = ["--hidden", "16", "--epochs", "5", "--no-plot"]
 
@@ -301,14 +302,14 @@ def test_metadata_in_a_model_file_is_ignored_by_load():
 
 @pytest.mark.parametrize("whole_epochs", [0, 2])
 def test_ctrl_c_still_tests_and_saves(whole_epochs, monkeypatch, capsys, tmp_path):
-    train_epoch = fb.training._Run._train_epoch
+    train_epoch = fb.training.loop._Run._train_epoch
 
     def interrupted(run, epoch):
         if epoch == whole_epochs:
             raise KeyboardInterrupt
         return train_epoch(run, epoch)
 
-    monkeypatch.setattr(fb.training._Run, "_train_epoch", interrupted)
+    monkeypatch.setattr(fb.training.loop._Run, "_train_epoch", interrupted)
     assert cli.main(["train", "iris", "--hidden", "8", "--quiet"]) == 130
     out = capsys.readouterr().out
     assert f"{whole_epochs} epochs in" in out and "then interrupted" in out and "test accuracy" in out

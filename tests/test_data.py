@@ -11,7 +11,7 @@ import pytest
 from support import run_python
 
 import fastbp as fb
-from fastbp import feeds
+from fastbp.training import feeds
 
 RNG = np.random.default_rng(0)
 ROWS = 1000

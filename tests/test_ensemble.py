@@ -10,8 +10,8 @@ import pytest
 from support import run_python
 
 import fastbp as fb
-from fastbp import files
-from fastbp._jit import threading_layer
+from fastbp.formats import files
+from fastbp.runtime.threads import threading_layer
 
 
 def template(**options):

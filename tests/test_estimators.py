@@ -10,6 +10,7 @@ import runpy
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import numba
 import numpy as np
 import pytest
 from support import run_python
@@ -31,8 +32,8 @@ from sklearn.utils.class_weight import compute_sample_weight
 from threadpoolctl import threadpool_limits
 
 import fastbp as fb
-from fastbp import estimators, solvers
-from fastbp.estimators import validate_data
+from fastbp.sklearn import estimators, solvers
+from fastbp.sklearn.estimators import validate_data
 
 PEERS = {fb.MLPClassifier: neural_network.MLPClassifier, fb.MLPRegressor: neural_network.MLPRegressor}
 NEW = "sample_weight" in inspect.signature(neural_network.MLPClassifier.fit).parameters  # scikit-learn 1.7
@@ -777,7 +778,7 @@ def test_threads_are_limited_inside_alone():
         )
         models.append(model.fit(X, targets["three"]))
         most = before if n_threads is None else n_threads
-        assert watch.seen == min(most, fb._jit.numba.config.NUMBA_NUM_THREADS) and fb.get_num_threads() == before
+        assert watch.seen == min(most, numba.config.NUMBA_NUM_THREADS) and fb.get_num_threads() == before
     assert same(models[0], models[1]) and same(models[0], models[2])
     with pytest.raises(ValueError, match="y must be"):
         fb.MLPRegressor(n_threads=1, loss="poisson").fit(X, -np.abs(targets["real"]))
@@ -1005,9 +1006,9 @@ def test_importing_fastbp_leaves_scikit_learn_alone():
     done = run_python(
         "import sys, fastbp\n"
         "from fastbp import *\n"
-        "assert not any(name in sys.modules for name in ('sklearn', 'fastbp.estimators'))\n"
+        "assert not any(name in sys.modules for name in ('sklearn', 'fastbp.sklearn.estimators'))\n"
         "assert 'MLPClassifier' in dir(fastbp)\n"
-        "assert fastbp.MLPClassifier.__module__ == 'fastbp.estimators' and 'sklearn' in sys.modules\n"
+        "assert fastbp.MLPClassifier.__module__ == 'fastbp.sklearn.estimators' and 'sklearn' in sys.modules\n"
     )
     assert done.returncode == 0, done.stderr
     done = run_python(

@@ -10,7 +10,7 @@ from support import compile_c, seed_of
 
 import fastbp as fb
 from fastbp.activations import ACTIVATIONS as ALL_ACTIVATIONS
-from fastbp.export import _ELEMENTWISE, _WRITERS
+from fastbp.formats.export import _ELEMENTWISE, _WRITERS
 from fastbp.layers import LAYERS, Layer
 
 PREDICT = """

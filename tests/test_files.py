@@ -18,7 +18,7 @@ import pytest
 from cases import OPTIMIZERS, batch, network, relative
 
 import fastbp as fb
-from fastbp import files
+from fastbp.formats import files
 
 # FASTBP_FUZZ says another number, 20000 say, FASTBP_FUZZ_SEED another seed than 0.
 MUTATIONS = int(os.environ.get("FASTBP_FUZZ", 10_000))

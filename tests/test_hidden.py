@@ -5,7 +5,7 @@ import pytest
 from cases import MAP_LAYERS
 
 import fastbp as fb
-from fastbp import feeds
+from fastbp.training import feeds
 
 RNG = np.random.default_rng(0)
 X = RNG.standard_normal((300, 6)).astype(np.float32)

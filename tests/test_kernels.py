@@ -8,10 +8,10 @@ import pytest
 from cases import ACTIVATIONS
 from support import DTYPES, Guarded, all_kernels, run_kernel, seed_of
 
-from fastbp._jit import DTYPES as NUMBA_TYPES
-from fastbp._jit import Kernel
 from fastbp.kernels import updates
 from fastbp.kernels.dense import BY_ITEMS, BY_ROWS, PACKED, WIDE
+from fastbp.runtime.functions import DTYPES as NUMBA_TYPES
+from fastbp.runtime.functions import Kernel
 from fastbp.simd.cpu import lanes_of
 from fastbp.simd.entry import Array, Size
 

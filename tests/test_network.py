@@ -14,7 +14,8 @@ from cases import batch, network
 from support import run_python
 
 import fastbp as fb
-from fastbp import _jit, feeds
+from fastbp.runtime import locks
+from fastbp.training import feeds
 
 
 @pytest.fixture
@@ -141,7 +142,7 @@ def test_rows_that_must_be_converted_are_converted_a_piece_at_a_time(monkeypatch
     y = np.arange(1000) % 3
     nets = [network("two", "tanh", "cross_entropy", inputs=5, dtype="float32") for _ in range(2)]
     nets[0].fit(X.astype(np.float32), y, epochs=2, batch_size=32, verbose=False)
-    monkeypatch.setattr("fastbp.feeds._STAGED_AT_ONCE", 5 * 4 * 100)
+    monkeypatch.setattr("fastbp.training.feeds._STAGED_AT_ONCE", 5 * 4 * 100)
     nets[1].fit(X, y, epochs=2, batch_size=32, verbose=False)
     assert (nets[0].params == nets[1].params).all()
     assert (nets[0].predict(X) == nets[1].predict(X.astype(np.float32))).all()
@@ -318,13 +319,13 @@ class Record:
 def together(monkeypatch):
     """Counts compiled calls; as many epochs as may run in one do so, whatever the machine's speed."""
     calls = []
-    train_epochs = fb.feeds.Feed.train_epochs
+    train_epochs = fb.training.feeds.Feed.train_epochs
 
     def counted(self, workspace, batch_size, sums, order):
         calls.append(len(sums))
         return train_epochs(self, workspace, batch_size, sums, order)
 
-    monkeypatch.setattr(fb.feeds.Feed, "train_epochs", counted)
+    monkeypatch.setattr(fb.training.feeds.Feed, "train_epochs", counted)
     monkeypatch.setattr(fb.training, "CHUNK_SECONDS", 1e9)
     return calls
 
@@ -501,7 +502,7 @@ def test_errors_at_numbers_that_are_not_finite_are_divergence(hook, poisoned, er
 
 @pytest.mark.skipif(sys.platform == "win32", reason="no SIGINT for one process")
 def test_ctrl_c_in_what_fails_is_heard():
-    with pytest.raises(KeyboardInterrupt), _jit.interrupts_later():
+    with pytest.raises(KeyboardInterrupt), locks.interrupts_later():
         signal.raise_signal(signal.SIGINT)
         raise ValueError("of something else")
 
@@ -513,7 +514,7 @@ def test_ctrl_c_in_a_call_of_epochs_that_diverges(monkeypatch, capsys):
     rng = np.random.default_rng(0)
     X, y = rng.standard_normal((64, 3)), rng.standard_normal((64, 1))
     net, alone = (fb.Network([fb.Dense(1)], (3,), loss="mse", optimizer=fb.SGD(2.0), seed=0) for _ in range(2))
-    train_epochs = fb.feeds.Feed.train_epochs
+    train_epochs = fb.training.feeds.Feed.train_epochs
 
     def interrupted(self, workspace, batch_size, sums, order):
         done = train_epochs(self, workspace, batch_size, sums, order)
@@ -521,7 +522,7 @@ def test_ctrl_c_in_a_call_of_epochs_that_diverges(monkeypatch, capsys):
             signal.raise_signal(signal.SIGINT)
         return done
 
-    monkeypatch.setattr(fb.feeds.Feed, "train_epochs", interrupted)
+    monkeypatch.setattr(fb.training.feeds.Feed, "train_epochs", interrupted)
     monkeypatch.setattr(fb.training, "_interrupted", [-np.inf])
     history = net.fit(X, y, epochs=1000, batch_size=8, verbose=False)
     assert history.stopped == "interrupted" and "interrupted after" in capsys.readouterr().err
@@ -664,7 +665,7 @@ def test_targets_shaped_like_the_outputs():
 def test_a_long_call_is_cut_so_that_ctrl_c_is_heard(digits, monkeypatch):
     net, X, y = digits
     want, loss = net.predict(X, batch_size=16), net.evaluate(X, y, batch_size=16)["loss"]
-    monkeypatch.setattr("fastbp.feeds._CHUNK_FLOPS", 1)
+    monkeypatch.setattr("fastbp.training.feeds._CHUNK_FLOPS", 1)
     assert (net.predict(X, batch_size=16) == want).all() and net.evaluate(X, y, batch_size=16)["loss"] == loss
 
 

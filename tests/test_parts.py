@@ -16,8 +16,9 @@ from support import run_python
 
 import fastbp as fb
 from fastbp import initializers
-from fastbp._jit import Kernel, digest
 from fastbp.initializers import INITIALIZERS
+from fastbp.runtime.digests import digest
+from fastbp.runtime.functions import Kernel
 
 
 def train(net, X, y, epochs=1):

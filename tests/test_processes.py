@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from processes import HOW
 
-from fastbp import _jit
+from fastbp.runtime import threads
 
 LAYERS, STARTS, THREADS = ("tbb", "omp", "workqueue"), HOW[:4], ("1", "4")
 SCRIPT = Path(__file__).parent / "processes.py"
@@ -27,9 +27,9 @@ def run(how, layer):
 
 
 def skip_without(layer, how="here"):
-    _jit._load_tbb()
+    threads._load_tbb()
     try:
-        importlib.import_module(_jit._POOLS[layer])
+        importlib.import_module(threads._POOLS[layer])
     except ImportError:
         pytest.skip(f"{layer} is not installed")
     if "fork" in how and not hasattr(os, "fork"):
@@ -64,14 +64,14 @@ def test_a_child_does_not_wait_for_threads_that_it_does_not_have():
 import os, signal, threading
 import numpy as np
 import fastbp as fb
-from fastbp import _jit
+from fastbp.runtime import locks, threads
 
 fb.set_num_threads(1)
 net, X = fb.Network([fb.Dense(3)], (4,), loss="mse", seed=0), np.ones((2, 4))
 want, held, done = net.predict(X), threading.Event(), threading.Event()
 
 def hold():
-    with net._lock, _jit._lock:
+    with net._lock, locks._lock:
         held.set()
         done.wait()
 

@@ -9,9 +9,10 @@ import pytest
 from commands import line_of_error, read_predictions, write_csv
 
 import fastbp as fb
-from fastbp import cli, files, tables
-from fastbp.tables import CSVFormat, numbers
-from fastbp.tables.notation import Notation, parse
+from fastbp.command import cli, tables
+from fastbp.command.tables import CSVFormat, numbers
+from fastbp.command.tables.notation import Notation, parse
+from fastbp.formats import files
 
 FAST = ["--hidden", "4", "--epochs", "1", "--no-plot", "--quiet"]
 NAN = float("nan")

@@ -3,7 +3,7 @@
 import re
 from pathlib import Path
 
-from fastbp import cli
+from fastbp.command import cli
 
 README = Path(__file__).parent.parent / "README.md"
 

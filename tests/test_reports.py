@@ -8,9 +8,8 @@ import pytest
 from commands import line_of_error, read_predictions, write_csv
 
 import fastbp as fb
-from fastbp import cli, tables
-from fastbp.command import report
-from fastbp.tables.split import split
+from fastbp.command import cli, report, tables
+from fastbp.command.tables.split import split
 
 FAST = ["--hidden", "8", "--epochs", "3", "--no-plot", "--quiet"]
 SCORED = r"(-?\d+\.\d+), RMSE (\S+), MAE (\S+)\n"
@@ -344,14 +343,14 @@ def test_early_stopping_keeps_the_best_epoch(capsys):
 
 
 def test_early_stopping_after_ctrl_c_keeps_the_best_epoch_too(capsys, monkeypatch):
-    train_epoch = fb.training._Run._train_epoch
+    train_epoch = fb.training.loop._Run._train_epoch
 
     def interrupted(run, epoch):
         if epoch == 2:
             raise KeyboardInterrupt
         return train_epoch(run, epoch)
 
-    monkeypatch.setattr(fb.training._Run, "_train_epoch", interrupted)
+    monkeypatch.setattr(fb.training.loop._Run, "_train_epoch", interrupted)
     argv = [
         "train",
         "diabetes",

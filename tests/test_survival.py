@@ -16,7 +16,7 @@ import pytest
 from support import run_python
 
 import fastbp as fb
-from fastbp import files
+from fastbp.formats import files
 
 RNG = np.random.default_rng(0)
 Y = RNG.integers(0, 3, 120)
@@ -215,7 +215,7 @@ def test_an_epoch_that_was_cut_short_is_no_checkpoint(tmp_path, monkeypatch):
         def on_chunk_end(self, net):
             net.stop_training = net.epochs_trained == 2
 
-    monkeypatch.setattr("fastbp.training.CHUNK_SECONDS", 0.0)
+    monkeypatch.setattr("fastbp.training.loop.CHUNK_SECONDS", 0.0)
     path = tmp_path / "run.npz"
     net = classifier()
     history = net.fit(X, Y, 5, 8, callbacks=[Cut(), fb.Checkpoint(path)], verbose=False)

@@ -11,7 +11,8 @@ import pytest
 from commands import line_of_error, read_predictions, write_csv
 
 import fastbp as fb
-from fastbp import cli, files, tables
+from fastbp.command import cli, tables
+from fastbp.formats import files
 
 OLD = Path(__file__).parent / "data" / "tables"
 FAST = ["--hidden", "8", "--epochs", "3", "--no-plot", "--quiet"]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 
-from ..tables import Table
+from .tables import Table
 
 
 def say(label: str, text: str) -> None:

@@ -8,7 +8,7 @@ import tempfile
 from collections.abc import Iterable
 from pathlib import Path
 
-from .. import tables
+from . import tables
 from .errors import CommandError
 
 

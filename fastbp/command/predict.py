@@ -13,15 +13,17 @@ from pathlib import Path
 
 import numpy as np
 
-from .. import files, network, tables
+from .. import network
 from ..errors import FileFormatError
+from ..formats import files
 from ..network import Network
-from ..tables import Preparation, Table, TableError
-from ..tables.table import listed, shown
+from . import tables
 from .errors import CommandError
 from .lines import counted, warn, warn_of_header, warn_of_notes
 from .places import check_place
 from .report import Report, report_on_classes, report_on_numbers
+from .tables import Preparation, Table, TableError
+from .tables.table import listed, shown
 
 
 def run_predict(args: argparse.Namespace) -> int:

@@ -9,10 +9,10 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from ..display.reports import text_lines, text_table
 from ..metrics import confusion_matrix, precision_recall_fscore_support
-from ..reports import text_lines, text_table
-from ..tables.table import REGRESSION, listed, number, shown
 from .lines import counted, say, warn
+from .tables.table import REGRESSION, listed, number, shown
 
 MOST_SHOWN = 20  # classes, or mistakes, in a table
 FEW_ROWS = 10  # with fewer, a class is hardly learnt

@@ -11,18 +11,21 @@ from typing import Any
 
 import numpy as np
 
-from .. import _jit, files, plots, presets, tables
 from ..callbacks import EarlyStopping
+from ..display import plots
+from ..formats import files
 from ..layers import Dense, Dropout, Layer
 from ..network import Network
 from ..optimizers import OPTIMIZERS, SGD, Optimizer
+from ..runtime.threads import set_num_threads
 from ..schedules import CosineDecay
-from ..tables import REGRESSION, Parts, Preparation, Table
-from ..training import History
+from ..training.loop import History
+from . import presets, tables
 from .errors import CommandError, blaming
 from .lines import counted, say, warn, warn_of_header, warn_of_notes
 from .places import places
 from .report import Report, on_rare_classes, report_on_classes, report_on_numbers
+from .tables import REGRESSION, Parts, Preparation, Table
 
 INTERRUPTED = 130
 HIDDEN, EPOCHS, BATCH_SIZE = (128,), 60, 32
@@ -114,7 +117,7 @@ def _optimizer(args: argparse.Namespace) -> Optimizer:
 
 def _set_threads(threads: int | None) -> None:
     try:
-        _jit.set_num_threads(threads)
+        set_num_threads(threads)
     except ValueError as error:
         raise CommandError(f"--threads {str(error).removeprefix('n ')}") from None
 

@@ -7,7 +7,8 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 
-from .. import activations, reports
+from .. import activations
+from ..display import reports
 from ..layers import BatchNorm, LayerNorm
 from .case import Case, parts_of
 from .relation import relation

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from .. import reports
-from ..data import check_finite, check_inputs
+from ..display import reports
 from ..errors import DivergedError
 from ..layers import Activation
+from ..training.data import check_finite, check_inputs
 from .probe import Probe
 from .story import Line, Story
 

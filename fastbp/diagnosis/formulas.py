@@ -7,18 +7,7 @@ from typing import NamedTuple
 import numpy as np
 
 from .. import activations
-from ..losses import (
-    MAE,
-    MSE,
-    BinaryCrossEntropy,
-    CrossEntropy,
-    Hinge,
-    Huber,
-    KLDivergence,
-    Loss,
-    Poisson,
-    SquaredError,
-)
+from ..losses import MAE, MSE, BinaryCrossEntropy, CrossEntropy, Hinge, Huber, KLDivergence, Loss, Poisson, SquaredError
 
 
 class Formula(NamedTuple):

@@ -9,10 +9,10 @@ from typing import Any
 
 import numpy as np
 
-from .. import reports
+from ..display import reports
 from ..errors import DivergedError, brief, check_integer, check_number
 from ..network import Network
-from ..plan import BATCH_LOSS
+from ..program.plan import BATCH_LOSS
 from .probe import twin
 
 DOUBLE = np.dtype(np.float64)

@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ..activations import ActivationFunction
-from ..feeds import Feed
 from ..kernels.updates import RATE, STEP
 from ..optimizers import Optimizer
-from ..plan import BATCH_LOSS, Plan, Tensor
-from ..workspace import Workspace
+from ..program.plan import BATCH_LOSS, Plan, Tensor
+from ..program.workspace import Workspace
+from ..training.feeds import Feed
 
 if TYPE_CHECKING:
     from ..network import Network

@@ -9,15 +9,15 @@ from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
-from .. import reports
+from ..display import reports
 from ..errors import DivergedError, brief, check_integer, check_number
-from ..feeds import Feed
 from ..layers.bound import check_step
 from ..network import Network
 from ..optimizers import Rprop
-from ..plan import BATCH_LOSS
+from ..program.plan import BATCH_LOSS
+from ..program.workspace import Workspace
 from ..schedules import ExponentialDecay
-from ..workspace import Workspace
+from ..training.feeds import Feed
 from .probe import twin
 
 if TYPE_CHECKING:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from .. import reports
+from ..display import reports
 from .measures import LayerDiagnosis
 from .speed import LARGE_STEP, SMALL_STEP
 

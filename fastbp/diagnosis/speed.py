@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 
-from .. import reports
+from ..display import reports
 from ..optimizers import Rprop
 from .case import Case
 

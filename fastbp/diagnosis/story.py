@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from .. import activations, reports
+from .. import activations
 from ..activations import ActivationFunction
+from ..display import reports
 from ..layers import Activation, Dense, Flatten
 from ..losses import MSE, BinaryCrossEntropy, SquaredError
 from ..optimizers import SGD

@@ -8,7 +8,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from .. import activations, reports
+from .. import activations
+from ..display import reports
 from ..layers import BatchNorm, LayerNorm
 from ..losses import KLDivergence
 from .case import Case, parts_of

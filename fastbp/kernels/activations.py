@@ -5,7 +5,7 @@ All whose backward pass reads y work in place as well: y may be x; and dx may be
 
 from __future__ import annotations
 
-from .._jit import Kernel, inner, kernel
+from ..runtime.functions import Kernel, inner, kernel
 from ..simd.entry import Array, Size
 from ..simd.memory import offset
 from ..simd.vectors import (

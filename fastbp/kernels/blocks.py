@@ -7,7 +7,7 @@ lanes are right.
 
 from __future__ import annotations
 
-from .._jit import inner, kernel
+from ..runtime.functions import inner, kernel
 from ..simd.entry import Array, Size
 from ..simd.memory import offset
 from ..simd.tiles import transpose_block

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from numba import types
 
-from .._jit import inner, kernel
+from ..runtime.functions import inner, kernel
 from ..simd.entry import Array, Size
 from ..simd.memory import is_null, offset
 from ..simd.tiles import (

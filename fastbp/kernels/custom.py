@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from numba import carray
 
-from .._jit import Kernel
+from ..runtime.functions import Kernel
 from ..simd.entry import Array, Doubles, Size
 from ..simd.memory import offset
 from .elementwise import span

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from numba import types
 
-from .._jit import inner, kernel
+from ..runtime.functions import inner, kernel
 from ..simd.entry import Array, Integers, Size
 from ..simd.memory import offset, pointer
 from ..simd.vectors import lanes

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from .._jit import inner, kernel
+from ..runtime.functions import inner, kernel
 from ..simd.entry import Array, Integers, Size
 from ..simd.memory import is_null, offset
 from ..simd.tiles import tile_add_row, tile_store, tile_store_relu, tile_store_where, transpose_block

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from numba import types
 
-from .._jit import kernel
+from ..runtime.functions import kernel
 from ..simd.entry import Array, Doubles, Integers, Key, Real, Size
 from ..simd.vectors import lanes
 from .elementwise import binary, product, span

@@ -8,7 +8,7 @@ all have stands behind them.
 
 from __future__ import annotations
 
-from .._jit import inner, kernel
+from ..runtime.functions import inner, kernel
 from ..simd.entry import Array, Doubles, Integers, Real, Size
 from ..simd.memory import offset
 from ..simd.tiles import stack

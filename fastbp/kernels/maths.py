@@ -7,7 +7,7 @@ are Chebyshev fits in 60 digits on the reduced ranges, the quotient for Φ is Re
 
 from __future__ import annotations
 
-from .._jit import inner
+from ..runtime.functions import inner
 from ..simd.vectors import (
     absolute,
     constant,

@@ -7,7 +7,7 @@ multipliers take 12 cycles for. Each element of C is one sum in the order of k, 
 
 from __future__ import annotations
 
-from .._jit import inner
+from ..runtime.functions import inner
 from ..simd.memory import offset
 from ..simd.tiles import LARGE, MEDIUM, SMALL, rows_of, tile, tile_add_outer, tile_add_outer_first
 from ..simd.vectors import fma, lanes, load, load_first, splat, sum_lanes

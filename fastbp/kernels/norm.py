@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from numba import types
 
-from .._jit import inner, kernel
+from ..runtime.functions import inner, kernel
 from ..simd.entry import Array, Doubles, Integers, Real, Size
 from ..simd.memory import is_null, offset
 from ..simd.vectors import first_lanes, fma, lanes, load, select, splat, square_root, store, sum_lanes, sum_lanes_double

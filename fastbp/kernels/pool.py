@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from .._jit import inner, kernel
+from ..runtime.functions import inner, kernel
 from ..simd.entry import Array, Size
 from ..simd.memory import offset
 from ..simd.vectors import lanes, load, select, splat, store

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from numba import types
 
-from .._jit import entry_point, inner
+from ..runtime.functions import entry_point, inner
 from ..simd.memory import pointer
 from ..simd.tiles import stack
 from ..simd.vectors import (

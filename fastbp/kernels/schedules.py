@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 
-from .._jit import Kernel, inner, kernel
+from ..runtime.functions import Kernel, inner, kernel
 from ..simd.entry import Doubles, Size
 from .updates import RATE, STEP
 

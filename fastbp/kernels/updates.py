@@ -10,7 +10,7 @@ import math
 
 from numba import types
 
-from .._jit import inner, kernel
+from ..runtime.functions import inner, kernel
 from ..simd.entry import Array, Doubles, Key, Real, Size
 from ..simd.memory import is_null, offset
 from ..simd.vectors import (

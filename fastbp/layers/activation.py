@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from .. import activations
 from ..activations import ActivationFunction
-from ..plan import Plan, Tensor
+from ..program.plan import Plan, Tensor
 from .base import Layer
 
 

@@ -10,7 +10,7 @@ from ..activations import ActivationFunction
 from ..errors import check_bool, check_number
 from ..initializers import Initializer
 from ..parts import Part
-from ..plan import Plan, Shape, Tensor
+from ..program.plan import Plan, Shape, Tensor
 
 
 class Parameter(NamedTuple):

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from ..plan import Plan, Shape, Tensor
+from ..program.plan import Plan, Shape, Tensor
 from .base import Layer, WeightedLayer
 
 

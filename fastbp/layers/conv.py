@@ -11,7 +11,7 @@ from ..activations import ActivationFunction
 from ..errors import check_integer
 from ..kernels import blocks
 from ..kernels import conv as kernels
-from ..plan import Plan, Record, Shape, Tensor
+from ..program.plan import Plan, Record, Shape, Tensor
 from .base import AffineLayer, Layer, Parameter
 from .windows import Axis, Size, check_maps, check_padding, check_size, each, in_2d, windows
 

@@ -8,7 +8,7 @@ from .. import activations
 from ..activations import ActivationFunction
 from ..errors import check_integer
 from ..kernels import dense as kernels
-from ..plan import Plan, Record, Shape, Tensor, op
+from ..program.plan import Plan, Record, Shape, Tensor, op
 from .base import AffineLayer, Layer, Parameter
 
 # From so many weights on they are packed for the caches before each step: half of an L2 cache, in float32.

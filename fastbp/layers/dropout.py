@@ -6,7 +6,7 @@ from dataclasses import KW_ONLY, dataclass
 
 from ..errors import check_bool, check_number
 from ..kernels import dropout as kernels
-from ..plan import ELEMENTWISE, Plan, Record, Tensor
+from ..program.plan import ELEMENTWISE, Plan, Record, Tensor
 from .base import Layer
 
 

@@ -9,7 +9,7 @@ from dataclasses import KW_ONLY, dataclass
 from ..errors import check_integer, check_number
 from ..initializers import Constant
 from ..kernels import norm as kernels
-from ..plan import Plan, Record, Shape, Tensor
+from ..program.plan import Plan, Record, Shape, Tensor
 from .base import Parameter, WeightedLayer
 
 # An element that is normalised, in operations of a matrix product.

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from ..kernels import pool as kernels
-from ..plan import Plan, Record, Shape, Tensor
+from ..program.plan import Plan, Record, Shape, Tensor
 from .base import Layer
 from .windows import Axis, Size, check_maps, check_padding, check_size, each, in_2d, windows
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 
 from ..errors import brief
 from ..kernels import elementwise as kernels
-from ..plan import MOVE, Plan, Record, Shape, Tensor
+from ..program.plan import MOVE, Plan, Record, Shape, Tensor
 from .base import Layer, Parameter, WeightedLayer
 from .conv import Conv1D, Conv2D
 from .dense import Dense

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-from ..plan import Plan, Shape, Tensor
+from ..program.plan import Plan, Shape, Tensor
 from .base import Layer
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from fastbp import cli
+from fastbp.command import cli
 
 FOLDER = Path(__file__).parent
 CASES = {  # the data, and options

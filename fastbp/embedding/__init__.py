@@ -1,0 +1,1 @@
+"""Networks inside other code: handles for @njit functions, C and Fortran, objectives for SciPy."""

@@ -1,0 +1,1 @@
+"""What is read and written: the package's own file, and C."""

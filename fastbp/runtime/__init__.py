@@ -1,0 +1,1 @@
+"""All that fastbp asks of Numba: compiled functions, their cache on disk, threads, locks and digests."""

@@ -1,0 +1,1 @@
+"""Training: rows, epochs, evaluation, history, checkpoints."""

@@ -37,7 +37,7 @@ from .network import Network, load
 from .optimizers import SGD, Adadelta, Adagrad, Adam, AdamW, Lion, Nadam, RMSprop, Rprop
 from .runtime.threads import get_num_threads, set_num_threads
 from .schedules import CosineDecay, ExponentialDecay, InverseScaling, OneCycle, PiecewiseConstant, StepDecay, Warmup
-from .training.loop import History
+from .training.history import History
 
 if TYPE_CHECKING:
     from .sklearn.estimators import MLPClassifier as MLPClassifier

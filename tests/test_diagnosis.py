@@ -182,9 +182,9 @@ def test_the_network_stays_as_it_is(dtype):
     X, y = data()
     net = network([fb.Dense(8, "relu"), fb.Dropout(0.2), fb.Dense(4)], optimizer=fb.Adam(0.01), dtype=dtype)
     net.fit(X, y, epochs=2, verbose=False)
-    before = [array.copy() for array in (*net._arrays().values(), net.grads)]
+    before = [array.copy() for array in (*net.arrays().values(), net.grads)]
     net.diagnose(X, y)
-    assert all(np.array_equal(a, b) for a, b in zip(before, (*net._arrays().values(), net.grads), strict=True))
+    assert all(np.array_equal(a, b) for a, b in zip(before, (*net.arrays().values(), net.grads), strict=True))
     assert net.diagnose(X, y) == net.diagnose(X, y)
 
 

@@ -199,7 +199,7 @@ def _fastbp(threads: int | None) -> Callable[..., Train]:
             if rest:
                 rows = rest * spec.batch
                 net.fit(X[:rows], y[:rows], batch_size=spec.batch, shuffle=False, verbose=False)
-            return float(net._space.totals[0])
+            return float(net.workspace(1).totals[BATCH_LOSS])
 
         return train
 

@@ -6,12 +6,13 @@ import math
 import os
 import re
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from .. import activations
 from ..activations import ActivationFunction
+from ..display import summaries
 from ..errors import brief, check_path
 from ..layers import (
     Activation,
@@ -31,11 +32,9 @@ from ..layers import (
     Residual,
 )
 from ..layers.windows import Axis, in_2d, windows
+from ..model import Model
 from ..program.plan import Shape
 from .files import replacing
-
-if TYPE_CHECKING:
-    from ..network import Network
 
 _PER_LINE = 8  # numbers
 
@@ -429,30 +428,30 @@ def _write(source: _Source, name: str, layer: Any, weights: _Weights) -> None:
     writer(source, name, layer, weights)
 
 
-def export_c(net: Network, path: str | os.PathLike, name: str) -> None:
+def export_c(net: Model, path: str | os.PathLike, name: str) -> None:
     """Write the file. See Network.export_c."""
     check_path("path", path)
     if not isinstance(name, str):
         raise TypeError(f"name must be a name in C, got {brief(name)}")
     if not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", name):
         raise ValueError(f"name must be a name in C: letters, digits and _, no digit first, got {name!r}")
-    with net._lock:
+    with net.lock:
         text = _text(net, name)
     with replacing(path) as file:
         file.write(text.encode())
 
 
-def _text(net: Network, name: str) -> str:
+def _text(net: Model, name: str) -> str:
     source = _Source(net.dtype, net.input_shape)
     inputs, outputs = source.size, math.prod(net.output_shape)
-    for bound, runs in zip(net.layers, net._emitters(), strict=True):
+    for bound, runs in zip(net.layers, net.emitters(), strict=True):
         _write(source, bound.name, runs.layer, {**bound.weights, **bound.statistics})
     if net.loss.link is not None:
         source.activation(net.loss.link, "the loss")
 
     real = "float" if net.dtype == np.float32 else "double"
     prototype = f"void {name}_predict(const {real} x[{inputs}], {real} y[{outputs}])"
-    about = "\n   ".join(line.rstrip() for line in net.summary().splitlines())
+    about = "\n   ".join(line.rstrip() for line in summaries.text(net).splitlines())
     rooms = ", ".join(f"{room}[{size}]" for room, size in source.rooms.items())
     stack = sum(source.rooms.values()) * net.dtype.itemsize
     steps = "\n    ".join(source.steps)

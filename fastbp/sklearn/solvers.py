@@ -100,7 +100,7 @@ class _SparseBatches:
         net, count = self._net, len(self._rows)
         order = np.arange(count)
         if self._shuffle:
-            order = Shuffle(net._shuffle_key(), net.epochs_trained).order(count)
+            order = Shuffle(net.shuffle_key(), net.epochs_trained).order(count)
         for start in range(0, count, self._batch_size):
             yield self._rows[order[start : start + self._batch_size]].dense()
 
@@ -288,7 +288,7 @@ class _Watch:
 
 def _change_rate(net: Network, rate: float) -> None:
     """Change SGD's learning rate; scikit-learn's velocity, which is ours times minus the rate, stays as it is."""
-    net._state *= net.learning_rate / rate
+    net.state[...] *= net.learning_rate / rate
     net.learning_rate = rate
 
 

@@ -12,7 +12,7 @@ from test_errors import DATA, classifier, unchanged
 
 import fastbp as fb
 from fastbp.diagnosis import examination
-from fastbp.diagnosis.probe import Probe, twin
+from fastbp.diagnosis.probe import Probe
 from fastbp.initializers import VarianceScaling
 
 SEEDS = range(5)
@@ -78,10 +78,10 @@ def test_a_twin_computes_the_same_and_shares_nothing():
     X, y = data()
     net = network([fb.Dense(8, "tanh", learning_rate=2.0), fb.Dense(4, trainable=False)])
     net.train_on_batch(X, y)
-    copy = twin(net)
+    copy = net.twin()
     assert repr(copy) == repr(net) and not np.shares_memory(copy.params, net.params)
     np.testing.assert_array_equal(copy.predict(X), net.predict(X))
-    double = twin(net, dtype=np.dtype("float64"), optimizer=fb.SGD(0.5))
+    double = net.twin(dtype=np.dtype("float64"), optimizer=fb.SGD(0.5))
     np.testing.assert_array_equal(double.params, net.params)
     assert double.dtype == "float64" and double.optimizer == fb.SGD(0.5)
 

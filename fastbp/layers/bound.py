@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
 from types import MappingProxyType
 from typing import Any
 
@@ -73,7 +73,7 @@ class BoundLayer:
 
     @trainable.setter
     def trainable(self, value: bool) -> None:
-        self._replace(trainable=value)
+        self.replace(trainable=value)
 
     @property
     def learning_rate(self) -> float:
@@ -81,7 +81,7 @@ class BoundLayer:
 
     @learning_rate.setter
     def learning_rate(self, value: float) -> None:
-        self._replace(learning_rate=value)
+        self.replace(learning_rate=value)
 
     def place_parameter(self, name: str, values: np.ndarray, gradient: np.ndarray, place: Tensor) -> None:
         """Give it memory for the next of the parameters that it wants; place: where that lies, for plans."""
@@ -106,16 +106,16 @@ class BoundLayer:
         """Let `changed` be called whenever trainable or learning_rate has been set."""
         self._changed = changed
 
-    def _replace(self, **fields: Any) -> None:
-        """Change the description, and tell the network."""
+    def replace(self, **fields: Any) -> None:
+        """Change fields of the description, and tell the network."""
         self.describe(**fields)
         if self._changed is not None:
             self._changed()
 
     def describe(self, **fields: Any) -> None:
-        """Change the description, trainable and learning_rate, without telling the network."""
+        """Likewise without telling the network."""
         if isinstance(self.layer, WeightedLayer):
-            self.__dict__["layer"] = replace(self.layer, **fields)
+            self.__dict__["layer"] = dataclasses.replace(self.layer, **fields)
         else:  # nothing to train
             WeightedLayer(**fields)  # checks them
 

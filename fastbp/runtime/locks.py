@@ -16,6 +16,13 @@ _lock = threading.RLock()
 _owners: weakref.WeakSet[Any] = weakref.WeakSet()
 
 
+@contextlib.contextmanager
+def one_at_a_time() -> Iterator[None]:
+    """Other Python threads that come here wait until this ends; nobody is inside in a child process that is forked."""
+    with _lock:
+        yield
+
+
 def give_lock(owner: Any) -> None:
     """Make `owner.lock`, a reentrant lock, and another one in each child process that is forked."""
     owner.lock = threading.RLock()

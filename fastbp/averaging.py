@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from .errors import check_number
-from .program.plan import Plan
+from .program.emitter import Emitter
 from .runtime.locks import interrupts_later
 from .training.data import convert_params
 from .training.instep import InStep
@@ -51,7 +51,7 @@ class EMA(InStep):
     def __repr__(self) -> str:
         return f"EMA({self.decay})"
 
-    def emit(self, plan: Plan) -> None:
+    def emit(self, plan: Emitter) -> None:
         plan.average(1 - self.decay)
 
     def arenas(self) -> dict[str, np.ndarray]:

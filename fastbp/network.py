@@ -42,7 +42,9 @@ from .losses import LOSS_CLASSES, Loss
 from .metrics import METRICS, Metric, check_metrics, check_suited
 from .optimizers import Optimizer
 from .parts import Custom, construct, custom_parts
-from .program.plan import BATCH_LOSS, SCALARS_SIZE, Buffer, Plan, Shape, Tensor, factors_at, initial_scalars
+from .program.plan import Plan
+from .program.records import BATCH_LOSS, Buffer, Shape, Tensor
+from .program.updates import SCALARS_SIZE, factors_at, initial_scalars
 from .program.workspace import Workspace
 from .runtime.functions import DTYPES
 from .runtime.locks import give_lock, interrupts_later

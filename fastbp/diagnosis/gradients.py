@@ -12,7 +12,7 @@ import numpy as np
 from ..display import reports
 from ..errors import DivergedError, brief, check_integer, check_number
 from ..network import Network
-from ..program.plan import BATCH_LOSS
+from ..program.records import BATCH_LOSS
 from .probe import twin
 
 DOUBLE = np.dtype(np.float64)

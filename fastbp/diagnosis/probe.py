@@ -10,7 +10,8 @@ import numpy as np
 from ..activations import ActivationFunction
 from ..kernels.updates import RATE, STEP
 from ..optimizers import Optimizer
-from ..program.plan import BATCH_LOSS, Plan, Tensor
+from ..program.plan import Plan
+from ..program.records import BATCH_LOSS, Tensor
 from ..program.workspace import Workspace
 from ..training.feeds import Feed
 

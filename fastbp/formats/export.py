@@ -31,7 +31,7 @@ from ..layers import (
     Residual,
 )
 from ..layers.windows import Axis, in_2d, windows
-from ..program.plan import Shape
+from ..program.records import Shape
 from .files import replacing
 
 if TYPE_CHECKING:

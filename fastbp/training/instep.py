@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ..parts import Part
-from ..program.plan import Plan, Shape
+from ..program.emitter import Emitter
+from ..program.records import Shape
 
 if TYPE_CHECKING:
     from ..network import Network
@@ -19,7 +20,7 @@ class InStep(Part):
     def check(self, input_shape: Shape) -> None:
         """Raise ValueError if the callback is not for networks with that input."""
 
-    def emit(self, plan: Plan) -> None:
+    def emit(self, plan: Emitter) -> None:
         """Add the ops to a plan."""
         raise TypeError(f"{type(self).__name__} must define emit")
 

@@ -17,7 +17,7 @@ from ..display import reports
 from ..errors import DivergedError, brief, check_integer
 from ..layers.bound import check_step
 from ..metrics import Metric, score
-from ..program.plan import BATCH_LOSS, LOSS_SUM, RIGHT_SUM
+from ..program.records import BATCH_LOSS, LOSS_SUM, RIGHT_SUM
 from ..program.workspace import is_native
 from ..runtime.locks import interrupts_later
 from .advice import advice

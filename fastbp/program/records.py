@@ -194,6 +194,9 @@ class Rooms:
     """Hands out the places in the arenas `work` and `totals`."""
 
     def __init__(self) -> None:
+        self._clear()
+
+    def _clear(self) -> None:
         self._sizes = {"work": [0, 0], "totals": [TOTALS_SIZE, 2]}  # fixed, and for each row
         self._handed_out: list[tuple[Buffer, int, int]] = []
 
@@ -208,14 +211,9 @@ class Rooms:
 
     def close_gaps(self, used: set[Buffer]) -> dict[Buffer, Buffer]:
         """Take back the places that are not used, and move the others together: old places with their new ones."""
-        handed_out, fresh = self._handed_out, Rooms()
-        moved = {
-            place: fresh.room(place.arena, fixed, per_row, place.blocked)
-            for place, fixed, per_row in handed_out
-            if place in used
-        }
-        self._sizes, self._handed_out = fresh._sizes, fresh._handed_out
-        return moved
+        kept = [handed_out for handed_out in self._handed_out if handed_out[0] in used]
+        self._clear()
+        return {place: self.room(place.arena, fixed, per_row, place.blocked) for place, fixed, per_row in kept}
 
     def size(self, arena: str, capacity: int) -> int:
         """Elements of an arena for batches of `capacity` rows."""

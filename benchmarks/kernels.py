@@ -7,7 +7,7 @@ import numpy as np
 import fastbp as fb
 from fastbp.kernels import dense
 from fastbp.program import engine
-from fastbp.program.plan import Buffer, Group, op
+from fastbp.program.records import Buffer, Group, op
 from fastbp.program.workspace import Workspace
 
 SIZES = {"256": (256, 256, 256), "1024": (1024, 1024, 1024), "2048": (2048, 2048, 2048), "mnist": (64, 784, 128)}

@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from ._names import shown
 from .errors import brief, check_choice, check_object
 from .kernels import activations as kernels
+from .program.emitter import IN_PLACE, Emitter
 from .program.engine import run_kernel
+from .program.records import ELEMENTWISE, Record, Tensor
 from .runtime.functions import DTYPES, Kernel
-
-if TYPE_CHECKING:
-    from .program.plan import Plan, Tensor
 
 __all__ = [
     "ACTIVATIONS",
@@ -46,8 +45,7 @@ class ActivationFunction:
     """An activation a = f(z); an object `f` is also the function, of NumPy arrays: f(z) and f.derivative(z).
 
     forward   kernel with the fields y, x, features, blocked; None for the identity
-    backward  kernel with the fields dx, dy, y, features, blocked, where y = f(x); or x in the place of y: f then can't
-              work in place
+    backward  kernel with the fields dx, dy, y, features, blocked, where y = f(x); or x in the place of y
 
     Kernels that don't work element by element have no field `blocked`.
     """
@@ -104,26 +102,18 @@ class ActivationFunction:
         """The field of its kernels that says how rows lie, if they have it."""
         return {"blocked": blocked} if self.elementwise else {}
 
-    def input_of(self, plan: Plan, y: Tensor) -> Tensor:
-        """Where a layer writes the x of y = f(x): y itself, if f works in place and the plan doesn't keep x."""
+    def emit(self, plan: Emitter, x: Tensor) -> Tensor:
+        """Add y = f(x) and its backward pass to a plan; returns y, or x for the identity."""
         if self.forward is None or self.backward is None:
-            return y
-        in_place = y if "y" in self.backward.fields else y._replace(value=plan.buffer(y.size, y.blocked))
-        x = plan.tensor(y.shape, y.blocked) if plan.keep else in_place
+            return x
+        y = plan.tensor(x.shape, x.blocked)
         plan.trace(x, y)
-        return x
-
-    def emit(self, plan: Plan, x: Tensor, y: Tensor) -> None:
-        """Add y = f(x) and its backward pass to a plan; x and y may be one tensor, as input_of says."""
-        if self.forward is None or self.backward is None:
-            return
-        from .program.plan import ELEMENTWISE
-
-        features, layout = x.size, self.layout(x.blocked)
-        plan.forward(self.forward, ELEMENTWISE * features, None, y=y.value, x=x.value, features=features, **layout)
-        read = {"y": y.value} if "y" in self.backward.fields else {"x": x.value}
+        sizes: Record = dict(features=x.size, **self.layout(x.blocked))
+        plan.forward(self.forward, ELEMENTWISE * x.size, IN_PLACE, y=y.value, x=x.value, **sizes)
+        read: Record = {"y": y.value} if "y" in self.backward.fields else {"x": x.value}
         slope = 4 if "y" in self.backward.fields else ELEMENTWISE
-        plan.backward(self.backward, slope * features, dx=x.grad, dy=y.grad, **read, features=features, **layout)
+        plan.backward(self.backward, slope * x.size, IN_PLACE, dx=x.grad, dy=y.grad, **read, **sizes)
+        return y
 
 
 def _as_floats(activation: ActivationFunction, z: Any) -> np.ndarray:

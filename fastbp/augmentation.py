@@ -10,7 +10,8 @@ from .errors import check_number
 from .kernels import augment as kernels
 from .layers.windows import Size, check_size, each
 from .model import Model
-from .program.plan import ELEMENTWISE, MOVE, Plan, Shape
+from .program.emitter import Emitter
+from .program.records import ELEMENTWISE, MOVE, Shape
 from .training.instep import InStep
 
 
@@ -55,7 +56,7 @@ class Shift(Augmentation):
         if any(p >= size for p, size in zip(each(most, len(axes)), axes, strict=True)):
             raise ValueError(f"pixels must be less than the sizes of the maps, {axes}, got {self.pixels!r}")
 
-    def emit(self, plan: Plan) -> None:
+    def emit(self, plan: Emitter) -> None:
         maps, *axes = plan.x.shape
         most = each(self.pixels, len(axes))
         high, wide = (1, *axes)[-2:], (0, *most)[-2:]
@@ -82,7 +83,7 @@ class Flip(Augmentation):
     def check(self, net: Model, callbacks: Sequence[Any]) -> None:
         _check_maps("Flip", net.input_shape)
 
-    def emit(self, plan: Plan) -> None:
+    def emit(self, plan: Emitter) -> None:
         width = plan.x.shape[-1]
         plan.augment(kernels.flip_maps, MOVE * plan.x.size, lines=plan.x.size // width, width=width, p=self.p)
 
@@ -103,5 +104,5 @@ class Noise(Augmentation):
     def __post_init__(self) -> None:
         self._store(std=check_number("std", self.std, low=0))
 
-    def emit(self, plan: Plan) -> None:
+    def emit(self, plan: Emitter) -> None:
         plan.augment(kernels.add_noise, ELEMENTWISE * plan.x.size, features=plan.x.size, deviation=self.std)

@@ -10,7 +10,7 @@ import numpy as np
 
 from .errors import check_number
 from .model import Model, convert_params
-from .program.plan import Plan
+from .program.emitter import Emitter
 from .runtime.locks import interrupts_later
 from .training.instep import InStep
 
@@ -56,7 +56,7 @@ class EMA(InStep):
         if self._aside is not None:
             raise ValueError("callbacks must hold an EMA of their own, got one that another network's fit is using")
 
-    def emit(self, plan: Plan) -> None:
+    def emit(self, plan: Emitter) -> None:
         plan.average(1 - self.decay)
 
     def arenas(self) -> dict[str, np.ndarray]:

@@ -70,7 +70,7 @@ class Loss(Part):
 
     @property
     def record(self) -> dict[str, Any]:
-        """What the kernels' records hold behind what all losses' do; see plan.Field."""
+        """What the kernels' records hold behind what all losses' do; see program.records.Field."""
         return {}
 
     def check(self, outputs: int) -> None:

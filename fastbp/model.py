@@ -23,7 +23,10 @@ from .layers.bound import BoundLayer
 from .losses import LOSS_CLASSES, Loss
 from .optimizers import Optimizer
 from .parts import construct, custom_parts
-from .program.plan import SCALARS_SIZE, Buffer, Plan, Shape, Tensor, factors_at, initial_scalars
+from .program.emitter import Emitter
+from .program.plan import Plan
+from .program.records import Buffer, Shape, Tensor
+from .program.updates import SCALARS_SIZE, factors_at, initial_scalars
 from .program.workspace import Workspace
 from .runtime.functions import DTYPES
 from .runtime.locks import give_lock, interrupts_later
@@ -65,7 +68,7 @@ class Spec(NamedTuple):
 class StepPart(Protocol):
     """A part of the training step beside layers, loss and optimizer. See training/instep.py."""
 
-    def emit(self, plan: Plan) -> None: ...
+    def emit(self, plan: Emitter) -> None: ...
 
     def arenas(self) -> dict[str, np.ndarray]: ...
 

@@ -76,6 +76,11 @@ class Optimizer(Part):
         return ()
 
     @property
+    def rate_parts(self) -> tuple[tuple[Kernel, tuple[float, ...], dict[str, int]], ...]:
+        """What sets the learning rate before each step, as Schedule.parts; nothing for a constant rate."""
+        return self.learning_rate.parts if isinstance(self.learning_rate, Schedule) else ()
+
+    @property
     def initial_rate(self) -> float:
         """The learning rate of the first step."""
         return self.learning_rate(0) if isinstance(self.learning_rate, Schedule) else self.learning_rate

@@ -25,7 +25,7 @@ def network(shape=(2, 6, 7), **options):
 def key_of(net):
     """The key of the first augmentation's random numbers."""
     plan = net.new_plan()
-    return plan.key() % 2**64
+    return plan.emitter.key() % 2**64
 
 
 @pytest.mark.parametrize(

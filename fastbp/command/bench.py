@@ -26,7 +26,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from ..formats.files import replacing
-from ..program.plan import BATCH_LOSS
+from ..program.records import BATCH_LOSS
 
 CHECKED_STEPS = 16
 

@@ -14,7 +14,7 @@ from ..activations import ActivationFunction
 from ..layers import Activation, Dropout, Flatten, Layer, Residual
 from ..model import Model
 from ..parts import Custom
-from ..program.plan import Shape
+from ..program.records import Shape
 from ..schedules import Schedule
 from .measures import LayerDiagnosis
 from .probe import Probe

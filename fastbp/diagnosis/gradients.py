@@ -12,7 +12,7 @@ import numpy as np
 from ..display import reports
 from ..errors import DivergedError, brief, check_integer, check_number
 from ..model import Model
-from ..program.plan import BATCH_LOSS
+from ..program.records import BATCH_LOSS
 from ..training.feeds import feed_in_memory
 
 DOUBLE = np.dtype(np.float64)

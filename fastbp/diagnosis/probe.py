@@ -10,7 +10,7 @@ from ..activations import ActivationFunction
 from ..kernels.updates import RATE, STEP
 from ..model import Model
 from ..optimizers import Optimizer
-from ..program.plan import BATCH_LOSS, Tensor
+from ..program.records import BATCH_LOSS, Tensor
 from ..program.workspace import Workspace
 from ..training.feeds import Feed
 

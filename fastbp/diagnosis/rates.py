@@ -14,7 +14,7 @@ from ..errors import DivergedError, brief, check_integer, check_number
 from ..layers.bound import check_step
 from ..model import Model
 from ..optimizers import Rprop
-from ..program.plan import BATCH_LOSS
+from ..program.records import BATCH_LOSS
 from ..program.workspace import Workspace
 from ..schedules import ExponentialDecay
 from ..training.feeds import Feed, feed_in_memory

@@ -37,7 +37,7 @@ from .._names import shown
 from ..kernels.data import ADDRESS, COLUMN_STRIDE, FLOAT32, FLOAT64, INT32, INT64, ROW_STRIDE, TYPE, UINT8
 from ..program.engine import INPUTS as INPUTS_AT
 from ..program.engine import LOSS, TOTALS, run_batches_serial
-from ..program.plan import FEW_ROWS, INPUTS, LOSS_SUM, RIGHT_SUM
+from ..program.records import FEW_ROWS, INPUTS, LOSS_SUM, RIGHT_SUM
 from ..program.workspace import Workspace
 from ..runtime.functions import OPTIONS, entry_point, inner
 from ..simd.emit import INT64 as INT

@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 
 from ..model import Spec, check_params
-from ..program.plan import BATCH_LOSS, Plan
+from ..program.plan import Plan
+from ..program.records import BATCH_LOSS
 from ..program.workspace import Workspace
 from ..runtime.locks import give_lock
 from ..training.feeds import Feed, feed_in_memory

@@ -33,7 +33,7 @@ from ..layers import (
 )
 from ..layers.windows import Axis, in_2d, windows
 from ..model import Model
-from ..program.plan import Shape
+from ..program.records import Shape
 from .files import replacing
 
 _PER_LINE = 8  # numbers

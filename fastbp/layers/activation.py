@@ -6,7 +6,8 @@ from dataclasses import dataclass
 
 from .. import activations
 from ..activations import ActivationFunction
-from ..program.plan import Plan, Tensor
+from ..program.emitter import Emitter
+from ..program.records import Tensor
 from .base import Layer
 
 
@@ -32,14 +33,5 @@ class Activation(Layer):
     def without_activation(self) -> Layer:
         return Activation(activations.linear)
 
-    def emit(self, plan: Plan, x: Tensor, *weights: Tensor) -> Tensor:
-        if self.ends_with.forward is None:
-            return x
-        if not self.ends_with.elementwise:
-            x = plan.plain(x)
-        if self.ends_with is activations.relu and plan.join_relu(x):
-            return x
-        y = plan.tensor_over(x)
-        plan.trace(x, y)
-        self.ends_with.emit(plan, x, y)
-        return y
+    def emit(self, plan: Emitter, x: Tensor, *weights: Tensor) -> Tensor:
+        return self.ends_with.emit(plan, x if self.ends_with.elementwise else plan.plain(x))

@@ -10,7 +10,8 @@ from ..activations import ActivationFunction
 from ..errors import check_bool, check_number
 from ..initializers import Initializer
 from ..parts import Part
-from ..program.plan import Plan, Shape, Tensor
+from ..program.emitter import Emitter
+from ..program.records import Shape, Tensor
 
 
 class Parameter(NamedTuple):
@@ -55,7 +56,7 @@ class Layer(Part):
         """The fewest rows that a training step may have."""
         return 1
 
-    def emit(self, plan: Plan, x: Tensor, *weights: Tensor) -> Tensor:
+    def emit(self, plan: Emitter, x: Tensor, *weights: Tensor) -> Tensor:
         """Add the layer's ops to a plan; returns its output. weights: the parameters, and then the statistics."""
         raise TypeError(f"{type(self).__name__} must define emit")
 

@@ -9,7 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from ..program.plan import Plan, Shape, Tensor
+from ..program.emitter import Emitter
+from ..program.records import Shape, Tensor
 from .base import Layer, Parameter, WeightedLayer
 
 
@@ -122,7 +123,7 @@ class BoundLayer:
     def __repr__(self) -> str:
         return f"<{self.name}: {self.layer!r}, {self.input_shape} -> {self.output_shape}>"
 
-    def emit(self, plan: Plan, x: Tensor) -> Tensor:
+    def emit(self, plan: Emitter, x: Tensor) -> Tensor:
         return self.layer.emit(plan, x, *self._places)
 
 

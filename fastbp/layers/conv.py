@@ -11,7 +11,8 @@ from ..activations import ActivationFunction
 from ..errors import check_integer
 from ..kernels import blocks
 from ..kernels import conv as kernels
-from ..program.plan import Plan, Record, Shape, Tensor
+from ..program.emitter import Emitter
+from ..program.records import Record, Shape, Tensor
 from .base import AffineLayer, Layer, Parameter
 from .windows import Axis, Size, check_maps, check_padding, check_size, each, in_2d, windows
 
@@ -72,14 +73,12 @@ class Convolution(AffineLayer):
         fans = math.prod(shape[1:]), self.filters // self.groups * math.prod(kernel)
         return self._weight_and_bias(shape, self.filters, *fans)
 
-    def emit(self, plan: Plan, x: Tensor, *weights: Tensor) -> Tensor:
+    def emit(self, plan: Emitter, x: Tensor, *weights: Tensor) -> Tensor:
         weight, channels = weights[0], x.shape[0]
         axes = self._axes(x.shape)
         high, wide = in_2d(axes)
         x = _padded(plan, plan.blocked(x), high, wide)
-        a = plan.tensor((self.filters, *(axis.steps for axis in axes)), blocked=True)
-        relu = self.ends_with is activations.relu and not plan.keep
-        y = a if relu else self.ends_with.input_of(plan, a)
+        y = plan.tensor((self.filters, *(axis.steps for axis in axes)), blocked=True)
         taps, pixels = weight.size // self.filters, high.steps * wide.steps
         flops = 2 * weight.size * pixels
         sizes: Record = dict(
@@ -88,26 +87,21 @@ class Convolution(AffineLayer):
             **dict(stride_h=high.stride, stride_w=wide.stride, dilation_h=high.dilation, dilation_w=wide.dilation),
         )
         read: Record = dict(x=x.value, weight=weight.value, bias=weights[1].value if self.bias else 0)
-        plan.forward(kernels.conv_forward, flops, None, y=y.value, **read, **sizes, relu=relu)
+        plan.forward(kernels.conv_forward, flops, y=y.value, **read, **sizes, relu=0)
 
         packed, places = plan.fixed(weight.size), high.kernel * wide.kernel
         record: Record = dict(packed=packed, weight=weight.value, filters=self.filters, channels=taps // places)
         plan.prepare(kernels.conv_pack, 8 * weight.size, self.filters, **record, taps=places)
         plan.backward(kernels.conv_backward_input, flops, dx=x.grad, dy=y.grad, packed=packed, **sizes)
 
-        of: Record = dict(x=x.value, dy=y.grad, **sizes)
-        plan.gradient(
-            kernels.conv_backward_weight, flops, weight, self.filters, taps, of, small=SMALL_GRADIENT, grains=(GRAIN,)
-        )
+        fields: Record = dict(x=x.value, dy=y.grad, **sizes)
+        block = weight, self.filters, taps, fields
+        plan.gradient(kernels.conv_backward_weight, flops, *block, small=SMALL_GRADIENT, grains=(GRAIN,))
         plan.penalty(weight, self.l1, self.l2)
         if self.bias:
-            of = dict(dy=y.grad, filters=self.filters, pixels=pixels)
-            plan.gradient(kernels.conv_backward_bias, 2 * y.size, weights[1], self.filters, 1, of)
-        if relu:
-            plan.give_relu(y)
-        else:
-            self.ends_with.emit(plan, y, a)
-        return a
+            fields = dict(dy=y.grad, filters=self.filters, pixels=pixels)
+            plan.gradient(kernels.conv_backward_bias, 2 * y.size, weights[1], self.filters, 1, fields)
+        return self.ends_with.emit(plan, y)
 
 
 def _length(axis: Axis) -> int:
@@ -115,7 +109,7 @@ def _length(axis: Axis) -> int:
     return axis.before + axis.size + axis.after
 
 
-def _padded(plan: Plan, x: Tensor, high: Axis, wide: Axis) -> Tensor:
+def _padded(plan: Emitter, x: Tensor, high: Axis, wide: Axis) -> Tensor:
     """x in a border of zeros."""
     if not (high.before or high.after or wide.before or wide.after):
         return x

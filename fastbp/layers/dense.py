@@ -8,7 +8,8 @@ from .. import activations
 from ..activations import ActivationFunction
 from ..errors import check_integer
 from ..kernels import dense as kernels
-from ..program.plan import Plan, Record, Shape, Tensor, op
+from ..program.emitter import Emitter
+from ..program.records import Record, Shape, Tensor, op
 from .base import AffineLayer, Layer, Parameter
 
 # From so many weights on they are packed for the caches before each step: half of an L2 cache, in float32.
@@ -57,18 +58,16 @@ class Dense(AffineLayer):
         fans = input_shape[0], self.units
         return self._weight_and_bias(fans, self.units, *fans)
 
-    def emit(self, plan: Plan, x: Tensor, *weights: Tensor) -> Tensor:
+    def emit(self, plan: Emitter, x: Tensor, *weights: Tensor) -> Tensor:
         x = plan.plain(x)
         weight, fan_in, fan_out = weights[0], x.size, self.units
-        a = plan.tensor((fan_out,))
-        relu = self.ends_with is activations.relu and not plan.keep
-        y = a if relu else self.ends_with.input_of(plan, a)
+        y = plan.tensor((fan_out,))
         sizes: Record = dict(fan_in=fan_in, fan_out=fan_out)
         flops = 2 * fan_in * fan_out
         large = min(fan_in, fan_out) > 1 and fan_in * fan_out >= LARGE_WEIGHTS
 
         forward: Record = dict(y=y.value, x=x.value, weight=weight.value, bias=weights[1].value if self.bias else 0)
-        ending: Record = dict(**sizes, relu=relu)
+        ending: Record = dict(**sizes, relu=0)
         few = None
         if large:
             packed = plan.fixed(-(-fan_out // kernels.PANEL) * kernels.PANEL * fan_in)
@@ -76,7 +75,7 @@ class Dense(AffineLayer):
             plan.prepare(kernels.dense_pack_rows, 8 * fan_in * fan_out, fan_in, **record)
             few = op(kernels.dense_forward, flops, **forward, **ending, packed=0)
             forward["weight"] = packed
-        plan.forward(kernels.dense_forward, flops, few, **forward, **ending, packed=large)
+        plan.forward(kernels.dense_forward, flops, False, few, **forward, **ending, packed=large)
 
         transposed = weight.value
         if fan_out > 1:
@@ -84,8 +83,7 @@ class Dense(AffineLayer):
             transposed = plan.fixed(panels * kernels.PANEL * fan_out)
             record = dict(packed=transposed, weight=weight.value)
             plan.prepare(kernels.dense_pack_transposed, 8 * fan_in * fan_out, panels, **record, **sizes)
-        mask = plan.take_relu(x)
-        plan.backward(kernels.dense_backward_input, flops, dx=x.grad, dy=y.grad, packed=transposed, y=mask, **sizes)
+        plan.backward(kernels.dense_backward_input, flops, dx=x.grad, dy=y.grad, packed=transposed, y=0, **sizes)
 
         gradient: Record = dict(x=x.value, dy=y.grad)
         if large:
@@ -95,9 +93,5 @@ class Dense(AffineLayer):
             }
         items, fields = fan_in + self.bias, gradient | sizes
         plan.gradient(kernels.dense_backward_weight, flops, weight, items, fan_out, fields, large=large)
-        if relu:
-            plan.give_relu(y)
-        else:
-            self.ends_with.emit(plan, y, a)
         plan.penalty(weight, self.l1, self.l2)
-        return a
+        return self.ends_with.emit(plan, y)

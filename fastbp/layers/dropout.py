@@ -6,7 +6,8 @@ from dataclasses import KW_ONLY, dataclass
 
 from ..errors import check_bool, check_number
 from ..kernels import dropout as kernels
-from ..program.plan import ELEMENTWISE, Plan, Record, Tensor
+from ..program.emitter import IN_PLACE, Emitter
+from ..program.records import ELEMENTWISE, Record, Tensor
 from .base import Layer
 
 
@@ -34,13 +35,13 @@ class Dropout(Layer):
             raise ValueError(f"rate must be at least 0 and less than 1, got {self.rate!r}")
         self._store(rate=rate, maps=check_bool("maps", self.maps))
 
-    def emit(self, plan: Plan, x: Tensor, *weights: Tensor) -> Tensor:
+    def emit(self, plan: Emitter, x: Tensor, *weights: Tensor) -> Tensor:
         if self.rate == 0:
             return x
-        y, mask = plan.tensor_over(x), plan.buffer(x.size, x.blocked)
+        y, mask = plan.tensor(x.shape, x.blocked), plan.buffer(x.size, x.blocked)
         sizes: Record = dict(features=x.size, pixels=x.size // x.shape[0] if self.maps else 1, blocked=x.blocked)
         record: Record = dict(y=y.value, mask=mask, x=x.value, **sizes, rate=self.rate, key=plan.key())
-        plan.forward(kernels.dropout_forward, ELEMENTWISE * x.size, None, **record, **plan.clock())
+        plan.forward(kernels.dropout_forward, ELEMENTWISE * x.size, **record, **plan.clock())
         layout: Record = dict(features=x.size, blocked=x.blocked)
-        plan.backward(kernels.dropout_backward, 4 * x.size, dx=x.grad, dy=y.grad, mask=mask, **layout)
+        plan.backward(kernels.dropout_backward, 4 * x.size, IN_PLACE, dx=x.grad, dy=y.grad, mask=mask, **layout)
         return y

@@ -9,7 +9,8 @@ from dataclasses import KW_ONLY, dataclass
 from ..errors import check_integer, check_number
 from ..initializers import Constant
 from ..kernels import norm as kernels
-from ..program.plan import Plan, Record, Shape, Tensor
+from ..program.emitter import IN_PLACE, Emitter
+from ..program.records import Record, Shape, Tensor
 from .base import Parameter, WeightedLayer
 
 # An element that is normalised, in operations of a matrix product.
@@ -56,11 +57,11 @@ class BatchNorm(WeightedLayer):
     def least_batch(self, input_shape: Shape) -> int:
         return 2 if self.trainable and math.prod(input_shape[1:]) == 1 else 1
 
-    def emit(self, plan: Plan, x: Tensor, *weights: Tensor) -> Tensor:
+    def emit(self, plan: Emitter, x: Tensor, *weights: Tensor) -> Tensor:
         x = plan.blocked(x)
         gain, bias, running, _ = weights
         maps = x.shape[0]
-        y = plan.tensor_over(x)
+        y = plan.tensor(x.shape, blocked=True)
         statistics, dparams = plan.fixed(3 * maps), plan.fixed(2 * maps)
         sizes: Record = dict(maps=maps, pixels=x.size // maps)
         training: Record = dict(training=plan.clock()["training"] if self.trainable else 0)
@@ -68,25 +69,23 @@ class BatchNorm(WeightedLayer):
 
         sums = plan.task_sums(2 * maps)
         grain: Record = dict(grain=plan.grain)
-        plan.forward(kernels.batch_norm_sums, flops, None, sums=sums, x=x.value, **sizes, **training)
-        of: Record = dict(sums=sums, running=running.value)
-        more: Record = dict(**training, epsilon=self.epsilon)
-        plan.between(kernels.batch_norm_statistics, statistics=statistics, **of, **sizes, **grain, **more)
+        plan.forward(kernels.batch_norm_sums, flops, sums=sums, x=x.value, **sizes, **training)
+        record: Record = dict(statistics=statistics, sums=sums, running=running.value, **sizes, **grain)
+        plan.between(kernels.batch_norm_statistics, **record, **training, epsilon=self.epsilon)
         read: Record = dict(statistics=statistics, gain=gain.value, bias=bias.value)
-        plan.forward(kernels.batch_norm_forward, flops, None, y=y.value, x=x.value, **read, **sizes, relu=0)
+        plan.forward(kernels.batch_norm_forward, flops, y=y.value, x=x.value, **read, **sizes, relu=0)
         if self.trainable:
-            of = dict(running=running.value, statistics=statistics, **sizes, momentum=self.momentum)
-            plan.after_step(kernels.batch_norm_update, **of)
+            record = dict(running=running.value, statistics=statistics, **sizes, momentum=self.momentum)
+            plan.after_step(kernels.batch_norm_update, **record)
 
-        of = dict(dy=y.grad, x=x.value, **read, dparams=dparams, **sizes, **training, relu=0)
-        plan.backward(kernels.batch_norm_backward, flops, dx=x.grad, **of)
+        record = dict(dy=y.grad, x=x.value, **read, dparams=dparams, **sizes, **training, relu=0)
+        plan.backward(kernels.batch_norm_backward, flops, IN_PLACE, dx=x.grad, **record)
         backward_sums = plan.task_sums(2 * maps)
-        of = dict(dparams=dparams, sums=backward_sums, maps=maps, **grain)
-        plan.between_backward(kernels.batch_norm_backward_add, **of)
-        of = dict(dy=y.grad, x=x.value, **read, **sizes, relu=0)
-        plan.backward(kernels.batch_norm_backward_sums, flops, backward_sums, **of)
-        of = dict(source=dparams, width=maps)
-        plan.gradient(kernels.copy_gradient, 1, gain, 2, maps, of, small=0)
+        record = dict(dparams=dparams, sums=backward_sums, maps=maps, **grain)
+        plan.between_backward(kernels.batch_norm_backward_add, **record)
+        record = dict(dy=y.grad, x=x.value, **read, **sizes, relu=0)
+        plan.backward(kernels.batch_norm_backward_sums, flops, sums=backward_sums, **record)
+        plan.gradient(kernels.copy_gradient, 1, gain, 2, maps, dict(source=dparams, width=maps), small=0)
         return y
 
 
@@ -124,7 +123,7 @@ class LayerNorm(WeightedLayer):
     def parameters(self, input_shape: Shape) -> tuple[Parameter, ...]:
         return _gain_and_bias(input_shape[-self.axes :])
 
-    def emit(self, plan: Plan, x: Tensor, *weights: Tensor) -> Tensor:
+    def emit(self, plan: Emitter, x: Tensor, *weights: Tensor) -> Tensor:
         x = plan.blocked(x)
         gain, bias = weights
         groups, size = x.size // gain.size, gain.size
@@ -133,10 +132,10 @@ class LayerNorm(WeightedLayer):
         sizes: Record = dict(groups=groups, size=size)
         read: Record = dict(x=x.value, gain=gain.value, bias=bias.value)
         record: Record = dict(y=y.value, mean=mean, rstd=rstd, **read, **sizes, epsilon=self.epsilon)
-        plan.forward(kernels.layer_norm_forward, NORM * x.size, None, **record)
-        of: Record = dict(dy=y.grad, x=x.value, mean=mean, rstd=rstd)
-        plan.backward(kernels.layer_norm_backward, NORM * x.size, dx=x.grad, **of, gain=gain.value, **sizes)
-        fields = of | sizes
+        plan.forward(kernels.layer_norm_forward, NORM * x.size, **record)
+        saved: Record = dict(dy=y.grad, x=x.value, mean=mean, rstd=rstd)
+        plan.backward(kernels.layer_norm_backward, NORM * x.size, dx=x.grad, **saved, gain=gain.value, **sizes)
+        fields = saved | sizes
         plan.gradient(kernels.layer_norm_backward_params, NORM * x.size, gain, 2, size, fields, small=sys.maxsize)
         return y
 

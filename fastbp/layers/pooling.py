@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from ..kernels import pool as kernels
-from ..program.plan import Plan, Record, Shape, Tensor
+from ..program.emitter import Emitter
+from ..program.records import Record, Shape, Tensor
 from .base import Layer
 from .windows import Axis, Size, check_maps, check_padding, check_size, each, in_2d, windows
 
@@ -21,15 +22,14 @@ def _record(channels: int, axes: list[Axis]) -> Record:
     )
 
 
-def _emit_max(plan: Plan, x: Tensor, y: Tensor, flops: int, sizes: Record) -> None:
-    plan.forward(kernels.max_pool_forward, flops, None, y=y.value, x=x.value, **sizes)
-    relu = plan.take_relu(x) != 0
+def _emit_max(plan: Emitter, x: Tensor, y: Tensor, flops: int, sizes: Record) -> None:
+    plan.forward(kernels.max_pool_forward, flops, y=y.value, x=x.value, **sizes)
     read: Record = dict(dy=y.grad, y=y.value, x=x.value)
-    plan.backward(kernels.max_pool_backward, 2 * flops, dx=x.grad, **read, **sizes, relu=relu)
+    plan.backward(kernels.max_pool_backward, 2 * flops, dx=x.grad, **read, **sizes, relu=0)
 
 
-def _emit_average(plan: Plan, x: Tensor, y: Tensor, flops: int, sizes: Record) -> None:
-    plan.forward(kernels.average_pool_forward, flops, None, y=y.value, x=x.value, **sizes)
+def _emit_average(plan: Emitter, x: Tensor, y: Tensor, flops: int, sizes: Record) -> None:
+    plan.forward(kernels.average_pool_forward, flops, y=y.value, x=x.value, **sizes)
     plan.backward(kernels.average_pool_backward, flops, dx=x.grad, dy=y.grad, **sizes)
 
 
@@ -65,7 +65,7 @@ class Pooling(Layer):
         check_maps(type(self).__name__, input_shape, self.dims)
         return (input_shape[0], *(axis.steps for axis in self._axes(input_shape)))
 
-    def emit(self, plan: Plan, x: Tensor, *weights: Tensor) -> Tensor:
+    def emit(self, plan: Emitter, x: Tensor, *weights: Tensor) -> Tensor:
         axes = self._axes(x.shape)
         high, wide = in_2d(axes)
         x = plan.blocked(x)
@@ -131,7 +131,7 @@ class GlobalPooling(Layer):
         check_maps(type(self).__name__, input_shape, self.dims)
         return (input_shape[0],)
 
-    def emit(self, plan: Plan, x: Tensor, *weights: Tensor) -> Tensor:
+    def emit(self, plan: Emitter, x: Tensor, *weights: Tensor) -> Tensor:
         x = plan.blocked(x)
         y = plan.tensor((x.shape[0],), blocked=True)
         axes = windows("window", x.shape, x.shape[1:], x.shape[1:], 1, 0)

@@ -7,7 +7,8 @@ from dataclasses import dataclass, replace
 
 from ..errors import brief
 from ..kernels import elementwise as kernels
-from ..program.plan import MOVE, Plan, Record, Shape, Tensor
+from ..program.emitter import Emitter
+from ..program.records import MOVE, Record, Shape, Tensor
 from .base import Layer, Parameter, WeightedLayer
 from .conv import Conv1D, Conv2D
 from .dense import Dense
@@ -85,7 +86,7 @@ class Residual(WeightedLayer):
     def least_batch(self, input_shape: Shape) -> int:
         return max(layer.least_batch(shape) for _, layer, shape in self._named(input_shape))
 
-    def emit(self, plan: Plan, x: Tensor, *weights: Tensor) -> Tensor:
+    def emit(self, plan: Emitter, x: Tensor, *weights: Tensor) -> Tensor:
         named = list(self._named(x.shape))
         parameters = iter(weights[: len(self.parameters(x.shape))])
         statistics = iter(weights[len(self.parameters(x.shape)) :])
@@ -96,7 +97,7 @@ class Residual(WeightedLayer):
 
         through, around = plan.branch(x), plan.branch(x)
         layout: Record = dict(features=x.size, blocked=x.blocked)
-        plan.backward(kernels.add, MOVE * x.size, x.grad, x=through.grad, y=around.grad, **layout)
+        plan.backward(kernels.add, MOVE * x.size, z=x.grad, x=through.grad, y=around.grad, **layout)
         for _, layer, shape in named[: len(self.layers)]:
             through = emitted(layer, shape, through)
         for _, layer, shape in named[len(self.layers) :]:
@@ -105,9 +106,9 @@ class Residual(WeightedLayer):
 
         a = plan.tensor(through.shape, through.blocked)
         layout = dict(features=a.size, blocked=a.blocked)
-        plan.forward(kernels.add, MOVE * a.size, None, z=a.value, x=through.value, y=around.value, **layout)
+        plan.forward(kernels.add, MOVE * a.size, z=a.value, x=through.value, y=around.value, **layout)
         for branch in (through, around):
-            plan.backward(kernels.copy, MOVE * a.size, branch.grad, x=a.grad, **layout)
+            plan.backward(kernels.copy, MOVE * a.size, y=branch.grad, x=a.grad, **layout)
         return a
 
 

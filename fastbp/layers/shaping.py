@@ -5,7 +5,8 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-from ..program.plan import Plan, Shape, Tensor
+from ..program.emitter import Emitter
+from ..program.records import Shape, Tensor
 from .base import Layer
 
 
@@ -16,5 +17,5 @@ class Flatten(Layer):
     def output_shape(self, input_shape: Shape) -> Shape:
         return (math.prod(input_shape),)
 
-    def emit(self, plan: Plan, x: Tensor, *weights: Tensor) -> Tensor:
+    def emit(self, plan: Emitter, x: Tensor, *weights: Tensor) -> Tensor:
         return Tensor(x.value, x.grad, (x.size,))

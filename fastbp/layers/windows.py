@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 from ..errors import brief, check_choice, check_integer
-from ..program.plan import Shape
+from ..program.records import Shape
 
 Size = int | tuple[int, ...]
 PADDINGS = ("valid", "same")

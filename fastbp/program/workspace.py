@@ -11,7 +11,8 @@ from ..runtime.functions import DTYPES
 from ..runtime.threads import num_threads, thread_limit
 from ..simd.cpu import lanes_of
 from . import engine
-from .plan import ALIGNMENT, BATCH_LOSS, CAPACITY, FEW_ROWS, INPUTS, INPUTS_SIZE, Buffer, Field, Group, Plan, Tensor
+from .plan import Plan
+from .records import ALIGNMENT, BATCH_LOSS, CAPACITY, FEW_ROWS, INPUTS, INPUTS_SIZE, Buffer, Field, Group, Tensor
 
 _NATIVE = {
     np.dtype(kind): code

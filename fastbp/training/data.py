@@ -11,7 +11,7 @@ import numpy as np
 
 from ..errors import brief, check_number
 from ..model import Spec
-from ..program.plan import Shape
+from ..program.records import Shape
 from ..runtime.functions import DTYPES
 
 _CHECKED_AT_ONCE = 1 << 20  # elements

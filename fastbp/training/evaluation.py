@@ -8,7 +8,7 @@ import numpy as np
 
 from ..metrics import Metric, score
 from ..model import Model
-from ..program.plan import BATCH_LOSS, LOSS_SUM, RIGHT_SUM
+from ..program.records import BATCH_LOSS, LOSS_SUM, RIGHT_SUM
 from .feeds import Feed, Mapped, Source
 
 EVALUATION_BATCH = 256  # rows that are worked on at once, where nothing else is asked for

@@ -9,7 +9,7 @@ import numpy as np
 
 from ..model import Model
 from ..parts import Part
-from ..program.plan import Plan
+from ..program.emitter import Emitter
 
 
 class InStep(Part):
@@ -21,7 +21,7 @@ class InStep(Part):
     def check_logs(self, logged: list[str]) -> None:
         """It wants no number, and adds none."""
 
-    def emit(self, plan: Plan) -> None:
+    def emit(self, plan: Emitter) -> None:
         """Add the ops to a plan."""
         raise TypeError(f"{type(self).__name__} must define emit")
 

@@ -16,7 +16,7 @@ from ..errors import DivergedError, check_integer
 from ..layers.bound import check_step
 from ..metrics import Metric
 from ..model import Model, are_finite
-from ..program.plan import BATCH_LOSS
+from ..program.records import BATCH_LOSS
 from ..program.workspace import is_native
 from ..runtime.locks import interrupts_later
 from .advice import advice

@@ -9,7 +9,7 @@ import numpy as np
 from ..errors import DivergedError
 from ..layers.bound import check_step
 from ..model import Model, convert_params
-from ..program.plan import BATCH_LOSS
+from ..program.records import BATCH_LOSS
 from .advice import advice
 from .feeds import Feed
 

@@ -10,6 +10,7 @@ import pytest
 from fastbp.command import bench, cli
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("network", ["tiny", "digits", "lenet", "conv wide", "conv 1d"])
 @pytest.mark.parametrize("name", [name for name in bench.CONTESTANTS if name != "torch.compile"])
 def test_contestants_do_the_same_work(name, network):
@@ -25,6 +26,7 @@ def test_contestants_do_the_same_work(name, network):
     assert make(spec, X, y)(bench.CHECKED_STEPS) == pytest.approx(want, rel=1e-4)
 
 
+@pytest.mark.slow
 def test_command(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(bench, "installed", lambda: ["fastbp, 1 thread", "fastbp", "scikit-learn"])

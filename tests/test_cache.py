@@ -59,6 +59,7 @@ def run(home: Path, **environment: str) -> tuple[str, Path, bool]:
 # --- found again, made anew, shared ---
 
 
+@pytest.mark.slow
 def test_second_start_compiles_nothing_and_an_edit_compiles_again(tmp_path):
     package = copy_package(tmp_path)
     before = set(package.rglob("*"))
@@ -81,6 +82,7 @@ def test_second_start_compiles_nothing_and_an_edit_compiles_again(tmp_path):
     assert compiled and float(edited) > float(loss) + 20
 
 
+@pytest.mark.slow
 def test_equal_packages_share_it_and_what_earlier_versions_left_in_one_is_removed(tmp_path):
     copies = [tmp_path / name for name in ("one", "two")]
     left = copy_package(copies[0]) / "__pycache__" / "compiled"
@@ -118,6 +120,7 @@ def test_what_else_compiled_code_depends_on_counts(monkeypatch, name):
     assert cache._version() != before
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("processes", [4])
 def test_processes_that_start_at_once_on_an_empty_cache(tmp_path, processes):
     copy_package(tmp_path)

@@ -414,6 +414,7 @@ def test_an_iterable_may_wait_for_a_thread_that_uses_the_network():
     assert net.steps_trained == 20
 
 
+@pytest.mark.oracle
 def test_pytorchs_loader():
     torch = pytest.importorskip("torch")
     data = torch.utils.data.TensorDataset(torch.from_numpy(X), torch.from_numpy(Y))
@@ -558,6 +559,7 @@ def test_a_list_of_two_batches_is_no_pair_of_arrays():
     assert net.fit(X, y, validation_data=pair, verbose=False).history["val_loss"]
 
 
+@pytest.mark.oracle
 def test_torch_data_loaders():
     torch = pytest.importorskip("torch")
     net, X, y, _ = _problem("labels")

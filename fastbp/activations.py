@@ -16,30 +16,6 @@ from .runtime.functions import DTYPES, Kernel
 if TYPE_CHECKING:
     from .program.plan import Plan, Tensor
 
-__all__ = [
-    "ACTIVATIONS",
-    "ActivationFunction",
-    "elu",
-    "exponential",
-    "gelu",
-    "get",
-    "hard_sigmoid",
-    "hard_tanh",
-    "leaky_relu",
-    "linear",
-    "mish",
-    "relu",
-    "selu",
-    "sigmoid",
-    "silu",
-    "softmax",
-    "softplus",
-    "softsign",
-    "swish",
-    "tanh",
-]
-__dir__ = shown(__all__)
-
 
 @dataclass(frozen=True)
 class ActivationFunction:
@@ -136,46 +112,34 @@ def _as_floats(activation: ActivationFunction, z: Any) -> np.ndarray:
     return np.require(array, array.dtype if array.dtype in DTYPES else np.float64, ["C_CONTIGUOUS", "ALIGNED"])
 
 
-linear = ActivationFunction("linear", None, None)
-sigmoid = ActivationFunction("sigmoid", kernels.sigmoid_forward, kernels.sigmoid_backward)
-tanh = ActivationFunction("tanh", kernels.tanh_forward, kernels.tanh_backward)
-relu = ActivationFunction("relu", kernels.relu_forward, kernels.relu_backward)
-leaky_relu = ActivationFunction("leaky_relu", kernels.leaky_relu_forward, kernels.leaky_relu_backward)
-elu = ActivationFunction("elu", kernels.elu_forward, kernels.elu_backward)
-selu = ActivationFunction("selu", kernels.selu_forward, kernels.selu_backward)
-gelu = ActivationFunction("gelu", kernels.gelu_forward, kernels.gelu_backward)
-silu = ActivationFunction("silu", kernels.silu_forward, kernels.silu_backward)
-mish = ActivationFunction("mish", kernels.mish_forward, kernels.mish_backward)
-softplus = ActivationFunction("softplus", kernels.softplus_forward, kernels.softplus_backward)
-softsign = ActivationFunction("softsign", kernels.softsign_forward, kernels.softsign_backward)
-hard_sigmoid = ActivationFunction("hard_sigmoid", kernels.hard_sigmoid_forward, kernels.hard_sigmoid_backward)
-hard_tanh = ActivationFunction("hard_tanh", kernels.hard_tanh_forward, kernels.hard_tanh_backward)
-exponential = ActivationFunction("exponential", kernels.exponential_forward, kernels.exponential_backward)
-softmax = ActivationFunction("softmax", kernels.softmax_forward, kernels.softmax_backward)
+ACTIVATIONS: dict[str, ActivationFunction] = {}
+
+
+def _known(activation: ActivationFunction) -> ActivationFunction:
+    """The activation, which ACTIVATIONS has from now on."""
+    ACTIVATIONS[activation.name] = activation
+    return activation
+
+
+linear = _known(ActivationFunction("linear", None, None))
+sigmoid = _known(ActivationFunction("sigmoid", kernels.sigmoid_forward, kernels.sigmoid_backward))
+tanh = _known(ActivationFunction("tanh", kernels.tanh_forward, kernels.tanh_backward))
+relu = _known(ActivationFunction("relu", kernels.relu_forward, kernels.relu_backward))
+leaky_relu = _known(ActivationFunction("leaky_relu", kernels.leaky_relu_forward, kernels.leaky_relu_backward))
+elu = _known(ActivationFunction("elu", kernels.elu_forward, kernels.elu_backward))
+selu = _known(ActivationFunction("selu", kernels.selu_forward, kernels.selu_backward))
+gelu = _known(ActivationFunction("gelu", kernels.gelu_forward, kernels.gelu_backward))
+silu = _known(ActivationFunction("silu", kernels.silu_forward, kernels.silu_backward))
+mish = _known(ActivationFunction("mish", kernels.mish_forward, kernels.mish_backward))
+softplus = _known(ActivationFunction("softplus", kernels.softplus_forward, kernels.softplus_backward))
+softsign = _known(ActivationFunction("softsign", kernels.softsign_forward, kernels.softsign_backward))
+hard_sigmoid = _known(ActivationFunction("hard_sigmoid", kernels.hard_sigmoid_forward, kernels.hard_sigmoid_backward))
+hard_tanh = _known(ActivationFunction("hard_tanh", kernels.hard_tanh_forward, kernels.hard_tanh_backward))
+exponential = _known(ActivationFunction("exponential", kernels.exponential_forward, kernels.exponential_backward))
+softmax = _known(ActivationFunction("softmax", kernels.softmax_forward, kernels.softmax_backward))
 # What the loss gaussian_nll makes of outputs; no layer's.
 mean_variance = ActivationFunction("mean_variance", kernels.mean_variance_forward, kernels.mean_variance_backward)
 
-ACTIVATIONS = {
-    a.name: a
-    for a in (
-        linear,
-        sigmoid,
-        tanh,
-        relu,
-        leaky_relu,
-        elu,
-        selu,
-        gelu,
-        silu,
-        mish,
-        softplus,
-        softsign,
-        hard_sigmoid,
-        hard_tanh,
-        exponential,
-        softmax,
-    )
-}
 swish = silu
 _ALIASES = {"swish": silu}
 
@@ -195,3 +159,7 @@ def get(activation: str | ActivationFunction | None) -> ActivationFunction:
             f"activation must be fb.CustomActivation(f, derivative) for a function of your own, got {brief(activation)}"
         )
     return check_choice("activation", activation, ACTIVATIONS | _ALIASES)
+
+
+__all__ = ["ACTIVATIONS", "ActivationFunction", "get", "swish", *ACTIVATIONS]
+__dir__ = shown(__all__)

@@ -7,9 +7,10 @@ from dataclasses import dataclass
 from .. import activations
 from ..activations import ActivationFunction
 from ..program.plan import Plan, Tensor
-from .base import Layer
+from .base import LAYERS, Layer
 
 
+@LAYERS.register
 @dataclass(frozen=True, repr=False)
 class Activation(Layer):
     """a = f(x), element by element (softmax: over all elements of a row).

@@ -9,7 +9,7 @@ from .. import activations, initializers
 from ..activations import ActivationFunction
 from ..errors import check_bool, check_number
 from ..initializers import Initializer
-from ..parts import Part
+from ..parts import Part, Registry
 from ..program.plan import Plan, Shape, Tensor
 
 
@@ -58,6 +58,9 @@ class Layer(Part):
     def emit(self, plan: Plan, x: Tensor, *weights: Tensor) -> Tensor:
         """Add the layer's ops to a plan; returns its output. weights: the parameters, and then the statistics."""
         raise TypeError(f"{type(self).__name__} must define emit")
+
+
+LAYERS: Registry[Layer] = Registry()
 
 
 @dataclass(frozen=True, repr=False)

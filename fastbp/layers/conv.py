@@ -12,7 +12,7 @@ from ..errors import check_integer
 from ..kernels import blocks
 from ..kernels import conv as kernels
 from ..program.plan import Plan, Record, Shape, Tensor
-from .base import AffineLayer, Layer, Parameter
+from .base import LAYERS, AffineLayer, Layer, Parameter
 from .windows import Axis, Size, check_maps, check_padding, check_size, each, in_2d, windows
 
 # Gradients of up to so many weights are summed by row tasks: what a task reads is then in its cache.
@@ -124,6 +124,7 @@ def _padded(plan: Plan, x: Tensor, high: Axis, wide: Axis) -> Tensor:
     return plan.moved(x, shape, True, blocks.pad_maps, blocks.crop_maps, x.shape[0], *sizes, high.before, wide.before)
 
 
+@LAYERS.register
 @dataclass(frozen=True, repr=False)
 class Conv2D(Convolution):
     """a = f(the sum of weights times a window of x, + bias), for each filter and each place of the window.
@@ -148,6 +149,7 @@ class Conv2D(Convolution):
     dims: ClassVar[int] = 2
 
 
+@LAYERS.register
 @dataclass(frozen=True, repr=False)
 class Conv1D(Convolution):
     """As Conv2D, for x (rows, channels, length): a window has a length.

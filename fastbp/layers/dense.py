@@ -9,12 +9,13 @@ from ..activations import ActivationFunction
 from ..errors import check_integer
 from ..kernels import dense as kernels
 from ..program.plan import Plan, Record, Shape, Tensor, op
-from .base import AffineLayer, Layer, Parameter
+from .base import LAYERS, AffineLayer, Layer, Parameter
 
 # From so many weights on they are packed for the caches before each step: half of an L2 cache, in float32.
 LARGE_WEIGHTS = 1 << 17
 
 
+@LAYERS.register
 @dataclass(frozen=True, repr=False)
 class Dense(AffineLayer):
     """a = f(x @ weight + bias).

@@ -7,9 +7,10 @@ from dataclasses import KW_ONLY, dataclass
 from ..errors import check_bool, check_number
 from ..kernels import dropout as kernels
 from ..program.plan import ELEMENTWISE, Plan, Record, Tensor
-from .base import Layer
+from .base import LAYERS, Layer
 
 
+@LAYERS.register
 @dataclass(frozen=True, repr=False)
 class Dropout(Layer):
     """In training, sets each element to 0 with probability `rate` and divides the others by 1 - rate.

@@ -10,12 +10,13 @@ from ..errors import check_integer, check_number
 from ..initializers import Constant
 from ..kernels import norm as kernels
 from ..program.plan import Plan, Record, Shape, Tensor
-from .base import Parameter, WeightedLayer
+from .base import LAYERS, Parameter, WeightedLayer
 
 # An element that is normalised, in operations of a matrix product.
 NORM = 10
 
 
+@LAYERS.register
 @dataclass(frozen=True, repr=False)
 class BatchNorm(WeightedLayer):
     """a = gain (x - mean) / √(variance + epsilon) + bias, for each map or feature over the batch.
@@ -90,6 +91,7 @@ class BatchNorm(WeightedLayer):
         return y
 
 
+@LAYERS.register
 @dataclass(frozen=True, repr=False)
 class LayerNorm(WeightedLayer):
     """a = gain (x - mean) / √(variance + epsilon) + bias, over the last axes of each row.

@@ -7,7 +7,7 @@ from typing import ClassVar
 
 from ..kernels import pool as kernels
 from ..program.plan import Plan, Record, Shape, Tensor
-from .base import Layer
+from .base import LAYERS, Layer
 from .windows import Axis, Size, check_maps, check_padding, check_size, each, in_2d, windows
 
 
@@ -79,6 +79,7 @@ class Pooling(Layer):
 POOL = 8
 
 
+@LAYERS.register
 @dataclass(frozen=True, repr=False)
 class MaxPool2D(Pooling):
     """The largest of each window.
@@ -97,6 +98,7 @@ class MaxPool2D(Pooling):
     largest: ClassVar[bool] = True
 
 
+@LAYERS.register
 @dataclass(frozen=True, repr=False)
 class MaxPool1D(Pooling):
     """As MaxPool2D, for x (rows, channels, length): a window has a length."""
@@ -105,6 +107,7 @@ class MaxPool1D(Pooling):
     largest: ClassVar[bool] = True
 
 
+@LAYERS.register
 @dataclass(frozen=True, repr=False)
 class AvgPool2D(Pooling):
     """The mean of each window. Arguments and shapes as for MaxPool2D; the border counts as zeros."""
@@ -113,6 +116,7 @@ class AvgPool2D(Pooling):
     largest: ClassVar[bool] = False
 
 
+@LAYERS.register
 @dataclass(frozen=True, repr=False)
 class AvgPool1D(Pooling):
     """As AvgPool2D, for x (rows, channels, length): a window has a length."""
@@ -139,6 +143,7 @@ class GlobalPooling(Layer):
         return y
 
 
+@LAYERS.register
 @dataclass(frozen=True, repr=False)
 class GlobalAvgPool2D(GlobalPooling):
     """The mean of each map: x (rows, channels, height, width) becomes (rows, channels)."""
@@ -146,6 +151,7 @@ class GlobalAvgPool2D(GlobalPooling):
     dims: ClassVar[int] = 2
 
 
+@LAYERS.register
 @dataclass(frozen=True, repr=False)
 class GlobalAvgPool1D(GlobalPooling):
     """The mean of each map: x (rows, channels, length) becomes (rows, channels)."""

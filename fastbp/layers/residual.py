@@ -8,11 +8,12 @@ from dataclasses import dataclass, replace
 from ..errors import brief
 from ..kernels import elementwise as kernels
 from ..program.plan import MOVE, Plan, Record, Shape, Tensor
-from .base import Layer, Parameter, WeightedLayer
+from .base import LAYERS, Layer, Parameter, WeightedLayer
 from .conv import Conv1D, Conv2D
 from .dense import Dense
 
 
+@LAYERS.register
 @dataclass(frozen=True, repr=False)
 class Residual(WeightedLayer):
     """a = the layers' output for x, + x; where their shapes differ, + x projected to the shape of the output.

@@ -6,9 +6,10 @@ import math
 from dataclasses import dataclass
 
 from ..program.plan import Plan, Shape, Tensor
-from .base import Layer
+from .base import LAYERS, Layer
 
 
+@LAYERS.register
 @dataclass(frozen=True, repr=False)
 class Flatten(Layer):
     """Each row as a vector: (rows, a, b, …) becomes (rows, a · b · …)."""

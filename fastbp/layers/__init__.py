@@ -1,4 +1,4 @@
-"""The layers: shapes, parameters, initial values, and the kernels that each runs."""
+"""The layers: shapes, parameters, initial values, the kernels that each runs, and the C that each writes."""
 
 from .._names import shown
 from .activation import Activation as Activation

@@ -5,8 +5,9 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
+from ..program.c_source import CSource
 from ..program.plan import Plan, Shape, Tensor
-from .base import LAYERS, Layer
+from .base import LAYERS, Layer, Weights
 
 
 @LAYERS.register
@@ -19,3 +20,6 @@ class Flatten(Layer):
 
     def emit(self, plan: Plan, x: Tensor, *weights: Tensor) -> Tensor:
         return Tensor(x.value, x.grad, (x.size,))
+
+    def write_c(self, source: CSource, name: str, weights: Weights) -> None:
+        source.shape = self.output_shape(source.shape)

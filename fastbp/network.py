@@ -34,11 +34,10 @@ from .errors import (
     check_verbose,
 )
 from .formats import export, files
-from .initializers import INITIALIZER_CLASSES
 from .kernels.updates import RATE, STEP
-from .layers import LAYERS, Activation, Dropout, Flatten, Layer
+from .layers import Activation, Dropout, Flatten, Layer
 from .layers.bound import BoundLayer, check_step
-from .losses import LOSS_CLASSES, Loss
+from .losses import Loss
 from .metrics import METRICS, Metric, check_metrics, check_suited
 from .optimizers import Optimizer
 from .parts import Custom, construct, custom_parts
@@ -46,7 +45,7 @@ from .program.plan import BATCH_LOSS, SCALARS_SIZE, Buffer, Plan, Shape, Tensor,
 from .program.workspace import Workspace
 from .runtime.functions import DTYPES
 from .runtime.locks import give_lock, interrupts_later
-from .schedules import SCHEDULES, Schedule
+from .schedules import Schedule
 from .training import checkpoints, feeds, hidden, loop, transfer
 from .training.advice import advice
 from .training.checkpoints import Resumed
@@ -835,10 +834,10 @@ class Network:
         """
         net = cls.__new__(cls)
         net._define(
-            [construct(layer, _CLASSES, custom, Layer) for layer in header["layers"]],
+            [construct(layer, custom, Layer) for layer in header["layers"]],
             tuple(header["input_shape"]),
-            construct(header["loss"], _CLASSES, custom, Loss),
-            construct(header["optimizer"], _CLASSES, custom, Optimizer),
+            construct(header["loss"], custom, Loss),
+            construct(header["optimizer"], custom, Optimizer),
             header["dtype"],
             header["seed"],
         )
@@ -900,7 +899,6 @@ def _split(source: Feed | Mapped, share: float) -> tuple[Feed | Mapped, Feed | M
 
 MEMBERS = "members"  # in the header of an ensemble's file: those of its networks
 _IN_COMMON = ("input_shape", "loss", "optimizer", "dtype")
-_CLASSES: dict[str, Any] = {**LAYERS, **LOSS_CLASSES, **optimizers.OPTIMIZERS, **SCHEDULES, **INITIALIZER_CLASSES}
 
 
 def load(path: str | os.PathLike, custom_objects: Mapping[str, Any] | None = None) -> Network:

@@ -6,10 +6,12 @@ from dataclasses import dataclass
 
 from .. import activations
 from ..activations import ActivationFunction
+from ..program.c_source import CSource
 from ..program.plan import Plan, Tensor
-from .base import Layer
+from .base import LAYERS, Layer, Weights
 
 
+@LAYERS.register
 @dataclass(frozen=True, repr=False)
 class Activation(Layer):
     """a = f(x), element by element (softmax: over all elements of a row).
@@ -43,3 +45,6 @@ class Activation(Layer):
         plan.trace(x, y)
         self.ends_with.emit(plan, x, y)
         return y
+
+    def write_c(self, source: CSource, name: str, weights: Weights) -> None:
+        self.ends_with.write_c(source, name)

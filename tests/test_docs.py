@@ -11,6 +11,8 @@ from pathlib import Path
 
 import pytest
 
+from fastbp.layers import LAYERS
+
 PROJECT = Path(__file__).parent.parent
 # How a page says where a block of code goes: `file`, and then one of these.
 STEP = re.compile(r"^`(?P<file>[^`]+)`, (?P<how>[^\n]+):\n\n```\w+\n(?P<code>.*?)^```$", re.DOTALL | re.MULTILINE)
@@ -74,6 +76,11 @@ def test_the_page_adds_a_layer(tmp_path):
         if shutil.which("ruff"):
             done = subprocess.run([*check, "."], capture_output=True, text=True, cwd=tmp_path)
             assert done.returncode == 0, done.stdout
+
+
+def test_the_readme_names_every_layer():
+    (row,) = re.findall(r"^\| layers \| .*$", (PROJECT / "README.md").read_text(), re.MULTILINE)
+    assert {name for name in LAYERS if f"`{name.removesuffix('1D').removesuffix('2D')}" not in row} == set()
 
 
 def load_picture():

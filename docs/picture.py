@@ -20,21 +20,25 @@ BEGIN, END = "<!-- files: written by docs/picture.py -->\n", "<!-- end of files 
 
 # A folder is a room. Of the files that lie in no folder, these make rooms of their own; the others are parts.
 PUBLIC, FACES, HOOKS, MODEL, BASICS, PARTS = "fastbp", "network", "callbacks", "model", "basics", "parts"
+RATES = "schedules"
 ALONE = {
     "__init__": PUBLIC,
     "__main__": "command",
+    "jit": "embedding",
     "model": MODEL,
-    **dict.fromkeys(("network", "ensemble", "jit"), FACES),
+    "schedules": RATES,
+    **dict.fromkeys(("network", "ensemble"), FACES),
     **dict.fromkeys(("callbacks", "augmentation", "averaging"), HOOKS),
     **dict.fromkeys(("_names", "errors", "parts"), BASICS),
 }
 # What is said of rooms that have no folder, whose __init__.py would say it.
 ABOUT = {
     PUBLIC: "The names that users import.",
-    FACES: "What users hold: Network, Ensemble, and the functions for @njit code.",
+    FACES: "What users hold: Network and Ensemble.",
     HOOKS: "What runs between or within the steps of a training, because a user asks for it.",
     MODEL: "What is behind a Network: layers, memory, program, seed.",
-    PARTS: "What describes a network beside its layers: losses, activations, optimizers, schedules, initial values.",
+    PARTS: "What describes a network beside its layers: losses, activations, optimizers, metrics, initial values.",
+    RATES: "Learning rates that change from step to step.",
     BASICS: "Errors, checks of arguments, and what all parts have in common.",
 }
 # From top to bottom: what is above may import what is below.
@@ -43,15 +47,18 @@ FLOORS = (
     (PUBLIC,),
     ("sklearn",),
     (FACES,),
-    (HOOKS, "diagnosis", "embedding", "formats"),
+    (HOOKS, "diagnosis", "embedding"),
     ("training",),
-    ("display", MODEL),
+    ("formats",),
+    ("display",),
+    (MODEL,),
     ("layers",),
-    ("program",),
     (PARTS,),
+    ("program",),
+    (RATES,),
     ("kernels",),
     ("runtime",),
-    (BASICS, "simd"),
+    ("simd", BASICS),
 )
 
 WIDTH, BOX_WIDTH, BOX_HEIGHT, FLOOR_HEIGHT, MARGIN = 960, 170, 40, 84, 30

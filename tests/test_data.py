@@ -242,6 +242,7 @@ def test_small_maps_are_used_as_they_stand(tmp_path):
     assert bits(net) == bits(twin)
 
 
+@pytest.mark.slow
 def test_a_map_larger_than_the_memory_limit(tmp_path):
     """2 GB in a process of its own, which may take 250 MB for it; mapped pages count. See benchmarks/memmap.py."""
     pytest.importorskip("resource", reason="no resource usage on this platform")

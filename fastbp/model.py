@@ -16,11 +16,10 @@ import numpy as np
 
 from . import losses, optimizers
 from .errors import brief, check_integer, check_number
-from .initializers import INITIALIZER_CLASSES
 from .kernels.updates import RATE, STEP
-from .layers import LAYERS, Activation, Dropout, Flatten, Layer
+from .layers import Activation, Dropout, Flatten, Layer
 from .layers.bound import BoundLayer
-from .losses import LOSS_CLASSES, Loss
+from .losses import Loss
 from .optimizers import Optimizer
 from .parts import construct, custom_parts
 from .program.emitter import Emitter
@@ -30,10 +29,9 @@ from .program.updates import SCALARS_SIZE, factors_at, initial_scalars
 from .program.workspace import Workspace
 from .runtime.functions import DTYPES
 from .runtime.locks import give_lock, interrupts_later
-from .schedules import SCHEDULES, Schedule
+from .schedules import Schedule
 
 _INITIAL, _SHUFFLE = 0, 1  # streams of random numbers; the plan has the next
-_CLASSES: dict[str, Any] = {**LAYERS, **LOSS_CLASSES, **optimizers.OPTIMIZERS, **SCHEDULES, **INITIALIZER_CLASSES}
 _OF_TRAINING = ("kernel_init", "bias_init", "trainable", "learning_rate")  # fields of layers that may differ in a run
 _IN_COMMON = ("input_shape", "loss", "optimizer", "dtype")  # what the models of one run have in common beside layers
 
@@ -449,10 +447,10 @@ class Model:
     def __setstate__(self, state: tuple[dict[str, Any], dict[str, np.ndarray], dict[str, Any]]) -> None:
         header, arrays, custom = state
         self._define(
-            [construct(layer, _CLASSES, custom, Layer) for layer in header["layers"]],
+            [construct(layer, custom, Layer) for layer in header["layers"]],
             tuple(header["input_shape"]),
-            construct(header["loss"], _CLASSES, custom, Loss),
-            construct(header["optimizer"], _CLASSES, custom, Optimizer),
+            construct(header["loss"], custom, Loss),
+            construct(header["optimizer"], custom, Optimizer),
             header["dtype"],
             header["seed"],
         )

@@ -4,14 +4,14 @@ import ctypes
 
 import numpy as np
 import pytest
-from cases import ACTIVATIONS, LOSSES, batch, network, relative
+from cases import ACTIVATIONS, LOSSES, MAP_LAYERS, batch, network, relative
 from numba import njit
 from support import compile_c, seed_of
 
 import fastbp as fb
 from fastbp.activations import ACTIVATIONS as ALL_ACTIVATIONS
-from fastbp.formats.export import _ELEMENTWISE, _WRITERS
 from fastbp.layers import LAYERS, Layer
+from fastbp.parts import PARTS
 
 PREDICT = """
 #include "{path}"
@@ -48,8 +48,8 @@ def check_alike(got, want):
 
 
 def test_the_tables_have_every_part():
-    assert set(_ELEMENTWISE) | {"linear", "softmax"} == set(ALL_ACTIVATIONS)
-    assert {kind.__name__ for kind in _WRITERS} == set(LAYERS)
+    assert {name for name, activation in ALL_ACTIVATIONS.items() if activation.c is None} == {"linear"}
+    assert all(kind.write_c is not Layer.write_c for kind in LAYERS.values())
 
 
 @pytest.mark.parametrize(
@@ -117,6 +117,15 @@ def random_layer(rng, shape, *, nested=False):
     return (fb.Conv1D, fb.Conv2D)[dims - 1](groups * int(rng.integers(1, 4)), window, *settings, bias=bias)
 
 
+def vary(net, rng):
+    """Give parameters and statistics other values than the initial ones, which may be all 0 or all 1."""
+    for layer in net.layers:
+        for name, values in {**layer.weights, **layer.statistics}.items():
+            if not name.endswith("weight"):
+                middle = 1 if name.endswith(("gain", "variance")) else 0
+                values[...] = rng.uniform(middle - 0.5, middle + 0.5, values.shape)
+
+
 def random_network(seed):
     """Up to six layers on maps, then none, one or two on vectors; float32 for even seeds."""
     rng = np.random.default_rng(seed)
@@ -135,11 +144,7 @@ def random_network(seed):
             layers.append(layer)
         now = layers[-1].output_shape(now)
     net = fb.Network(layers, shape, loss="mse", dtype=("float32", "float64")[seed % 2], seed=seed)
-    for layer in net.layers:
-        for name, values in {**layer.weights, **layer.statistics}.items():
-            if not name.endswith("weight"):
-                middle = 1 if name.endswith(("gain", "variance")) else 0
-                values[...] = rng.uniform(middle - 0.5, middle + 0.5, values.shape)
+    vary(net, rng)
     return net, rng.standard_normal((20, *shape))
 
 
@@ -149,10 +154,20 @@ def test_random_networks_of_maps(seed, tmp_path):
     check_alike(predict_in_c(net, X, tmp_path), net.predict(X))
 
 
-def test_every_layer_is_in_a_random_network():
+@pytest.mark.parametrize("name", MAP_LAYERS)
+def test_each_layer_on_maps(name, tmp_path):
+    rng = np.random.default_rng(seed_of(name))
+    layer, shape = MAP_LAYERS[name]
+    net = fb.Network([layer, fb.Flatten()], shape, loss="mse", dtype="float64", seed=0)
+    vary(net, rng)
+    X = rng.standard_normal((20, *shape))
+    check_alike(predict_in_c(net, X, tmp_path), net.predict(X))
+
+
+def test_every_layer_is_in_a_network():
     layers = [layer.layer for seed in range(40) for layer in random_network(seed)[0].layers]
     inner = [layer for residual in layers if isinstance(residual, fb.Residual) for layer in residual.layers]
-    assert {type(layer).__name__ for layer in layers} == set(LAYERS)
+    assert {type(layer).__name__ for layer in layers} | set(MAP_LAYERS) == set(LAYERS)
     assert {"Residual", "BatchNorm", "Conv2D", "Dense"} <= {type(layer).__name__ for layer in inner}
 
 
@@ -200,6 +215,28 @@ def test_weights_are_exact(tmp_path):
     net.params[:] = [1 / 3, -0.0, 5e-324, 1.7e308, -1e-300, 1, 3, np.pi]
     for i, out in enumerate(predict_in_c(net, np.eye(8), tmp_path)[:, 0]):
         assert out == net.params[i]
+
+
+def test_a_layer_writes_its_own_c(tmp_path):
+    class Reversed(fb.Activation):
+        """The activation of each value, in C with the values in the opposite order."""
+
+        def write_c(self, source, name, weights):
+            super().write_c(source, name, weights)
+            source.define(
+                "turn",
+                "\nstatic void turn(real *y, const real *x, int n)\n{\n"
+                "    for (int i = 0; i < n; i++)\n        y[i] = x[n - 1 - i];\n}\n",
+            )
+            source.replace("turn", str(source.size), source.shape)
+
+    net = fb.Network([Reversed("tanh")], (4,), loss="mse")
+    X = np.random.default_rng(0).standard_normal((5, 4))
+    LAYERS.register(Reversed)
+    try:
+        check_alike(predict_in_c(net, X, tmp_path), net.predict(X)[:, ::-1])
+    finally:
+        del LAYERS["Reversed"], PARTS["Reversed"]
 
 
 @njit

@@ -17,6 +17,9 @@ from support import run_python
 import fastbp as fb
 from fastbp import initializers
 from fastbp.initializers import INITIALIZERS
+from fastbp.layers import LAYERS
+from fastbp.optimizers import OPTIMIZERS
+from fastbp.parts import PARTS
 from fastbp.runtime.digests import digest
 from fastbp.runtime.functions import Kernel
 
@@ -502,6 +505,7 @@ print(net.train_on_batch(np.ones((4, 2)), np.zeros((4, 3))))
 """
 
 
+@pytest.mark.slow
 def test_own_kernels_are_cached(tmp_path):
     """A second process compiles nothing; one with another constant does."""
     (script := tmp_path / "own.py").write_text(OWN.format(constant=1.0))
@@ -538,3 +542,32 @@ def test_reprs_make_the_part_again():
         and repr(fb.Adam()) == "Adam(0.001)"
         and repr(fb.CrossEntropy()) == "'cross_entropy'"
     )
+
+
+# --- registries ---
+
+
+def test_a_registered_layer_is_known_to_files(tmp_path):
+    class Doubled(fb.Activation):
+        """An Activation under a name of its own."""
+
+    net = fb.Network([Doubled("tanh"), fb.Dense(2)], (3,), loss="mse", seed=0)
+    net.save(tmp_path / "net.npz")
+    with pytest.raises(fb.FileFormatError, match="unknown class 'Doubled'"):
+        fb.load(tmp_path / "net.npz")
+    try:
+        assert LAYERS.register(Doubled) is Doubled and LAYERS.register(Doubled) is Doubled
+        assert (fb.load(tmp_path / "net.npz").predict(np.ones((4, 3))) == net.predict(np.ones((4, 3)))).all()
+    finally:
+        del LAYERS["Doubled"], PARTS["Doubled"]
+
+
+def test_two_classes_of_parts_cannot_have_one_name():
+    class Adam(fb.Adam):
+        """Another Adam."""
+
+    known = dict(PARTS)
+    for registry in (OPTIMIZERS, LAYERS):
+        with pytest.raises(ValueError, match="a part must have a name of its own, got a second class 'Adam'"):
+            registry.register(Adam)
+    assert known == PARTS and OPTIMIZERS["Adam"] is fb.Adam and "Adam" not in LAYERS

@@ -7,13 +7,15 @@ from dataclasses import dataclass, replace
 
 from ..errors import brief
 from ..kernels import elementwise as kernels
+from ..program.c_source import CSource
 from ..program.emitter import Emitter
 from ..program.records import MOVE, Record, Shape, Tensor
-from .base import Layer, Parameter, WeightedLayer
+from .base import LAYERS, Layer, Parameter, WeightedLayer, Weights, write_layer
 from .conv import Conv1D, Conv2D
 from .dense import Dense
 
 
+@LAYERS.register
 @dataclass(frozen=True, repr=False)
 class Residual(WeightedLayer):
     """a = the layers' output for x, + x; where their shapes differ, + x projected to the shape of the output.
@@ -111,6 +113,28 @@ class Residual(WeightedLayer):
             plan.backward(kernels.copy, MOVE * a.size, y=branch.grad, x=a.grad, **layout)
         return a
 
+    def write_c(self, source: CSource, name: str, weights: Weights) -> None:
+        source.define("copy", _COPY)
+        source.define("add", _ADD)
+        shape = source.shape
+        x = source.call("copy", str(source.size), shape)  # as layers may change values in place
+        named = list(self._named(shape))
+        for part, layer, _ in named[: len(self.layers)]:
+            write_layer(source, f"{name}.{part}", layer, _of(weights, part))
+        through = source.now
+        source.now, source.shape = x, shape
+        for part, layer, _ in named[len(self.layers) :]:
+            write_layer(source, f"{name}.{part}", layer, _of(weights, part))
+        source.add(f"add({through}, {source.now}, {source.size});")
+        source.release(source.now)
+        source.now = through
+
+
+def _of(weights: Weights, part: str) -> Weights:
+    """The weights of one of the layers."""
+    start = f"{part}."
+    return {name.removeprefix(start): values for name, values in weights.items() if name.startswith(start)}
+
 
 def _projection(input_shape: Shape, output_shape: Shape) -> Layer:
     """What makes the one shape of the other. Raises ValueError if nothing does."""
@@ -125,3 +149,20 @@ def _projection(input_shape: Shape, output_shape: Shape) -> Layer:
     if len(input_shape) == 2:
         return Conv1D(output_shape[0], 1, strides[0], bias=False)
     return Conv2D(output_shape[0], 1, (strides[0], strides[1]), bias=False)
+
+
+_COPY = """
+static void copy(real *y, const real *x, int n)
+{
+    for (int i = 0; i < n; i++)
+        y[i] = x[i];
+}
+"""
+
+_ADD = """
+static void add(real *y, const real *x, int n)
+{
+    for (int i = 0; i < n; i++)
+        y[i] += x[i];
+}
+"""

@@ -20,7 +20,15 @@ if TYPE_CHECKING:
 
 def twin(net: Network, *, dtype: np.dtype | None = None, optimizer: Optimizer | None = None) -> Network:
     """A network of the same layers and parameters, with that dtype and optimizer, whose state begins anew."""
-    copy = type(net)(
+    copy = renewed(net, dtype=dtype, optimizer=optimizer)
+    with net._lock:
+        copy._params[:], copy._statistics[:] = net._params, net._statistics
+    return copy
+
+
+def renewed(net: Network, *, dtype: np.dtype | None = None, optimizer: Optimizer | None = None) -> Network:
+    """A network of the same layers with new initial parameters, by the same seed."""
+    return type(net)(
         [layer.layer for layer in net.layers],
         net.input_shape,
         loss=net.loss,
@@ -28,9 +36,6 @@ def twin(net: Network, *, dtype: np.dtype | None = None, optimizer: Optimizer | 
         dtype=net.dtype if dtype is None else dtype,
         seed=net.seed,
     )
-    with net._lock:
-        copy._params[:], copy._statistics[:] = net._params, net._statistics
-    return copy
 
 
 class Probe:
@@ -68,6 +73,10 @@ class Probe:
         self.new_state = self._by_name(arenas["state"])
         self._emitters = net._emitters()
         self._first = next((i for i in range(len(net.layers)) if self.learns(i)), len(net.layers))
+
+    def of(self, net: Network) -> Probe:
+        """A step of another network of the same layers, on the same rows."""
+        return Probe(net, self._feed, self._order)
 
     def _by_name(self, state: np.ndarray) -> dict[str, np.ndarray]:
         size = self._net.num_params

@@ -62,6 +62,7 @@ def _sentences(case: Case) -> Iterator[str]:
 
 def _causes(case: Case) -> Iterator[str]:
     """What is wrong with the examples, and with the activations for the loss."""
+    yield from symptoms.nothing_trainable(case)
     inputs = examples.Inputs(case)
     yield from examples.about_inputs(inputs, symptoms.saturated_by_inputs(case))
     yield from examples.about_targets(case)

@@ -10,7 +10,7 @@ import numpy as np
 from .. import activations
 from ..display import reports
 from ..layers import BatchNorm, Conv2D, LayerNorm
-from .case import LARGE_STEP, Case, parts_of
+from .case import Case, parts_of
 from .relation import relation
 
 # Scaled values are about 1. Activations are about as large as inputs, and steps of an optimizer do not depend on the
@@ -30,6 +30,9 @@ ROWS_FOR_CONSTANT, ROWS_FOR_CLASS = 32, 20
 # Of twenty data sets with twenty seeds, what relation() finds is 11 or more; with rows of y in random order, less than
 # 5. Where as much could not be found for certain, three deviations more, nothing is told.
 RELATED, CERTAIN, ROWS_FOR_RELATION, ROWS_OF_OTHER_CLASS = 5.0, 3.0, 150, 50
+# So many times its parameters, biases included, is the step of a layer with which training on such targets diverges; at
+# 7 times it does not.
+FAR_TOO_LONG = 10.0
 # Images have a value for grey, three for colours, and one more for opacity.
 CHANNELS = (1, 3, 4)
 # Targets may lie a little outside of where an activation gets to, by noise.
@@ -137,8 +140,8 @@ def about_inputs(inputs: Inputs, saturated: str) -> Iterator[str]:
         most = int(np.argmax(inputs.sizes))
         yield (
             f"Inputs are not scaled: numbers in {_column(most)} are about {reports.rounded(inputs.sizes[most])} (root"
-            f" mean square), where about 1 is wanted{_count(inputs.large, f'above {LARGE:g}')}.{saturated} {inputs.cure}, or"
-            " begin with BatchNorm()."
+            f" mean square), where about 1 is wanted{_count(inputs.large, f'above {LARGE:g}')}.{saturated}"
+            f" {inputs.cure}, or begin with BatchNorm()."
         )
     if inputs.faint.any():
         least = int(np.argmin(np.where(inputs.faint, inputs.spreads, math.inf)))
@@ -227,12 +230,14 @@ def _scale_of_targets(case: Case, spreads: np.ndarray) -> Iterator[str]:
 
 
 def _way_to_targets(case: Case) -> str:
-    number, size = case.largest_step
-    if size <= LARGE_STEP:
+    """What follows from the size of targets: far too long steps, or many."""
+    largest = max(case.layers, key=lambda layer: layer.update_ratio or 0.0)
+    ratio = largest.update_ratio or 0.0
+    if ratio < FAR_TOO_LONG:
         return "so that it takes many steps to get there"
     return (
-        "so that gradients are as large, and a step of this learning rate is"
-        f" {reports.rounded(max(size, 1))} times as large as the weights of {case.layers[number].name}"
+        f"so that gradients are large, and steps far too long: the next one, of a learning rate of {case.probe.rate:g},"
+        f" is {reports.rounded(ratio)} times as large as the parameters of {largest.name}"
     )
 
 

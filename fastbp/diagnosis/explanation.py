@@ -10,7 +10,7 @@ import numpy as np
 
 from ..display import reports
 from ..errors import DivergedError
-from ..layers import Activation
+from ..layers import Activation, Dropout
 from ..training.data import check_finite, check_inputs
 from .probe import Probe
 from .story import Line, Story
@@ -33,6 +33,7 @@ class LayerExplanation:
     before, after  its parameters before and after the step, by name
     state, new_state  what the optimizer keeps for them before and after, by its name and then the parameter's:
                 new_state["velocity"]["weight"]
+    mask        of a Dropout: what it multiplies x by, 0 or 1 / (1 - rate); None for other layers
     """
 
     name: str
@@ -47,6 +48,7 @@ class LayerExplanation:
     after: dict[str, np.ndarray]
     state: dict[str, dict[str, np.ndarray]]
     new_state: dict[str, dict[str, np.ndarray]]
+    mask: np.ndarray | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -95,6 +97,7 @@ def explain(net: Network, x: Any, y: Any) -> Explanation:
         raise ValueError(f"x must have shape {net.input_shape}, as one example, got {example.shape}")
     inputs = check_inputs(example[np.newaxis], net.input_shape, "x")
     check_finite("x", inputs, net.dtype)
+    _check_one_row(net)
     feed = net._feed(inputs, target[np.newaxis])
     one = np.zeros(1, np.int64)
     probe = Probe(net, feed, one)
@@ -109,6 +112,17 @@ def explain(net: Network, x: Any, y: Any) -> Explanation:
     return Explanation(layers, output, probe.loss, probe.rate, probe.steps, story.steps())
 
 
+def _check_one_row(net: Network) -> None:
+    """fit refuses a step of one row where a layer normalises over the rows."""
+    for bound in net.layers:
+        if bound.layer.least_batch(bound.input_shape) > 1:
+            raise ValueError(
+                f"net must have layers that can train on one row, as explain does a training step for one example, got"
+                f" {bound.name}, which normalises over the rows of a step: explain a network with LayerNorm() in its"
+                f" place, or with {bound.name} frozen (trainable=False)"
+            )
+
+
 def _predicted(net: Network, probe: Probe) -> np.ndarray:
     """The last output through the loss's inverse link, done by its kernel."""
     last = probe.output(len(net.layers) - 1)
@@ -121,6 +135,7 @@ def _predicted(net: Network, probe: Probe) -> np.ndarray:
 def _look(net: Network, probe: Probe, number: int, output: np.ndarray, derivatives: np.ndarray) -> LayerExplanation:
     """The numbers of one layer."""
     ends_with, delta = net.layers[number].layer.ends_with, probe.delta(number)
+    mask = probe.mask(number) if isinstance(net.layers[number].layer, Dropout) else None
     return LayerExplanation(
         name=net.layers[number].name,
         activation="linear" if ends_with is None else ends_with.name,
@@ -134,4 +149,5 @@ def _look(net: Network, probe: Probe, number: int, output: np.ndarray, derivativ
         after=probe.of_layer(probe.stepped, number),
         state={name: probe.of_layer(array, number) for name, array in probe.state.items()},
         new_state={name: probe.of_layer(array, number) for name, array in probe.new_state.items()},
+        mask=None if mask is None else mask[0],
     )

@@ -227,13 +227,15 @@ def _compare(
 ) -> tuple[float, float] | None:
     """(relative error, numeric derivative) at one element; None at a kink."""
     step = STEP * max(1.0, abs(float(part.values[at])))
-    for h in (step, SMALLER * step):
-        found = _difference(analytic, part.values, at, h, loss, tolerance)
-        if found is None:
-            return None
-        if found.error <= tolerance:
-            return found.error, found.numeric
-    if found.jump >= found.distance or all(_agrees_aside(part, at, side * h, loss, tolerance) for side in (-1, 1)):
+    found = _difference(analytic, part.values, at, step, loss, tolerance)
+    if found is not None and found.error > tolerance:
+        step *= SMALLER
+        found = _difference(analytic, part.values, at, step, loss, tolerance)
+    if found is None:
+        return None
+    if found.error <= tolerance:
+        return found.error, found.numeric
+    if found.jump >= found.distance or all(_agrees_aside(part, at, side * step, loss, tolerance) for side in (-1, 1)):
         return None
     return found.error, found.numeric
 

@@ -10,7 +10,7 @@ import numpy as np
 from ..activations import ActivationFunction
 from ..kernels.updates import RATE, STEP
 from ..optimizers import Optimizer
-from ..program.plan import BATCH_LOSS, Plan, Tensor
+from ..program.plan import BATCH_LOSS, Buffer, Plan, Tensor
 from ..program.workspace import Workspace
 from ..training.feeds import Feed
 
@@ -121,6 +121,15 @@ class Probe:
     def _before(self, layer: int) -> Tensor:
         output = self._plan.outputs[layer]
         return output if self.activation(layer) is None else self._plan.traces[output.value]
+
+    def mask(self, layer: int) -> np.ndarray | None:
+        """What a Dropout has multiplied its inputs by; None for other layers, and where nothing is dropped."""
+        output = self._plan.outputs[layer]
+        op = self._plan.writer(output.value)
+        buffer = None if op is None else op.field("mask")
+        if not isinstance(buffer, Buffer):
+            return None
+        return self._workspace.rows_of(output._replace(value=buffer), self._rows)
 
     def input(self) -> np.ndarray:
         """What goes into the first layer, converted."""

@@ -113,7 +113,7 @@ def _draw_shares(axes: Any, layers: Sequence[LayerDiagnosis]) -> None:
     ):
         places = [y for y, value in enumerate(values) if value is not None]
         if places:
-            shares = [values[y] for y in places]
+            shares = [value for value in values if value is not None]
             axes.barh(places, shares, height=0.6, color=color, label=label, zorder=2)
             points = [color if share > 0 else "tab:gray" for share in shares]  # no alarm
             axes.scatter(shares, places, s=25, c=points, clip_on=False, zorder=3)

@@ -122,8 +122,9 @@ def _advice(rate: float, times: float, loss: float) -> str:
     """What a step of so many times the length would do, and a rate to train with: a tenth of what is best for one."""
     change = "smaller" if times < 1 else "larger"
     return (
-        f" would take it to {_loss(loss)}. Use a {change} learning rate than {rate:g}: that step is one of"
-        f" {_about(rate * times)}, and for many steps a tenth of it is safer, {_about(rate * times / 10)}."
+        f" would take it to {_loss(loss)}. Use a {change} learning rate than {rate:g}, such as"
+        f" {_about(rate * times / 10)}: a tenth of that step's, {_about(rate * times)}, as the best for one step is too"
+        " large for many."
     )
 
 

@@ -48,10 +48,23 @@ def batch_of_one(case: Case) -> Iterator[str]:
             if isinstance(layer, BatchNorm) and bound.trainable and case.rows * math.prod(shape[1:]) == 1:
                 yield (
                     f"A batch of one row: {bound.name} takes away the mean over the batch, which of one number leaves"
-                    " 0, whatever it is, and no gradient gets through. fit refuses such a step: take batches of more rows,"
-                    " in fit (batch_size) as here, or use LayerNorm()."
+                    " 0, whatever it is, and no gradient gets through. fit refuses such a step: take batches of more"
+                    " rows, in fit (batch_size) as here, or use LayerNorm()."
                 )
                 return
+
+
+def nothing_trainable(case: Case) -> Iterator[str]:
+    if any(case.probe.learns(number) for number in range(len(case.layers))):
+        return
+    frozen = [bound.name for bound in case.net.layers if bound.weights]
+    if frozen:
+        yield (
+            f"Nothing can be learnt: {' and '.join(frozen)} {'has' if len(frozen) == 1 else 'have'} trainable=False,"
+            " and no other layer has parameters. Leave trainable=True in the layers that shall learn."
+        )
+    else:
+        yield "Nothing can be learnt: no layer has parameters. Use layers that have some, such as Dense."
 
 
 def not_finite(case: Case) -> Iterator[str]:
@@ -239,7 +252,8 @@ def saturated_by_inputs(case: Case) -> str:
     first = next((layer for layer in case.layers if layer.activation is not None), None)
     if first is None or (first.saturated or 0.0) <= MOSTLY_SATURATED:
         return ""
-    return f" They saturate {reports.share(first.saturated)} of the activations of {first.name}, which then pass hardly any gradient on."
+    share = reports.share(first.saturated)
+    return f" They saturate {share} of the activations of {first.name}, which then pass hardly any gradient on."
 
 
 def saturation(case: Case) -> Iterator[str]:

@@ -310,6 +310,10 @@ class Plan:
             self._inputs.add(y.grad)
         return y
 
+    def writer(self, value: Buffer) -> Op | None:
+        """The op of the forward pass whose field `y` that is."""
+        return next((one for one in self._forward if one.field("y") == value), None)
+
     def forward(self, kernel: Kernel, flops: float, few: Op | None = None, **record: Field) -> None:
         """Add an op on rows to the forward pass; `few` takes its place where there are few rows."""
         added = op(kernel, flops, **record)

@@ -420,6 +420,7 @@ def test_the_picture():
 
     X, y = data()
     layers = [fb.Dense(20, "sigmoid"), fb.Dropout(0.2), fb.Dense(20, "relu", bias_init=-100.0), fb.Dense(4)]
+    layers[0] = fb.Dense(20, "sigmoid", kernel_init=0.01)
     figure = network(layers).diagnose(X, y).plot()
     titles = [axes.get_title() for axes in figure.axes]
     assert titles == [

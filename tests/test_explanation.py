@@ -538,7 +538,7 @@ def test_dropout_shows_its_mask():
     layers = [fb.Dense(40, "tanh"), fb.Dropout(0.25), fb.Dense(3)]
     net = fb.Network(layers, (2,), loss="cross_entropy", dtype="float64", seed=0)
     found = net.explain([0.5, -1.0], 1)
-    first, dropout, last = found.layers
+    first, dropout, _ = found.layers
     assert set(dropout.mask) == {0, 4 / 3} and first.mask is None
     np.testing.assert_allclose(dropout.a, first.a * dropout.mask, rtol=1e-12)
     np.testing.assert_allclose(first.delta, dropout.delta * dropout.mask * (1 - first.a**2), rtol=1e-12)

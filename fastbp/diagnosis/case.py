@@ -22,10 +22,10 @@ from .probe import Probe
 if TYPE_CHECKING:
     from ..network import Network
 
-# A step of a third of the weights, where a shorter one would be better, soon leaves nothing of them: with such steps
-# ReLUs die within an epoch. In the healthy networks of the tests the largest are a quarter, or a half where sigmoids
-# begin saturated and no shorter step is better.
-LARGE_STEP = 1 / 3
+# A step of a fifth of the weights, where a shorter one would be better, soon leaves nothing of them: with such steps
+# ReLUs die within an epoch. In the healthy networks of the tests the largest are a sixth, or up to a half where
+# sigmoids begin saturated and no shorter step is better.
+LARGE_STEP = 0.2
 
 
 @dataclass(frozen=True)

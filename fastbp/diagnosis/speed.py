@@ -12,13 +12,16 @@ from .case import LARGE_STEP, Case
 from .measures import measure
 from .probe import renewed
 
-# From steps of a thousandth and less of the next one's length to such of a million times it, the loss of the healthy
+# From steps of a millionth of the next one's length to such of a million times it, the loss of the healthy
 # networks of the tests is least at 1 to 100 times the length of the next one, and, late in training, at 1,000.
-SHORTER, LONGER = (1e-4, 1e-3, 1e-2, 0.1, 0.3), (10.0, 100.0, 1e3, 1e4, 1e5, 1e6)
+SHORTER, LONGER = (1e-6, 1e-5, 1e-4, 1e-3, 1e-2, 0.1, 0.3), (10.0, 100.0, 1e3, 1e4, 1e5, 1e6)
 CLEARLY_SHORTER, CLEARLY_LONGER = 1e-2, 1e4
 # Of the loss of guessing: what a step raises the loss by that is too long, and longer steps lower it by where those
 # that are done are too short. Late in training, of a loss that is small, longer steps lower it by 8 % at most.
 RAISED, LOWERED = 0.2, 0.05
+# A shorter step is better where it lowers the loss by so much of that of guessing more; of steps
+# that are larger than the weights, and leave nothing of them, by any.
+BETTER = 0.01
 # A step of less than this of the weights is looked at: in healthy networks it is a thousandth and more at first.
 SMALL_STEP = 1e-4
 # Nearly all of the steps are less than rounding only where the rate is far from what it should be.
@@ -48,10 +51,10 @@ def step_length(case: Case) -> Iterator[str]:
 
 def _too_long(case: Case, before: float, after: float, which: str = "the next step") -> Iterator[str]:
     number, size = case.largest_step
-    large = size > LARGE_STEP
+    large, better = size > LARGE_STEP, BETTER * case.scale if size <= 1 else 0.0
     shorter = case.losses_after(*SHORTER)
     best = min(shorter, key=shorter.__getitem__)
-    if best > (SHORTER[-1] if large else CLEARLY_SHORTER) or shorter[best] >= min(before, after):
+    if best > (SHORTER[-1] if large else CLEARLY_SHORTER) or shorter[best] >= min(before, after - better):
         return
     layer, than = case.layers[number], ""
     if large:

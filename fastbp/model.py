@@ -386,7 +386,14 @@ class Model:
 
     def twin(self: _M, *, dtype: np.dtype | None = None, optimizer: Optimizer | None = None) -> _M:
         """One of the same layers and parameters, with that dtype and optimizer, whose state begins anew."""
-        twin = type(self)(
+        twin = self.renewed(dtype=dtype, optimizer=optimizer)
+        with self.lock:
+            twin.params[:], twin.statistics[:] = self._params, self._statistics
+        return twin
+
+    def renewed(self: _M, *, dtype: np.dtype | None = None, optimizer: Optimizer | None = None) -> _M:
+        """One of the same layers with the parameters that training began with: by the same seed."""
+        return type(self)(
             [layer.layer for layer in self.layers],
             self.input_shape,
             loss=self.loss,
@@ -394,9 +401,6 @@ class Model:
             dtype=self.dtype if dtype is None else dtype,
             seed=self.seed,
         )
-        with self.lock:
-            twin.params[:], twin.statistics[:] = self._params, self._statistics
-        return twin
 
     def architecture(self) -> dict[str, Any]:
         """What a checkpoint has in common with the networks that can go on from it, by name."""

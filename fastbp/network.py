@@ -242,7 +242,7 @@ class Network(Model):
         For each layer: how large its activations, gradients and steps are, how many of its units are saturated or
         dead; and in sentences what is wrong in layers, X, y or the learning rate, and what may help. It looks at all
         rows of X as one batch; of more than 2048, at so many, evenly spaced. Dropout is active, as in training. Where
-        the step looks too long or too short, others in its direction are tried, ten at most.
+        the step looks too long or too short, some others in its direction are tried.
 
         Shapes and errors as in fit; nothing is updated. A loss that is not finite is a finding too.
         """
@@ -256,7 +256,8 @@ class Network(Model):
             y: its target: a label, a number, or a vector (outputs,).
 
         The numbers are those of one training step of a copy of the network, with dropout active; nothing is updated.
-        Raises TypeError or ValueError for another shape or bad values, DivergedError if the loss is not finite.
+        Raises TypeError or ValueError for another shape or bad values, ValueError if a layer can't train on one row
+        (BatchNorm of features), DivergedError if the loss is not finite.
         """
         return explanation.explain(self, x, y)
 

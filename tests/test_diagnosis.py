@@ -292,11 +292,10 @@ def test_dead_relus(seed):
     layers = [fb.Dense(32, "relu"), fb.Dense(32, "relu", bias_init=-100.0), fb.Dense(4)]
     found = network(layers, seed=seed).diagnose(X, y)
     assert found.layers[0].dead < 0.1 and found.layers[1].dead == 1 and found.layers[2].dead is None
-    assert kinds(found) == ["The gradient vanishes", "Dead"]
-    assert (
-        "is lost from Dense_3 back to Dense_1" in found.warnings[0] and "Dead ReLUs are in its way" in found.warnings[0]
-    )
-    assert "100 % in Dense_2" in found.warnings[1] and "Dense_1" not in found.warnings[1]
+    assert kinds(found) == ["Dead", "The gradient vanishes"]
+    assert "100 % in Dense_2" in found.warnings[0] and "Dense_1" not in found.warnings[0]
+    assert "is lost from Dense_3 back to Dense_1: Dense_1 learns nothing" in found.warnings[1]
+    assert "Dead ReLUs are in its way" in found.warnings[1]
     assert "Dead" not in kinds(network(layers, seed=seed).diagnose(X[:31], y[:31]))  # too few rows to tell
 
 
@@ -315,7 +314,7 @@ def test_steps_that_are_too_large_or_too_small(seed):
     found = re.match(
         rf"Too fast: the next step takes the loss of these rows from {before:.4g} to {after:.4g}, and is (\d+) times as"
         rf" large as the weights of (Dense_[12]); one of 0.01 of its length would take it to (\S+)\. Use a smaller"
-        rf" learning rate than 50, such as 0.05\.",
+        rf" learning rate than 50, such as 0.05: a tenth of that step's, 0.5, ",
         large,
     )
     assert float(found[3]) == pytest.approx(loss_after_a_step_at(0.5)[1], rel=1e-3)
@@ -328,7 +327,8 @@ def test_steps_that_are_too_large_or_too_small(seed):
     (small,) = network(layers, optimizer=fb.SGD(1e-7), seed=seed, dtype="float64").diagnose(X, y).warnings
     found = re.match(
         rf"Too slow: the next step takes the loss of these rows from {before:.4g} to {before:.4g}; one that is 1.0·10⁶"
-        r" times as long would take it to (\S+)\. Use a larger learning rate than 1e-07, such as 0.01\.",
+        r" times as long would take it to (\S+)\. Use a larger learning rate than 1e-07, such as 0.01: a tenth of that"
+        r" step's, 0.1, ",
         small,
     )
     assert float(found[1]) == pytest.approx(loss_after_a_step_at(0.1)[1], rel=1e-3)
@@ -416,8 +416,11 @@ def test_text_and_html():
 
 
 def test_the_picture():
+    from matplotlib.colors import to_rgba
+
     X, y = data()
     layers = [fb.Dense(20, "sigmoid"), fb.Dropout(0.2), fb.Dense(20, "relu", bias_init=-100.0), fb.Dense(4)]
+    layers[0] = fb.Dense(20, "sigmoid", kernel_init=0.01)
     figure = network(layers).diagnose(X, y).plot()
     titles = [axes.get_title() for axes in figure.axes]
     assert titles == [
@@ -433,6 +436,8 @@ def test_the_picture():
         "Dense_3",
     ]
     figure.canvas.draw()
+    colors = [tuple(color) for points in figure.axes[2].collections for color in points.get_facecolor()]
+    assert colors == [to_rgba("tab:gray"), to_rgba("tab:red")]  # no alarm where no unit is saturated
     network([fb.Dense(4, kernel_init="zeros")]).diagnose(X, y).plot().canvas.draw()
 
 

@@ -319,7 +319,7 @@ def test_an_activation_of_ones_own_is_not_taken_for_the_one_of_its_name():
 # --- every formula gives the numbers beside it ---
 
 NAMES = str.maketrans(
-    {"₁": "1", "₂": "2", "₊": "p", "ₜ": "t", "η": "eta", "μ": "mu", "λ": "lam", "β": "beta", "ε": "eps", "ρ": "rho"}
+    {"₁": "1", "₂": "2", "₊": "p", "ₖ": "k", "η": "eta", "μ": "mu", "λ": "lam", "β": "beta", "ε": "eps", "ρ": "rho"}
 )
 SYMBOLS = {"velocity": "v", "v": "v", "m": "m", "mean": "m", "square": "s", "moved": "u"}  # of an optimizer's state
 TOKEN = re.compile(r"∂E/∂\w+|Δ\w+|\d+(?:\.\d+)?(?:e-?\d+)?|\*\*|[^\W\d]\w*|\S")
@@ -329,7 +329,7 @@ def value_of(formula, values):
     """What a formula of the explanation gives: as Python, with its products written out."""
     text = re.sub(r"\(([^()]*), cut to ±([\d.e-]+)\)", r"clip(\1 ; \2)", formula)
     text = re.sub(r"\|([^|]*)\|", r"abs(\1)", text).replace("[", "(").replace("]", ")").replace("≤", "<=")
-    text = text.replace("²", "**2").replace("ᵗ", "**t").replace("½", "0.5 ").replace("·", "*").replace("∘", "*")
+    text = text.replace("²", "**2").replace("ᵏ", "**k").replace("½", "0.5 ").replace("·", "*").replace("∘", "*")
     text = re.sub(r"√(\w+)", r"√(\1)", text.translate(NAMES))
     text = re.sub(r"Σ(\w+)", r"sum(\1)", text).replace("√", " sqrt").replace("σ(", " sigmoid(")
     functions = {"clip", "abs", "sqrt", "sign", "sigmoid", "sum", "tanh"}
@@ -409,6 +409,19 @@ LOSSES = {  # loss, last activation, target: ∂E/∂z by NumPy, from z and a = 
         lambda z, a, t: ((a - t) * a * (1 - a), 0.5 * ((t - a) ** 2).sum()),
     ),
     "mae": ("mae", None, [0.5, -5.0, 2.0], lambda z, a, t: (np.sign(a - t) / 3, np.abs(a - t).mean())),
+    "quantile": (
+        fb.Quantile(0.3), "tanh", [0.5, -5.0, 2.0],
+        lambda z, a, t: (
+            np.where(a > t, 0.7, -0.3) / 3 * (1 - a**2), np.where(t > a, 0.3 * (t - a), 0.7 * (a - t)).mean(),
+        ),
+    ),
+    "quantiles": (
+        fb.Quantile([0.1, 0.5, 0.9]), None, [0.5, -5.0, 2.0],
+        lambda z, a, t: (
+            ((a > t) - np.array([0.1, 0.5, 0.9])) / 3,
+            ((t - a) * (np.array([0.1, 0.5, 0.9]) - (a > t))).mean(),
+        ),
+    ),
     "Huber": (
         fb.Huber(0.5), "softplus", [0.5, -5.0, 2.0],
         lambda z, a, t: (
@@ -463,6 +476,8 @@ ERRORS = {
     "mse": "mean of (t - a)²",
     "squared error": "½ Σ (t - a)²",
     "mae": "mean of |a - t|",
+    "quantile": "mean of (q (t - a) where t ≥ a, else (1 - q) (a - t)), q = 0.3",
+    "quantiles": "mean of (q (t - a) where t ≥ a, else (1 - q) (a - t)), q = (0.1, 0.5, 0.9)",
     "Huber": "mean of (½ (t - a)² where |t - a| ≤ 0.5, else 0.5 (|t - a| - 0.25))",
     "Poisson": "mean of a - t ln(a)",
     "hinge": "mean of max(0, 1 - t a)",
@@ -488,6 +503,7 @@ def test_the_formula_of_the_loss_and_of_its_gradient_give_the_numbers_beside_the
     assert found.loss == pytest.approx(error, rel=1e-10)
 
     values = {"z": layer.z, "a": found.output, "t": np.array(target), "y": np.array(target)}
+    values["q"] = np.array(getattr(net.loss, "q", 0.0))
     for _, formula, numbers in found.steps["Error"][1:-1]:
         left, right = formula.split(" = ", 1)
         if left == "t":
@@ -499,6 +515,58 @@ def test_the_formula_of_the_loss_and_of_its_gradient_give_the_numbers_beside_the
     np.testing.assert_allclose(value_of(right, values), layer.delta, rtol=1e-10)
     np.testing.assert_allclose(numbers_of(numbers), layer.delta, rtol=1e-5, atol=1e-6)  # of six digits
     assert found.steps["Error"][-1][1:] == (f"E = {ERRORS[name]}", f"{found.loss:.6g}")
+
+
+@pytest.mark.parametrize(("targets", "over"), [([1.0], ""), ([1.0, -2.0], " / 2")])
+def test_gaussian_nll(targets, over):
+    t = np.array(targets)
+    net = fb.Network([fb.Dense(2 * len(t))], (2,), loss="gaussian_nll", dtype="float64", seed=3)
+    found = net.explain([0.5, -1.0], t)
+    mean, log_variance = np.split(found.layers[0].z, 2)
+    v = np.exp(log_variance)
+    np.testing.assert_allclose(found.output, np.concatenate([mean, v]), rtol=1e-12)
+    assert found.loss == pytest.approx((0.5 * (np.log(v) + (t - mean) ** 2 / v)).mean(), rel=1e-12)
+    delta = np.concatenate([(mean - t) / v, 0.5 * (1 - (t - mean) ** 2 / v)]) / len(t)
+    np.testing.assert_allclose(found.layers[0].delta, delta, rtol=1e-10)
+    formulas = [formula for lines in found.steps.values() for _, formula, _ in lines]
+    assert "a = (μ, v) = (z, exp(z)) of the two halves of z" in formulas
+    assert f"E = {'mean of ' if over else ''}½ (ln(v) + (t - μ)² / v), v at least 1e-06" in formulas
+    assert f"δ = ∂E/∂z = ((μ - t) / v, ½ (1 - (t - μ)² / v)){over}" in formulas
+
+
+def test_dropout_shows_its_mask():
+    layers = [fb.Dense(40, "tanh"), fb.Dropout(0.25), fb.Dense(3)]
+    net = fb.Network(layers, (2,), loss="cross_entropy", dtype="float64", seed=0)
+    found = net.explain([0.5, -1.0], 1)
+    first, dropout, _ = found.layers
+    assert set(dropout.mask) == {0, 4 / 3} and first.mask is None
+    np.testing.assert_allclose(dropout.a, first.a * dropout.mask, rtol=1e-12)
+    np.testing.assert_allclose(first.delta, dropout.delta * dropout.mask * (1 - first.a**2), rtol=1e-12)
+    formulas = [formula for lines in found.steps.values() for _, formula, _ in lines]
+    assert "mask: 0 with probability 0.25, else 1 / (1 - 0.25)" in formulas and "a = x ∘ mask" in formulas
+    assert "δ = ∂E/∂z = (δ of Dropout_1 ∘ mask) ∘ (1 - a²)" in formulas
+    off = fb.Network([fb.Dense(4), fb.Dropout(0.0), fb.Dense(3)], (2,), loss="mse", seed=0).explain(
+        [0.5, 1.0], np.ones(3)
+    )
+    assert off.layers[1].mask is None and "mask" not in str(off)
+
+
+def test_the_layers_of_a_convolutional_network_are_the_same_forward_and_backward():
+    layers = [fb.Conv2D(2, 3, activation="relu"), fb.MaxPool2D(2), fb.Flatten(), fb.Dense(3)]
+    found = fb.Network(layers, (1, 6, 6), loss="cross_entropy", seed=0).explain(np.ones((1, 6, 6)), 1)
+    forward, backward = ([name for name, _, _ in found.steps[part] if name] for part in ("Forward", "Backward"))
+    assert forward == backward[::-1] == ["Conv2D_1", "MaxPool2D_1", "Flatten_1", "Dense_1"]
+    text = str(found)
+    assert "a = x in one row" in text and "δ = δ of Flatten_1, in the shape of a" in text
+
+
+def test_a_step_of_one_row_that_fit_refuses_is_not_explained():
+    net = fb.Network([fb.Dense(4), fb.BatchNorm(), fb.Dense(1)], (2,), loss="mse", seed=0)
+    message = "net must have layers that can train on one row, .* got BatchNorm_1, which normalises over the rows"
+    unchanged(net, lambda: net.explain([1.0, 2.0], 1.0), ValueError, message)
+    frozen = fb.Network([fb.Dense(4), fb.BatchNorm(trainable=False), fb.Dense(1)], (2,), loss="mse", seed=0)
+    maps = fb.Network([fb.BatchNorm(), fb.Flatten(), fb.Dense(1)], (2, 3, 3), loss="mse", seed=0)
+    assert frozen.explain([1.0, 2.0], 1.0).step == 1 and maps.explain(np.ones((2, 3, 3)), 1.0).step == 1
 
 
 # --- steps worked out by hand ---
@@ -560,7 +628,7 @@ def test_adam_by_hand(kind, l2, decay):
         np.testing.assert_allclose(layer.new_state["v"]["weight"], v, rtol=1e-12)
         np.testing.assert_allclose(layer.after["weight"] - w, change, rtol=1e-10)
         np.testing.assert_allclose(said_of(found, "ΔW = ")[0], change, rtol=1e-5)
-        assert f"t = {t}" in str(found) and ("+ 0.2 W" in str(found)) == (l2 > 0)
+        assert f"k = {t}" in str(found) and ("+ 0.2 W" in str(found)) == (l2 > 0)
         assert ("g = ∂E/∂W + λ W" in str(found)) == (decay > 0 and kind is fb.Adam)
 
 

@@ -116,7 +116,10 @@ FAILURES: dict[str, Failure] = {
     "all zero, relu": Failure(
         digits_net([all_same(20, "relu", 0), all_same(20, "relu", 0)], last=fb.Dense(10, kernel_init=0)),
         ["Symmetric"],
-        ["all 20 units of Dense_1 (all weights are 0)", "all 20 units of Dense_2 (all weights are 0)"],
+        [
+            "all 20 units of Dense_1 (all weights are 0), all 20 units of Dense_2 (all weights are 0)",
+            "Here not even one unit learns: all gradients are 0 but that of the bias of Dense_3.",
+        ],
     ),
     "all zero, sigmoid": Failure(
         digits_net([all_same(20, "sigmoid", 0)], last=fb.Dense(10, kernel_init=0)),
@@ -212,7 +215,7 @@ FAILURES: dict[str, Failure] = {
     ),
     "dead relus": Failure(
         digits_net([fb.Dense(32, "relu"), fb.Dense(32, "relu", bias_init=-100.0)]),
-        ["The gradient vanishes", "Dead"],
+        ["Dead", "The gradient vanishes"],
         ["Dead ReLUs are in its way", "100 % in Dense_2", "leaky_relu"],
     ),
     "saturated sigmoids": Failure(
@@ -313,6 +316,47 @@ FAILURES["a regression, too fast"] = Failure(
     changed(healthy.diabetes, lambda X, y, rng: (X, y), [*RELU, fb.Dense(1)], "mse", fb.SGD(100.0)),
     ["Too fast"],
     ["than 100, "],
+)
+for _optimizer in (fb.SGD(3.0), fb.SGD(10.0), fb.Adam(0.1), fb.Lion(0.1)):
+    FAILURES[f"steps that soon ruin relus, {_optimizer!r}"] = Failure(
+        digits_net([fb.Dense(16, "relu")], optimizer=_optimizer),
+        ["Too fast"],
+        ["the weights of Dense_1; one of 0.", f"than {_optimizer.learning_rate:g}, such as"],
+    )
+for _optimizer in (fb.SGD(10.0), fb.Adam(1e3)):
+    FAILURES[f"relus that died of {_optimizer!r}"] = Failure(
+        digits_net([fb.Dense(16, "relu")], optimizer=_optimizer, epochs=3),
+        ["Too fast: with new initial weights, the first step, of a learning", "Dead", "The gradient vanishes"],
+        [f"than {_optimizer.learning_rate:g}, such as", "100 % in Dense_1", "Dense_1 learns nothing from these rows"],
+    )
+FAILURES["diabetes as it is, too fast"] = Failure(
+    changed(lambda seed: healthy.rows_of("diabetes", seed), lambda X, y, rng: (X, y), tanh_net(1), "mse", fb.SGD(0.1)),
+    ["Targets are not scaled"],
+    ["steps far too long: the next one, of a learning rate of 0.1, is ", "Give y mean 0 and variance 1"],
+)
+FAILURES["inputs of hundreds, tanh"] = Failure(
+    changed(healthy.digits, lambda X, y, rng: (256 * X, y), tanh_net(10)),
+    ["Inputs are not scaled"],
+    ["of the activations of Dense_1, which then pass hardly any gradient on. Give each column"],
+)
+FAILURES["all frozen"] = Failure(
+    digits_net([fb.Dense(16, "tanh", trainable=False)], last=fb.Dense(10, trainable=False)),
+    ["Nothing can be learnt: Dense_1 and Dense_2 have trainable=False"],
+    ["Leave trainable=True"],
+)
+FAILURES["nothing to learn with"] = Failure(
+    changed(healthy.diabetes, lambda X, y, rng: (X, X), [fb.Dropout(0.1)], "mse"),
+    ["Nothing can be learnt: no layer has parameters"],
+    ["such as Dense"],
+)
+FAILURES["channels last"] = Failure(
+    changed(
+        healthy.digit_maps,
+        lambda X, y, rng: (X.transpose(0, 2, 3, 1), y),
+        [fb.Conv2D(4, 3, padding="same", activation="relu"), fb.Flatten(), fb.Dense(10)],
+    ),
+    ["Channels last?"],
+    ["X have shape (8, 8, 1), which is read as 8 channels of 8 × 1 pixels", "with input_shape (1, 8, 8)"],
 )
 for _name, _slow, _fast in (
     ("SGD", fb.SGD(1e-5), fb.SGD(1e3)),

@@ -8,6 +8,7 @@ from test_diagnosis import parsed
 from test_errors import unchanged
 
 import fastbp as fb
+from fastbp.training.feeds import Feed
 
 
 def bent(z):
@@ -141,6 +142,74 @@ def test_kinks_are_left_out_and_counted():
     assert first.at is None and math.isnan(first.numeric) and str(found).splitlines()[4].split()[-4:] == ["-"] * 4
     nothing = fb.GradientCheck([first], 1e-5)
     assert not nothing.ok and str(nothing).startswith("No gradient could be checked: the loss has a kink everywhere.")
+
+
+def maps(rows=8):
+    """Images with a background of 0: with biases of 0, many units at once are at relu's kink."""
+    X = np.random.default_rng(0).uniform(0, 1, (rows, 1, 8, 8))
+    X[:, :, :, [0, 1, 6, 7]] = 0
+    return X, np.arange(rows) % 3
+
+
+@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("pool", [fb.MaxPool2D(2), fb.AvgPool2D(2)])
+def test_many_kinks_at_once_are_kinks(pool, seed):
+    layers = [fb.Conv2D(8, 3, padding="same", activation="relu"), pool, fb.Flatten(), fb.Dense(3)]
+    net = fb.Network(layers, (1, 8, 8), loss="cross_entropy", seed=seed)
+    found = fb.check_gradients(net, *maps(), samples=None)
+    kinks = {part.name: part.kinks for part in found.parts}
+    assert found.ok and kinks["Conv2D_1 bias"] > 0 and kinks["inputs"] > 0 and kinks["Dense_1 weight"] == 0
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_inputs_of_zeros_are_at_the_kinks_of_all_units(seed):
+    net = fb.Network([fb.Dense(16, "relu"), fb.Dense(10)], (64,), loss="cross_entropy", seed=seed)
+    found = fb.check_gradients(net, np.zeros((4, 64)), [0, 1, 2, 3])
+    assert found.ok and [(part.checked, part.kinks) for part in found.parts] == [
+        (100, 0), (0, 16), (100, 0), (10, 0), (0, 100),
+    ]  # fmt: skip
+
+
+def test_slopes_that_are_alike_on_both_sides_of_kinks():
+    """relu(z) - relu(-z) is z, of slope 1, and the derivative at 0 counts as 0."""
+    layers = [fb.Dense(2, "relu", kernel_init=[[1.0, -1.0]]), fb.Dense(1, kernel_init=[[1.0], [-1.0]])]
+    found = fb.check_gradients(fb.Network(layers, (1,), loss="mse", seed=0), [[0.0]], [1.0])
+    assert found.ok and found.parts[-1].kinks == 1
+
+
+def relu_by_hand(z):
+    return max(z, 0.0)
+
+
+def slope_wrong_near_0(z):
+    """Right at 0 and where CustomActivation looks."""
+    return 1.7 if 0.0 < z < 0.01 else 1.0 if z > 0.0 else 0.0
+
+
+def test_a_derivative_that_is_wrong_on_one_side_of_the_kinks_is_found():
+    wrong = fb.CustomActivation(relu_by_hand, slope_wrong_near_0)
+    net = fb.Network([fb.Dense(16, wrong), fb.Dense(3)], (8,), loss="cross_entropy", seed=0)
+    found = fb.check_gradients(net, np.zeros((4, 8)), [0, 1, 2, 0])
+    assert not found.ok and "inputs" in str(found).splitlines()[0]
+    assert fb.check_gradients(net, np.full((4, 8), 3.0), [0, 1, 2, 0]).ok
+
+
+def test_a_wrong_gradient_of_a_layer_is_found_beside_kinks(monkeypatch):
+    """The gradient by the weights of a convolution over images with a background, a thousandth too large."""
+    layers = [fb.Conv2D(8, 3, padding="same", activation="relu"), fb.MaxPool2D(2), fb.Flatten(), fb.Dense(3)]
+    net = fb.Network(layers, (1, 8, 8), loss="cross_entropy", seed=0)
+    run = Feed.run
+
+    def wrong(self, workspace, program, *arguments, **more):
+        done = run(self, workspace, program, *arguments, **more)
+        if program == "gradient":
+            workspace.arenas["grads"][: 8 * 9 + 8] *= 1.001
+        return done
+
+    monkeypatch.setattr(Feed, "run", wrong)
+    found = fb.check_gradients(net, *maps(), samples=None)
+    assert [part.name for part in found.parts if part.error > found.tolerance] == ["Conv2D_1 weight"]
+    assert found.parts[1].kinks == 8  # all biases are at kinks
 
 
 def test_a_kink_nearby_is_stepped_around():

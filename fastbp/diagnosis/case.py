@@ -16,8 +16,13 @@ from ..model import Model
 from ..parts import Custom
 from ..program.records import Shape
 from ..schedules import Schedule
-from .measures import LayerDiagnosis
+from .measures import LayerDiagnosis, step_size
 from .probe import Probe
+
+# A step of a fifth of the weights, where a shorter one would be better, soon leaves nothing of them: with such steps
+# ReLUs die within an epoch. In the healthy networks of the tests the largest are a sixth, or up to a half where
+# sigmoids begin saturated and no shorter step is better.
+LARGE_STEP = 0.2
 
 
 @dataclass(frozen=True)
@@ -139,6 +144,12 @@ class Case:
         """The loss after a step of these lengths, as factors of the next one's; infinite where it is not finite."""
         found = zip(lengths, self.probe.losses_along(lengths), strict=True)
         return {length: loss if math.isfinite(loss) else math.inf for length, loss in found}
+
+    @cached_property
+    def largest_step(self) -> tuple[int, float]:
+        """The layer whose weights the step changes most, and by how much of their size; see step_size."""
+        learning = [i for i in range(len(self.layers)) if self.probe.done and self.probe.learns(i)]
+        return max(((i, step_size(self.probe, i)) for i in learning), key=lambda found: found[1], default=(0, 0.0))
 
     @property
     def headroom(self) -> float:

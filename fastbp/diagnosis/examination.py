@@ -61,8 +61,9 @@ def _sentences(case: Case) -> Iterator[str]:
 
 def _causes(case: Case) -> Iterator[str]:
     """What is wrong with the examples, and with the activations for the loss."""
+    yield from symptoms.nothing_trainable(case)
     inputs = examples.Inputs(case)
-    yield from examples.about_inputs(inputs)
+    yield from examples.about_inputs(inputs, symptoms.saturated_by_inputs(case))
     yield from examples.about_targets(case)
     if not inputs.same_rows and not case.has_one_answer:
         yield from examples.about_relation(case)
@@ -72,14 +73,17 @@ def _causes(case: Case) -> Iterator[str]:
 def _effects(case: Case) -> Iterator[str]:
     """What is wrong in the layers' numbers."""
     twins = symptoms.symmetric_layers(case)
-    yield from symptoms.symmetry(twins)
+    yield from symptoms.symmetry(case, twins)
     yield from symptoms.large_activations(case)
     clear = not twins and not examples.Inputs(case).large.any()  # else there is no telling what another start would do
+    too_fast = list(speed.step_length(case))
     if clear:
-        yield from symptoms.gradient_flow(case)
         yield from symptoms.saturation(case)
+        dead = list(symptoms.dead_units(case))
+        if dead and not too_fast:
+            yield from speed.first_step(case)
+        yield from dead
+        yield from symptoms.gradient_flow(case)
     if not examples.out_of_reach(case):
         yield from symptoms.wrong_end(case)
-    if clear:
-        yield from symptoms.dead_units(case)
-    yield from speed.step_length(case)
+    yield from too_fast

@@ -9,7 +9,7 @@ import numpy as np
 
 from .. import activations
 from ..display import reports
-from ..layers import BatchNorm, LayerNorm
+from ..layers import BatchNorm, Conv2D, LayerNorm
 from .case import Case, parts_of
 from .relation import relation
 
@@ -30,6 +30,11 @@ ROWS_FOR_CONSTANT, ROWS_FOR_CLASS = 32, 20
 # Of twenty data sets with twenty seeds, what relation() finds is 11 or more; with rows of y in random order, less than
 # 5. Where as much could not be found for certain, three deviations more, nothing is told.
 RELATED, CERTAIN, ROWS_FOR_RELATION, ROWS_OF_OTHER_CLASS = 5.0, 3.0, 150, 50
+# So many times its parameters, biases included, is the step of a layer with which training on such targets diverges; at
+# 7 times it does not.
+FAR_TOO_LONG = 10.0
+# Images have a value for grey, three for colours, and one more for opacity.
+CHANNELS = (1, 3, 4)
 # Targets may lie a little outside of where an activation gets to, by noise.
 OUT_OF_REACH = 0.01
 _RANGES = {
@@ -59,11 +64,26 @@ class Inputs:
         self.same_rows = bool((columns == columns[0]).all())
         self._others = columns[:, ~self.constant]
         self._normalised = _is_normalised(case)
+        self._shape = case.x.shape[1:]
+        self._convolves = any(isinstance(bound.layer, Conv2D) for bound in case.net.layers[:1])
         table = "Give each column of X mean 0 and variance 1 (scikit-learn's StandardScaler)"
         self.cure = table if case.x.ndim == 2 else "Give X mean 0 and variance 1, such as bytes by X / 127.5 - 1"
 
     def is_background(self, value: float) -> bool:
         return self._others.size > 0 and float((self._others == value).mean()) > OFTEN
+
+    def channels_last(self) -> Iterator[str]:
+        """Maps for a convolution whose last axis looks like that of colours."""
+        if not (self._convolves and len(self._shape) == 3):
+            return
+        first, _, last = self._shape
+        if last in CHANNELS and first > last and first not in CHANNELS:
+            yield (
+                f"Channels last? Rows of X have shape {self._shape}, which is read as {first} channels of"
+                f" {self._shape[1]} × {last} pixels. If they are images of {last} channel{'s' * (last > 1)}, the"
+                " channels come first here: X.transpose(0, 3, 1, 2)"
+                f" with input_shape {(last, *self._shape[:2])}."
+            )
 
     @property
     def large(self) -> np.ndarray:
@@ -93,7 +113,9 @@ def _is_normalised(case: Case) -> bool:
     return False
 
 
-def about_inputs(inputs: Inputs) -> Iterator[str]:
+def about_inputs(inputs: Inputs, saturated: str) -> Iterator[str]:
+    """saturated: a sentence of what large inputs do to the activations, or none."""
+    yield from inputs.channels_last()
     if inputs.same_rows:
         if inputs.rows >= ROWS_FOR_CONSTANT:
             yield (
@@ -118,8 +140,8 @@ def about_inputs(inputs: Inputs) -> Iterator[str]:
         most = int(np.argmax(inputs.sizes))
         yield (
             f"Inputs are not scaled: numbers in {_column(most)} are about {reports.rounded(inputs.sizes[most])} (root"
-            f" mean square), where about 1 is wanted{_count(inputs.large, f'above {LARGE:g}')}. {inputs.cure}, or begin"
-            " with BatchNorm()."
+            f" mean square), where about 1 is wanted{_count(inputs.large, f'above {LARGE:g}')}.{saturated}"
+            f" {inputs.cure}, or begin with BatchNorm()."
         )
     if inputs.faint.any():
         least = int(np.argmin(np.where(inputs.faint, inputs.spreads, math.inf)))
@@ -191,7 +213,7 @@ def _scale_of_targets(case: Case, spreads: np.ndarray) -> Iterator[str]:
     if sizes[most] > LARGE:
         yield (
             f"Targets are not scaled: numbers in {column.format(most)} are about {reports.rounded(sizes[most])} (root"
-            f" mean square){now}, so that it takes many steps to get there. {cure}"
+            f" mean square){now}, {_way_to_targets(case)}. {cure}"
         )
     elif spreads.max() < FAINT:
         yield (
@@ -205,6 +227,18 @@ def _scale_of_targets(case: Case, spreads: np.ndarray) -> Iterator[str]:
             f" y[:, {least}] {spreads[least]:.2g}, which hardly counts in {case.net.loss.name}. Give each column of y"
             " mean 0 and variance 1, and undo that in predictions."
         )
+
+
+def _way_to_targets(case: Case) -> str:
+    """What follows from the size of targets: far too long steps, or many."""
+    largest = max(case.layers, key=lambda layer: layer.update_ratio or 0.0)
+    ratio = largest.update_ratio or 0.0
+    if ratio < FAR_TOO_LONG:
+        return "so that it takes many steps to get there"
+    return (
+        f"so that gradients are large, and steps far too long: the next one, of a learning rate of {case.probe.rate:g},"
+        f" is {reports.rounded(ratio)} times as large as the parameters of {largest.name}"
+    )
 
 
 def out_of_reach(case: Case) -> float:

@@ -10,7 +10,7 @@ import numpy as np
 
 from ..display import reports
 from ..errors import DivergedError
-from ..layers import Activation
+from ..layers import Activation, Dropout
 from ..model import Model
 from ..training.data import check_finite, check_inputs
 from ..training.evaluation import infer
@@ -66,6 +66,7 @@ def explain(net: Model, x: Any, y: Any) -> Explanation:
         raise ValueError(f"x must have shape {net.input_shape}, as one example, got {example.shape}")
     inputs = check_inputs(example[np.newaxis], net.input_shape, "x")
     check_finite("x", inputs, net.dtype)
+    _check_one_row(net)
     feed = feed_in_memory(net.spec, inputs, target[np.newaxis])
     one = np.zeros(1, np.int64)
     probe = Probe(net, feed, one)
@@ -78,6 +79,17 @@ def explain(net: Model, x: Any, y: Any) -> Explanation:
     layers = [_look(net, probe, i, output, derivatives) for i in range(len(net.layers))]
     story = Story(net, layers, output, feed.y[0], probe.loss, probe.rate, probe.steps)
     return Explanation(layers, output, probe.loss, probe.rate, probe.steps, story.steps())
+
+
+def _check_one_row(net: Model) -> None:
+    """fit refuses a step of one row where a layer normalises over the rows."""
+    for bound in net.layers:
+        if bound.layer.least_batch(bound.input_shape) > 1:
+            raise ValueError(
+                f"net must have layers that can train on one row, as explain does a training step for one example, got"
+                f" {bound.name}, which normalises over the rows of a step: explain a network with LayerNorm() in its"
+                f" place, or with {bound.name} frozen (trainable=False)"
+            )
 
 
 def _predicted(net: Model, probe: Probe) -> np.ndarray:
@@ -93,6 +105,7 @@ def _predicted(net: Model, probe: Probe) -> np.ndarray:
 def _look(net: Model, probe: Probe, number: int, output: np.ndarray, derivatives: np.ndarray) -> LayerExplanation:
     """The numbers of one layer."""
     ends_with, delta = net.layers[number].layer.ends_with, probe.delta(number)
+    mask = probe.mask(number) if isinstance(net.layers[number].layer, Dropout) else None
     return LayerExplanation(
         name=net.layers[number].name,
         activation="linear" if ends_with is None else ends_with.name,
@@ -106,4 +119,5 @@ def _look(net: Model, probe: Probe, number: int, output: np.ndarray, derivatives
         after=probe.of_layer(probe.stepped, number),
         state={name: probe.of_layer(array, number) for name, array in probe.state.items()},
         new_state={name: probe.of_layer(array, number) for name, array in probe.new_state.items()},
+        mask=None if mask is None else mask[0],
     )

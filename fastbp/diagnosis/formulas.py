@@ -7,7 +7,20 @@ from typing import NamedTuple
 import numpy as np
 
 from .. import activations
-from ..losses import MAE, MSE, BinaryCrossEntropy, CrossEntropy, Hinge, Huber, KLDivergence, Loss, Poisson, SquaredError
+from ..losses import (
+    MAE,
+    MSE,
+    BinaryCrossEntropy,
+    CrossEntropy,
+    GaussianNLL,
+    Hinge,
+    Huber,
+    KLDivergence,
+    Loss,
+    Poisson,
+    Quantile,
+    SquaredError,
+)
 
 
 class Formula(NamedTuple):
@@ -81,6 +94,10 @@ def loss_formulas(loss: Loss, t: np.ndarray, outputs: int, *, through_link: bool
         signs = np.where(t > 0, 1.0, -1.0)
         given = None if np.array_equal(signs, t) else ("t = 1 for y > 0, else -1", signs)
         return LossFormulas(given, f"{mean}max(0, 1 - t a)", f"-t [t a < 1]{over}")
+    if isinstance(loss, Quantile):
+        q = f", q = {loss.q:g}" if isinstance(loss.q, float) else f", q = ({', '.join(f'{q:g}' for q in loss.q)})"
+        error = "q (t - a) where t ≥ a, else (1 - q) (a - t)"
+        return LossFormulas(None, (f"{mean}({error})" if mean else error) + q, f"((1 - q) [a > t] - q [a < t]){over}")
     if isinstance(loss, KLDivergence):
         return LossFormulas(None, "Σ t (ln(t) - ln(a))", "-t / a")
     difference = f"(a - t){over}" if over else "a - t"
@@ -92,9 +109,18 @@ def loss_formulas(loss: Loss, t: np.ndarray, outputs: int, *, through_link: bool
         found = _cross_entropy(loss, t, outputs)
     elif isinstance(loss, Poisson):
         found = LossFormulas(None, f"{mean}a - t ln(a)", difference, by_z=True)
+    elif isinstance(loss, GaussianNLL):
+        found = _gaussian(loss, outputs // 2)
     else:
         return LossFormulas(None, f"{loss.name}(t, a)", None)
     return found if through_link else found._replace(slope=None)
+
+
+def _gaussian(loss: GaussianNLL, targets: int) -> LossFormulas:
+    mean, over = ("mean of ", f" / {targets}") if targets > 1 else ("", "")
+    least = f", v at least {loss.epsilon:g}"
+    error = f"{mean}½ (ln(v) + (t - μ)² / v){least}"
+    return LossFormulas(None, error, f"((μ - t) / v, ½ (1 - (t - μ)² / v)){over}", by_z=True)
 
 
 def _cross_entropy(loss: CrossEntropy, t: np.ndarray, outputs: int) -> LossFormulas:

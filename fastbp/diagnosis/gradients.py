@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -20,6 +20,8 @@ EPSILON = float(np.finfo(DOUBLE).eps)
 # The step that balances rounding (∝ ε / h) with what the difference leaves out (∝ h²), times the size of the number.
 # Where it doesn't agree, a smaller one is tried: a kink or a sharp bend may be near.
 STEP, SMALLER = EPSILON ** (1 / 3), 0.1
+# Where neither does, the gradient is compared again so many steps to either side.
+ASIDE = 2.0, 5.0, 20.0
 NOISE = 10.0  # a loss is so many ε of itself from what it should be, at most
 
 
@@ -29,7 +31,7 @@ class PartCheck:
 
     name      such as "Dense_2 weight", or "inputs"
     elements  how many numbers it has; `checked` of them were compared
-    kinks     so many more were left out, as the slopes on their two sides differ
+    kinks     so many more were left out, as the loss has no derivative there
     error     the largest |analytic - numeric| / max(|analytic|, |numeric|); of two derivatives so small that
               rounding explains their difference, it is within the tolerance
     at        the index of the element where that is, None if none was checked
@@ -123,8 +125,12 @@ def check_gradients(
         tolerance: the largest relative error that counts as right, greater than 0.
         seed: an integer, 0 or more, that decides which elements are drawn.
 
-    An element where the slopes on both sides differ by more than the error (a kink, such as relu's at 0), or the loss
-    is not finite on one side, is left out and counted.
+    An element at a kink of the loss, such as relu's at 0, has no derivative there, only one on each side. A pixel of 0
+    may be at the kinks of many units at once, if they have no bias. So where the gradient doesn't
+    agree with the difference, the element is moved a few steps up and down, off the kink: if it agrees on both sides,
+    the element is a kink, left out and counted; a derivative that is wrong disagrees there as well. Left out and
+    counted are also elements where the slopes on both sides differ by more than the error (there are kinks all
+    around), or the loss is not finite on one side.
 
     Raises TypeError or ValueError for other arguments, DivergedError if the loss is not finite.
     """
@@ -133,44 +139,66 @@ def check_gradients(
     samples = None if samples is None else check_integer("samples", samples, low=1)
     tolerance = check_number("tolerance", tolerance, low=0, open_low=True)
     generator = np.random.default_rng(check_integer("seed", seed, low=0))
-    copy = net.twin(dtype=DOUBLE)
-    feed = feed_in_memory(copy.spec, X, y, sample_weight)
-    feed.x = np.array(feed.x, DOUBLE, order="C")  # of our own: it is moved a little
-    workspace, by_inputs = copy.workspace(feed.rows), np.empty_like(feed.x)
-
-    def loss() -> float:
-        feed.run(workspace, "evaluate", feed.rows)
-        return float(workspace.totals[BATCH_LOSS])
-
-    if not math.isfinite(loss()):
-        raise DivergedError(f"the loss is {loss()} on these rows: there is no gradient to check")
-    feed.run(workspace, "input_gradient", feed.rows, out=by_inputs)
-    feed.run(workspace, "gradient", feed.rows)
-    parts = []
-    for layer in copy.layers:
-        for name, values in layer.weights.items():
-            parts.append(_check(f"{layer.name} {name}", layer.grad[name], values, loss, samples, tolerance, generator))
-    parts.append(_check("inputs", by_inputs, feed.x, loss, samples, tolerance, generator))
+    function = _Function(net.twin(dtype=DOUBLE), X, y, sample_weight)
+    loss = function.loss()
+    if not math.isfinite(loss):
+        raise DivergedError(f"the loss is {loss} on these rows: there is no gradient to check")
+    parts = [_check(part, function, samples, tolerance, generator) for part in function.parts()]
     return GradientCheck(parts, tolerance)
 
 
+class _Part(NamedTuple):
+    """What the loss depends on: the values of a parameter or the inputs, to be moved, and the gradient by them.
+
+    compute  does the gradient anew where the values are now, in place
+    """
+
+    name: str
+    values: np.ndarray
+    gradient: np.ndarray
+    compute: Callable[[], object]
+
+
+class _Function:
+    """The loss of some rows and its gradients, as they are by the network's parameters and these rows now."""
+
+    def __init__(self, net: Model, X: Any, y: Any, sample_weight: Any):
+        self._net, self._feed = net, feed_in_memory(net.spec, X, y, sample_weight)
+        self._feed.x = np.array(self._feed.x, DOUBLE, order="C")  # of our own: it is moved a little
+        self._by_inputs = np.empty_like(self._feed.x)
+        self._workspace = net.workspace(self._feed.rows)
+
+    def loss(self) -> float:
+        self._feed.run(self._workspace, "evaluate", self._feed.rows)
+        return float(self._workspace.totals[BATCH_LOSS])
+
+    def _by_parameters(self) -> None:
+        self._feed.run(self._workspace, "gradient", self._feed.rows)
+
+    def _by_rows(self) -> None:
+        self._feed.run(self._workspace, "input_gradient", self._feed.rows, out=self._by_inputs)
+
+    def parts(self) -> Iterator[_Part]:
+        for layer in self._net.layers:
+            for name, values in layer.weights.items():
+                yield _Part(f"{layer.name} {name}", values, layer.grad[name], self._by_parameters)
+        yield _Part("inputs", self._feed.x, self._by_inputs, self._by_rows)
+
+
 def _check(
-    name: str,
-    gradient: np.ndarray,
-    values: np.ndarray,
-    loss: Callable[[], float],
-    samples: int | None,
-    tolerance: float,
-    generator: np.random.Generator,
+    part: _Part, function: _Function, samples: int | None, tolerance: float, generator: np.random.Generator
 ) -> PartCheck:
-    """Compare `gradient` with differences of the loss by elements of `values`, which it depends on."""
+    """Compare a gradient with differences of the loss, by elements of what it is the gradient by."""
+    name, values = part.name, part.values
+    part.compute()
+    gradient = part.gradient.copy()
     chosen = np.arange(values.size)
     if samples is not None and samples < values.size:
         chosen = np.sort(generator.choice(values.size, samples, replace=False))
     found = []
     for i in chosen:
         at = np.unravel_index(i, values.shape)
-        result = _compare(float(gradient[at]), values, at, loss, tolerance)
+        result = _compare(float(gradient[at]), part, at, function.loss, tolerance)
         if result is not None:
             found.append((*result, at))
     kinks = len(chosen) - len(found)
@@ -181,26 +209,65 @@ def _check(
     return PartCheck(name, values.size, len(found), kinks, error, index, float(gradient[at]), numeric)
 
 
+class _Difference(NamedTuple):
+    """A central difference of the loss against a derivative: the relative error, and how far both are apart.
+
+    jump  by how much the slopes on both sides differ
+    """
+
+    numeric: float
+    error: float
+    distance: float
+    jump: float
+
+
 def _compare(
-    analytic: float, values: np.ndarray, at: tuple, loss: Callable[[], float], tolerance: float
+    analytic: float, part: _Part, at: tuple, loss: Callable[[], float], tolerance: float
 ) -> tuple[float, float] | None:
     """(relative error, numeric derivative) at one element; None at a kink."""
-    kept = float(values[at])
-    here = loss()
-    for scale in (1.0, SMALLER):
-        h = STEP * scale * max(1.0, abs(kept))
-        values[at] = kept + h
-        above = loss()
-        values[at] = kept - h
-        below = loss()
-        values[at] = kept
-        if not math.isfinite(above + below):
-            return None
-        numeric = (above - below) / (2 * h)
-        noise = NOISE * EPSILON * max(abs(here), abs(above), abs(below)) / h
-        difference = abs(analytic - numeric)
-        error = difference / max(abs(analytic), abs(numeric), noise / tolerance)
-        if error <= tolerance:
-            return error, numeric
-    jump = abs((above - here) - (here - below)) / h
-    return (error, numeric) if jump < difference else None
+    step = STEP * max(1.0, abs(float(part.values[at])))
+    found = _difference(analytic, part.values, at, step, loss, tolerance)
+    if found is not None and found.error > tolerance:
+        step *= SMALLER
+        found = _difference(analytic, part.values, at, step, loss, tolerance)
+    if found is None:
+        return None
+    if found.error <= tolerance:
+        return found.error, found.numeric
+    if found.jump >= found.distance or all(_agrees_aside(part, at, side * step, loss, tolerance) for side in (-1, 1)):
+        return None
+    return found.error, found.numeric
+
+
+def _agrees_aside(part: _Part, at: tuple, h: float, loss: Callable[[], float], tolerance: float) -> bool:
+    """Whether the gradient agrees with the difference some steps of h to one side of the element."""
+    kept = float(part.values[at])
+    try:
+        for steps in ASIDE:
+            part.values[at] = kept + steps * h
+            part.compute()
+            found = _difference(float(part.gradient[at]), part.values, at, abs(h), loss, tolerance)
+            if found is not None and found.error <= tolerance:
+                return True
+    finally:
+        part.values[at] = kept
+    return False
+
+
+def _difference(
+    analytic: float, values: np.ndarray, at: tuple, h: float, loss: Callable[[], float], tolerance: float
+) -> _Difference | None:
+    """None where the loss is not finite."""
+    kept, here = float(values[at]), loss()
+    values[at] = kept + h
+    above = loss()
+    values[at] = kept - h
+    below = loss()
+    values[at] = kept
+    if not math.isfinite(above + below):
+        return None
+    numeric = (above - below) / (2 * h)
+    noise = NOISE * EPSILON * max(abs(here), abs(above), abs(below)) / h
+    distance = abs(analytic - numeric)
+    error = distance / max(abs(analytic), abs(numeric), noise / tolerance)
+    return _Difference(numeric, error, distance, abs((above - here) - (here - below)) / h)

@@ -21,6 +21,7 @@ class LayerExplanation:
     before, after  its parameters before and after the step, by name
     state, new_state  what the optimizer keeps for them before and after, by its name and then the parameter's:
                 new_state["velocity"]["weight"]
+    mask        of a Dropout: what it multiplies x by, 0 or 1 / (1 - rate); None for other layers
     """
 
     name: str
@@ -35,3 +36,4 @@ class LayerExplanation:
     after: dict[str, np.ndarray]
     state: dict[str, dict[str, np.ndarray]]
     new_state: dict[str, dict[str, np.ndarray]]
+    mask: np.ndarray | None = None

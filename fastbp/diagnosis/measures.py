@@ -89,6 +89,23 @@ def measure(net: Model, probe: Probe, number: int, y: np.ndarray) -> LayerDiagno
     )
 
 
+def step_size(probe: Probe, layer: int) -> float:
+    """The 2-norm of the step over that of the weights, the largest of the layer's arrays of weights.
+
+    Biases, gains and the like are left out: they begin at 0, or have few numbers. Weights below the size that initial
+    ones of variance 1 over the number of inputs have, such as those that begin at 0, count as of that size: to get
+    there, steps must be larger than they are.
+    """
+    before, after = (probe.of_layer(array, layer) for array in (probe.params, probe.stepped))
+    sizes = [0.0]
+    for name, weight in before.items():
+        if weight.ndim > 1:
+            units = weight.shape[1] if weight.ndim == 2 else weight.shape[0]
+            step = _norm({name: after[name].astype(float) - weight})
+            sizes.append(step / max(_norm({name: weight}), math.sqrt(units)))
+    return max(sizes)
+
+
 def _norm(arrays: dict[str, np.ndarray]) -> float:
     return math.sqrt(sum(float(np.sum(array.astype(float) ** 2)) for array in arrays.values()))
 

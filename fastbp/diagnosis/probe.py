@@ -10,7 +10,7 @@ from ..activations import ActivationFunction
 from ..kernels.updates import RATE, STEP
 from ..model import Model
 from ..optimizers import Optimizer
-from ..program.records import BATCH_LOSS, Tensor
+from ..program.records import BATCH_LOSS, Buffer, Tensor
 from ..program.workspace import Workspace
 from ..training.feeds import Feed
 
@@ -46,6 +46,10 @@ class Probe:
         self.new_state = self._by_name(arenas["state"])
         self._emitters = net.emitters()
         self._first = next((i for i in range(len(net.layers)) if self.learns(i)), len(net.layers))
+
+    def of(self, net: Model) -> Probe:
+        """A step of another network of the same layers, on the same rows."""
+        return Probe(net, self._feed, self._order)
 
     def _by_name(self, state: np.ndarray) -> dict[str, np.ndarray]:
         size = self._net.num_params
@@ -90,6 +94,15 @@ class Probe:
     def _before(self, layer: int) -> Tensor:
         output = self._plan.outputs[layer]
         return output if self.activation(layer) is None else self._plan.traces[output.value]
+
+    def mask(self, layer: int) -> np.ndarray | None:
+        """What a Dropout has multiplied its inputs by; None for other layers, and where nothing is dropped."""
+        output = self._plan.outputs[layer]
+        op = self._plan.writer(output.value)
+        buffer = None if op is None else op.field("mask")
+        if not isinstance(buffer, Buffer):
+            return None
+        return self._workspace.rows_of(output._replace(value=buffer), self._rows)
 
     def input(self) -> np.ndarray:
         """What goes into the first layer, converted."""

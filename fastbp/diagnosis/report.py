@@ -8,8 +8,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from ..display import reports
+from .case import LARGE_STEP
 from .measures import LayerDiagnosis
-from .speed import LARGE_STEP, SMALL_STEP
+from .speed import SMALL_STEP
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -112,9 +113,10 @@ def _draw_shares(axes: Any, layers: Sequence[LayerDiagnosis]) -> None:
     ):
         places = [y for y, value in enumerate(values) if value is not None]
         if places:
-            shares = [values[y] for y in places]
+            shares = [value for value in values if value is not None]
             axes.barh(places, shares, height=0.6, color=color, label=label, zorder=2)
-            axes.plot(shares, places, "o", color=color, markersize=5, clip_on=False)
+            points = [color if share > 0 else "tab:gray" for share in shares]  # no alarm
+            axes.scatter(shares, places, s=25, c=points, clip_on=False, zorder=3)
             drawn.append(label)
     if len(drawn) > 1:
         axes.legend(frameon=False)

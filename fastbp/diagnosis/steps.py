@@ -15,7 +15,7 @@ class Step(NamedTuple):
     {in_brackets} for that in brackets if it is a product, {factor} for the layer's factor of it.
 
     before, after  what is done to the optimizer's state before the step and behind it: formulas and names of state
-    change         what is added to the parameter
+    change         what is added to the parameter; k is the number of the step
     symbols        of hyperparameters, with their names; only those that are not 0 are shown
     """
 
@@ -38,19 +38,19 @@ _ADAM = ("β₁", "beta1"), ("β₂", "beta2"), ("ε", "epsilon"), ("λ", "weigh
 
 def _adam(o: Adam) -> Step:
     decay = "-{eta} λ {w} - " if isinstance(o, AdamW) and o.weight_decay else "-"
-    return Step(_MOMENTS, decay + "{eta} / (1 - β₁ᵗ) · m / (√v / √(1 - β₂ᵗ) + ε)", symbols=_ADAM)
+    return Step(_MOMENTS, decay + "{eta} / (1 - β₁ᵏ) · m / (√v / √(1 - β₂ᵏ) + ε)", symbols=_ADAM)
 
 
 def _nadam(o: Nadam) -> Step:
-    change = "-{eta} ((1 - μₜ) / (1 - Mₜ) {g} + μₜ₊₁ / (1 - Mₜ₊₁) m) / (√v / √(1 - β₂ᵗ) + ε)"
+    change = "-{eta} ((1 - μₖ) / (1 - Mₖ) {g} + μₖ₊₁ / (1 - Mₖ₊₁) m) / (√v / √(1 - β₂ᵏ) + ε)"
     return Step(_MOMENTS, change, symbols=_ADAM)
 
 
-def _momentums(o: Nadam, t: int) -> list[str]:
-    """μₜ = β₁ (1 - ½ 0.96^(t ψ)) and Mₜ = μ₁ μ₂ … μₜ, of this step and the next."""
-    mu = o.beta1 * (1 - 0.5 * 0.96 ** (np.arange(1, t + 2) * o.momentum_decay))
+def _momentums(o: Nadam, k: int) -> list[str]:
+    """μₖ = β₁ (1 - ½ 0.96^(k ψ)) and Mₖ = μ₁ μ₂ … μₖ, of this step and the next."""
+    mu = o.beta1 * (1 - 0.5 * 0.96 ** (np.arange(1, k + 2) * o.momentum_decay))
     products = np.cumprod(mu)
-    values = {"μₜ": mu[-2], "μₜ₊₁": mu[-1], "Mₜ": products[-2], "Mₜ₊₁": products[-1]}
+    values = {"μₖ": mu[-2], "μₖ₊₁": mu[-1], "Mₖ": products[-2], "Mₖ₊₁": products[-1]}
     return [f"{symbol} = {value:.6g}" for symbol, value in values.items()]
 
 
@@ -67,7 +67,7 @@ def _rmsprop(o: RMSprop) -> Step:
 
 
 def _adagrad(o: Adagrad) -> Step:
-    rate = "{eta} / (1 + (t - 1) d) ·" if o.rate_decay else "{eta}"
+    rate = "{eta} / (1 + (k - 1) d) ·" if o.rate_decay else "{eta}"
     symbols = ("d", "rate_decay"), ("ε", "epsilon"), ("λ", "weight_decay")
     return Step((("s ← s + {g2}", "square"),), f"-{rate} {{g}} / (√s + ε)", symbols=symbols)
 
@@ -115,7 +115,7 @@ def coupled_decay(optimizer: Optimizer) -> float:
     return 0.0 if isinstance(optimizer, (AdamW, Lion)) else getattr(optimizer, "weight_decay", 0.0)
 
 
-def constants_of(optimizer: Optimizer, rate: float, t: int) -> str:
+def constants_of(optimizer: Optimizer, rate: float, k: int) -> str:
     """What the formulas' symbols stand for: ", η = 0.1, μ = 0.9"."""
     step = step_of(optimizer)
     if step is None:
@@ -125,8 +125,8 @@ def constants_of(optimizer: Optimizer, rate: float, t: int) -> str:
         f"{symbol} = {getattr(optimizer, name):.6g}" for symbol, name in step.symbols if getattr(optimizer, name)
     ]
     formulas = step.change + "".join(formula for formula, _ in step.before)
-    if "ᵗ" in formulas or "t - 1" in formulas:
-        values.append(f"t = {t}")
+    if "ᵏ" in formulas or "k - 1" in formulas:
+        values.append(f"k = {k}")
     if isinstance(optimizer, Nadam):
-        values += _momentums(optimizer, t)
+        values += _momentums(optimizer, k)
     return "".join(f", {value}" for value in values)

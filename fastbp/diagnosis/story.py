@@ -133,6 +133,12 @@ class Story:
         function = self._functions[number]
         has_function = function is not activations.linear
         lines = [("x", layer.x)] if number == 0 else []
+        if layer.mask is not None:
+            rate = described.rate  # type: ignore[attr-defined]
+            mask = f"mask: 0 with probability {rate:g}, else 1 / (1 - {rate:g})"
+            return self._named(layer.name, [*lines, (mask, layer.mask), ("a = x ∘ mask", layer.a)])
+        if isinstance(described, Flatten) and not self._is_shown_behind(number):
+            return self._named(layer.name, [*lines, ("a = x in one row", layer.a)])
         lines += [(SYMBOLS.get(name, name), array) for name, array in layer.before.items()]
         if isinstance(described, Dense):
             lines.append((f"z = x W{' + b' * ('bias' in layer.before)}", layer.z))
@@ -164,6 +170,8 @@ class Story:
         lines, delta = [], "δ"
         if self._is_shown_behind(number):
             delta = f"δ of {self._layers[self._shown_at(number)].name}"
+            if not layer.derivatives and not isinstance(described, Flatten):  # which show that it is the same
+                lines.append((f"δ = {delta}, in the shape of a", layer.delta))
         else:
             lines.append((f"δ = ∂E/∂z{self._chain(number)}", layer.delta))
         products = {"weight": f" = xᵀ {delta}", "bias": f" = {delta}"} if isinstance(described, Dense) else {}
@@ -190,6 +198,9 @@ class Story:
         if number == len(self._layers) - 1:
             return self._chain_of_last()
         slope, following = SLOPES.get(self._functions[number]), self._net.layers[number + 1]
+        if slope is not None and self._layers[number + 1].mask is not None:
+            back = f"δ of {following.name} ∘ mask"
+            return f" = ({back}) ∘ {slope}" if slope else f" = {back}"
         if slope is None or not isinstance(following.layer, Dense):
             return ""
         of = self._shown_at(number + 1)
@@ -289,6 +300,8 @@ def _penalty_terms(layer: Any, absolute: str, square: str, times: float) -> list
 
 def _value(function: ActivationFunction) -> str:
     """a as a formula of z."""
+    if function is activations.mean_variance:
+        return "(μ, v) = (z, exp(z)) of the two halves of z"
     return FUNCTIONS[function].value if function in FUNCTIONS else f"{function.name}(z)"
 
 

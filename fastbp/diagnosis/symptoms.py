@@ -19,6 +19,8 @@ from .measures import LayerDiagnosis
 # gradient descent, and one whose gradient is a hundred times larger forces a learning rate on all that is too small
 # for the others. In the healthy networks of the tests, new and trained, the factor is at most 20 either way.
 VANISHING = EXPLODING = 100.0
+# Steps that differ by less are as large as each other.
+AS_LARGE = 3.0
 # Scaled initial weights and inputs make activations of a spread near 1. Numbers that are 30 apart are all or nothing
 # to a sigmoid or a softmax, to the last digit of float32.
 LARGE_ACTIVATIONS = 30.0
@@ -46,10 +48,23 @@ def batch_of_one(case: Case) -> Iterator[str]:
             if isinstance(layer, BatchNorm) and bound.trainable and case.rows * math.prod(shape[1:]) == 1:
                 yield (
                     f"A batch of one row: {bound.name} takes away the mean over the batch, which of one number leaves"
-                    " 0, whatever it is, and no gradient gets through. Take batches of more rows, in fit (batch_size)"
-                    " as here, or use LayerNorm()."
+                    " 0, whatever it is, and no gradient gets through. fit refuses such a step: take batches of more"
+                    " rows, in fit (batch_size) as here, or use LayerNorm()."
                 )
                 return
+
+
+def nothing_trainable(case: Case) -> Iterator[str]:
+    if any(case.probe.learns(number) for number in range(len(case.layers))):
+        return
+    frozen = [bound.name for bound in case.net.layers if bound.weights]
+    if frozen:
+        yield (
+            f"Nothing can be learnt: {' and '.join(frozen)} {'has' if len(frozen) == 1 else 'have'} trainable=False,"
+            " and no other layer has parameters. Leave trainable=True in the layers that shall learn."
+        )
+    else:
+        yield "Nothing can be learnt: no layer has parameters. Use layers that have some, such as Dense."
 
 
 def not_finite(case: Case) -> Iterator[str]:
@@ -113,7 +128,7 @@ def _same_units(*numbers: np.ndarray) -> int:
     return int((np.append(like_next, False) | np.insert(like_next, 0, False)).sum())
 
 
-def symmetry(twins: Sequence[Twins]) -> Iterator[str]:
+def symmetry(case: Case, twins: Sequence[Twins]) -> Iterator[str]:
     if not twins:
         return
     named = ", ".join(
@@ -124,9 +139,25 @@ def symmetry(twins: Sequence[Twins]) -> Iterator[str]:
     )
     yield (
         f"Symmetric: {named} have the weights of another unit of their layer and get its gradient too, so that no step"
-        " makes them differ: units that are the same do the work of one. Begin with random weights, such as those of"
-        " the default kernel_init."
+        f" makes them differ: units that are the same do the work of one.{_nothing_learns(case)} Begin with random"
+        " weights, such as those of the default kernel_init."
     )
+
+
+def _nothing_learns(case: Case) -> str:
+    """Of weights and activations that are all 0: products of them are 0, and so are the gradients of the weights."""
+    learning = [(i, bound) for i, bound in enumerate(case.net.layers) if case.probe.learns(i)]
+    moved = [
+        f"the {name} of {bound.name}"
+        for i, bound in learning
+        for name, gradient in case.probe.of_layer(case.probe.grads, i).items()
+        if gradient.any()
+    ]
+    if any("weight of " in name for name in moved):
+        return ""
+    if not moved:
+        return " Here all gradients are 0, and not even one unit learns."
+    return f" Here not even one unit learns: all gradients are 0 but that of {' and '.join(moved)}."
 
 
 # --- the way of the gradient ---
@@ -192,15 +223,17 @@ def _passes_after_a_step(case: Case) -> bool:
 
 def _effect(case: Case, last: str, least: str) -> str:
     """What a small gradient does to the steps of the layer, as they are."""
-    ratios = {layer.name: layer.update_ratio for layer in case.layers}
-    slow, usual = ratios[least], ratios[last]
+    layers = {layer.name: layer for layer in case.layers}
+    if layers[least].gradient_norm == 0:
+        return f": {least} learns nothing from these rows."
+    slow, usual = layers[least].update_ratio, layers[last].update_ratio
     if slow is None or usual is None or slow * VANISHING < usual:
         return ", which hardly learns."
     name = type(case.net.optimizer).__name__
-    return (
-        f". Plain gradient descent would hardly change {least}; the steps of {name} are as large as elsewhere, though"
-        " the loss hardly depends on them."
-    )
+    steps = f"the steps of {name} are as large as elsewhere"
+    if slow * AS_LARGE < usual:
+        steps = f"the steps of {name} are {_times(usual / slow)} smaller there than in {last}, relative to the weights"
+    return f". Plain gradient descent would hardly change {least}; {steps}, though the loss hardly depends on them."
 
 
 def _remedy(case: Case) -> str:
@@ -212,6 +245,15 @@ def _remedy(case: Case) -> str:
     if any(layer.activation in ("sigmoid", "hard_sigmoid") for layer in case.layers):
         return "The slope of a sigmoid is a quarter at most: use relu or tanh, or fewer layers."
     return "Use larger initial weights (the default kernel_init keeps the scale), or fewer layers."
+
+
+def saturated_by_inputs(case: Case) -> str:
+    """What large inputs do to the first activation, in a sentence of them."""
+    first = next((layer for layer in case.layers if layer.activation is not None), None)
+    if first is None or (first.saturated or 0.0) <= MOSTLY_SATURATED:
+        return ""
+    share = reports.share(first.saturated)
+    return f" They saturate {share} of the activations of {first.name}, which then pass hardly any gradient on."
 
 
 def saturation(case: Case) -> Iterator[str]:

@@ -13,7 +13,7 @@ from typing import Any
 from .emitter import Emitter
 from .fusion import FUSIONS, Fusion
 from .programs import Programs
-from .records import Group, Shape
+from .records import Buffer, Group, Op, Shape
 
 
 class Plan:
@@ -81,6 +81,10 @@ class Plan:
         few     whether batches have so few rows that it doesn't pay to prepare weights for them
         """
         return self._programs.program(name, target, few)
+
+    def writer(self, value: Buffer) -> Op | None:
+        """The op of the forward pass whose field `y` that is."""
+        return next((one for one in self.emitter.recording.forward if one.field("y") == value), None)
 
     def arena_size(self, arena: str, capacity: int) -> int:
         """Elements of the arena `work` or `totals` for batches of `capacity` rows."""

@@ -37,6 +37,7 @@ from .formats import export, files
 from .kernels.updates import RATE, STEP
 from .layers import Activation, Dropout, Flatten, Layer
 from .layers.bound import BoundLayer, check_step
+from .layers.chain import bind_layers
 from .losses import Loss
 from .metrics import METRICS, Metric, check_metrics, check_suited
 from .optimizers import Optimizer
@@ -121,7 +122,7 @@ class Network:
         if seed is None:
             seed = int(np.random.SeedSequence().generate_state(1)[0])
         self.seed = check_integer("seed", seed, low=0)
-        self.layers = self._bind_layers(layers)
+        self.layers = bind_layers(layers, self.input_shape)
         self.output_shape = self.layers[-1].output_shape
         self._outputs = math.prod(self.output_shape)
         self.loss.check(self._outputs)
@@ -139,27 +140,6 @@ class Network:
         if name in self._FIXED and name in self.__dict__:
             raise AttributeError(f"{name} can't be set, as it is what the network is made for: make another network")
         super().__setattr__(name, value)
-
-    def _bind_layers(self, layers: Sequence[Layer]) -> tuple[BoundLayer, ...]:
-        if isinstance(layers, Layer) or not isinstance(layers, Sequence):
-            raise TypeError(f"layers must be a list of layers, got {brief(layers)}")
-        if not layers:
-            raise ValueError("layers must hold at least one layer, got none")
-        bound: list[BoundLayer] = []
-        counts: dict[str, int] = {}
-        shape = self.input_shape
-        for place, layer in enumerate(layers):
-            if not isinstance(layer, Layer):
-                raise TypeError(f"layers must hold layers such as Dense(10), got {brief(layer)} at place {place}")
-            kind = type(layer).__name__
-            counts[kind] = counts.get(kind, 0) + 1
-            name = f"{kind}_{counts[kind]}"
-            try:
-                bound.append(BoundLayer(layer, name, shape))
-            except ValueError as error:
-                raise ValueError(f"layers: {name}: {error}") from None
-            shape = bound[-1].output_shape
-        return tuple(bound)
 
     def _allocate(self) -> None:
         """Lay out the parameters, and make the plan."""

@@ -15,28 +15,40 @@ from .diagnosis.report import Diagnosis
 from .embedding.capi import get_include
 from .ensemble import Ensemble
 from .errors import DivergedError, FileFormatError
-from .layers import (
-    Activation,
-    AvgPool1D,
-    AvgPool2D,
-    BatchNorm,
-    Conv1D,
-    Conv2D,
-    Dense,
-    Dropout,
-    Flatten,
-    GlobalAvgPool1D,
-    GlobalAvgPool2D,
-    LayerNorm,
-    MaxPool1D,
-    MaxPool2D,
-    Residual,
-)
+from .layers import Activation as Activation
+from .layers import AvgPool1D as AvgPool1D
+from .layers import AvgPool2D as AvgPool2D
+from .layers import BatchNorm as BatchNorm
+from .layers import Conv1D as Conv1D
+from .layers import Conv2D as Conv2D
+from .layers import Dense as Dense
+from .layers import Dropout as Dropout
+from .layers import Flatten as Flatten
+from .layers import GlobalAvgPool1D as GlobalAvgPool1D
+from .layers import GlobalAvgPool2D as GlobalAvgPool2D
+from .layers import LayerNorm as LayerNorm
+from .layers import MaxPool1D as MaxPool1D
+from .layers import MaxPool2D as MaxPool2D
+from .layers import Residual as Residual
 from .losses import BinaryCrossEntropy, CrossEntropy, GaussianNLL, Huber, Quantile
 from .network import Network, load
-from .optimizers import SGD, Adadelta, Adagrad, Adam, AdamW, Lion, Nadam, RMSprop, Rprop
+from .optimizers import SGD as SGD
+from .optimizers import Adadelta as Adadelta
+from .optimizers import Adagrad as Adagrad
+from .optimizers import Adam as Adam
+from .optimizers import AdamW as AdamW
+from .optimizers import Lion as Lion
+from .optimizers import Nadam as Nadam
+from .optimizers import RMSprop as RMSprop
+from .optimizers import Rprop as Rprop
 from .runtime.threads import get_num_threads, set_num_threads
-from .schedules import CosineDecay, ExponentialDecay, InverseScaling, OneCycle, PiecewiseConstant, StepDecay, Warmup
+from .schedules import CosineDecay as CosineDecay
+from .schedules import ExponentialDecay as ExponentialDecay
+from .schedules import InverseScaling as InverseScaling
+from .schedules import OneCycle as OneCycle
+from .schedules import PiecewiseConstant as PiecewiseConstant
+from .schedules import StepDecay as StepDecay
+from .schedules import Warmup as Warmup
 from .training.loop import History
 
 if TYPE_CHECKING:
@@ -47,62 +59,31 @@ __version__ = "0.1.0"
 
 __all__ = [
     "EMA",
-    "SGD",
-    "Activation",
-    "Adadelta",
-    "Adagrad",
-    "Adam",
-    "AdamW",
-    "AvgPool1D",
-    "AvgPool2D",
-    "BatchNorm",
     "BinaryCrossEntropy",
     "CSVLogger",
     "Checkpoint",
-    "Conv1D",
-    "Conv2D",
-    "CosineDecay",
     "CrossEntropy",
     "CustomActivation",
     "CustomLoss",
-    "Dense",
     "Diagnosis",
     "DivergedError",
-    "Dropout",
     "EarlyStopping",
     "Ensemble",
     "Explanation",
-    "ExponentialDecay",
     "FileFormatError",
-    "Flatten",
     "Flip",
     "GaussianNLL",
-    "GlobalAvgPool1D",
-    "GlobalAvgPool2D",
     "GradientCheck",
     "History",
     "Huber",
-    "InverseScaling",
-    "LayerNorm",
     "LearningRateTest",
-    "Lion",
-    "MaxPool1D",
-    "MaxPool2D",
-    "Nadam",
     "Network",
     "Noise",
-    "OneCycle",
-    "PiecewiseConstant",
     "Quantile",
-    "RMSprop",
     "ReduceOnPlateau",
-    "Residual",
-    "Rprop",
     "Shift",
-    "StepDecay",
     "StopAtLoss",
     "TimeBudget",
-    "Warmup",
     "activations",
     "callbacks",
     "check_gradients",
@@ -118,6 +99,9 @@ __all__ = [
     "optimizers",
     "schedules",
     "set_num_threads",
+    *layers.LAYERS,
+    *optimizers.OPTIMIZERS,
+    *schedules.SCHEDULES,
 ]
 
 # What needs scikit-learn, and is imported when it is first asked for. Not in __all__: `import *` works without.

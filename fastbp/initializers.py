@@ -10,20 +10,7 @@ import numpy as np
 
 from ._names import shown
 from .errors import brief, check_choice, check_number
-from .parts import Part
-
-__all__ = [
-    "INITIALIZERS",
-    "Array",
-    "Constant",
-    "Initializer",
-    "Normal",
-    "Orthogonal",
-    "Uniform",
-    "VarianceScaling",
-    "get",
-]
-__dir__ = shown(__all__)
+from .parts import Part, Registry
 
 
 @dataclass(frozen=True, repr=False)
@@ -42,6 +29,10 @@ class Initializer(Part):
             self._store(**{name: check_number(name, getattr(self, name), **condition)})
 
 
+INITIALIZER_CLASSES: Registry[Initializer] = Registry()
+
+
+@INITIALIZER_CLASSES.register
 @dataclass(frozen=True, repr=False)
 class Constant(Initializer):
     """All values are `value`."""
@@ -55,6 +46,7 @@ class Constant(Initializer):
         return np.full(shape, self.value)
 
 
+@INITIALIZER_CLASSES.register
 @dataclass(frozen=True, repr=False)
 class Uniform(Initializer):
     """Uniform within low … high, low ≤ high."""
@@ -71,6 +63,7 @@ class Uniform(Initializer):
         return generator.uniform(self.low, self.high, shape)
 
 
+@INITIALIZER_CLASSES.register
 @dataclass(frozen=True, repr=False)
 class Normal(Initializer):
     """Normal with a mean and a standard deviation of 0 or more."""
@@ -85,6 +78,7 @@ class Normal(Initializer):
         return generator.normal(self.mean, self.stddev, shape)
 
 
+@INITIALIZER_CLASSES.register
 @dataclass(frozen=True, repr=False)
 class VarianceScaling(Initializer):
     """Mean 0 and variance scale / fan, where fan is fan_in, or (fan_in + fan_out) / 2.
@@ -113,6 +107,7 @@ class VarianceScaling(Initializer):
         return generator.uniform(-bound, bound, shape)
 
 
+@INITIALIZER_CLASSES.register
 @dataclass(frozen=True, repr=False)
 class Orthogonal(Initializer):
     """A random matrix with orthonormal rows or columns (fewer of them), times `gain`, greater than 0.
@@ -177,7 +172,6 @@ INITIALIZERS: dict[str, Initializer] = {
     "lecun_normal": VarianceScaling(1.0, "fan_in", "normal"),
     "orthogonal": Orthogonal(),
 }
-INITIALIZER_CLASSES = {kind.__name__: kind for kind in (Constant, Uniform, Normal, VarianceScaling, Orthogonal)}
 
 
 def name_of(initializer: Initializer) -> str | None:
@@ -204,3 +198,7 @@ def get(name: str, initializer: Any) -> Initializer:
         return Constant(float(array)) if array.ndim == 0 else Array(array)
     except (TypeError, ValueError) as error:
         raise type(error)(f"{name}: {error}") from None
+
+
+__all__ = ["INITIALIZERS", "Array", "Initializer", "get", *INITIALIZER_CLASSES]
+__dir__ = shown(__all__)

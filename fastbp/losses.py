@@ -15,26 +15,8 @@ from ._names import shown
 from .activations import ActivationFunction
 from .errors import brief, check_choice, check_number, check_object
 from .kernels import losses as kernels
-from .parts import Part
+from .parts import Part, Registry
 from .runtime.functions import Kernel
-
-__all__ = [
-    "LOSSES",
-    "MAE",
-    "MSE",
-    "BinaryCrossEntropy",
-    "CrossEntropy",
-    "GaussianNLL",
-    "Hinge",
-    "Huber",
-    "KLDivergence",
-    "Loss",
-    "Poisson",
-    "Quantile",
-    "SquaredError",
-    "get",
-]
-__dir__ = shown(__all__)
 
 
 @dataclass(frozen=True, repr=False)
@@ -92,6 +74,10 @@ class Loss(Part):
         """Raise ValueError for targets (rows, outputs) that are within `range`, but not what they must be."""
 
 
+LOSS_CLASSES: Registry[Loss] = Registry()
+
+
+@LOSS_CLASSES.register
 @dataclass(frozen=True, repr=False)
 class MSE(Loss):
     """Mean squared error: the mean over rows and outputs of (y - t)²."""
@@ -100,6 +86,7 @@ class MSE(Loss):
     kernel = kernels.mse_loss
 
 
+@LOSS_CLASSES.register
 @dataclass(frozen=True, repr=False)
 class SquaredError(Loss):
     """½ Σ over outputs of (t - y)², the mean over rows: the error of classical backpropagation."""
@@ -108,6 +95,7 @@ class SquaredError(Loss):
     kernel = kernels.squared_error_loss
 
 
+@LOSS_CLASSES.register
 @dataclass(frozen=True, repr=False)
 class MAE(Loss):
     """Mean absolute error: the mean over rows and outputs of |y - t|; its derivative counts as 0 where y = t."""
@@ -116,6 +104,7 @@ class MAE(Loss):
     kernel = kernels.mae_loss
 
 
+@LOSS_CLASSES.register
 @dataclass(frozen=True, repr=False)
 class Huber(Loss):
     """The mean over rows and outputs of ½ e² where |e| ≤ δ, else δ (|e| - ½ δ), for e = y - t.
@@ -145,6 +134,7 @@ def _check_quantile(value: Any) -> float:
     return q
 
 
+@LOSS_CLASSES.register
 @dataclass(frozen=True, repr=False)
 class Quantile(Loss):
     """The mean over rows and outputs of q e where e ≥ 0, else (q - 1) e, for e = t - y: the pinball loss.
@@ -195,6 +185,7 @@ class Quantile(Loss):
         return len(self.q)
 
 
+@LOSS_CLASSES.register
 @dataclass(frozen=True, repr=False)
 class GaussianNLL(Loss):
     """½ (log v + (t - μ)² / v), the mean over rows and targets: the negative log likelihood of t, less ½ log 2π, where
@@ -257,6 +248,7 @@ def _check_sums(values: np.ndarray, name: str, loss: str) -> None:
         raise ValueError(f"{name} must hold probabilities for {loss}, which sum to 1 in each row, {got}")
 
 
+@LOSS_CLASSES.register
 @dataclass(frozen=True, repr=False)
 class CrossEntropy(Loss):
     """-Σ t log p, where p = softmax(y), the mean over rows; for targets that are labels or probabilities.
@@ -292,6 +284,7 @@ class CrossEntropy(Loss):
         return {"smoothing": self.label_smoothing}
 
 
+@LOSS_CLASSES.register
 @dataclass(frozen=True, repr=False)
 class BinaryCrossEntropy(Loss):
     """-t log p - (1 - t) log(1 - p), where p = sigmoid(y), the mean over rows and outputs; t is 0 to 1.
@@ -314,6 +307,7 @@ class BinaryCrossEntropy(Loss):
         return {"smoothing": self.label_smoothing}
 
 
+@LOSS_CLASSES.register
 @dataclass(frozen=True, repr=False)
 class Poisson(Loss):
     """exp(y) - t y, the mean over rows and outputs: counts t ≥ 0 of the rate exp(y), without the term log t!."""
@@ -322,6 +316,7 @@ class Poisson(Loss):
     kernel = kernels.poisson_loss
 
 
+@LOSS_CLASSES.register
 @dataclass(frozen=True, repr=False)
 class Hinge(Loss):
     """max(0, 1 - t y), the mean over rows and outputs, for t = -1 or 1; targets 0 and 1 mean those too."""
@@ -336,6 +331,7 @@ class Hinge(Loss):
             raise ValueError(f"{name} must hold -1 and 1, or 0 and 1, for hinge, got {values[bad][0]:g}")
 
 
+@LOSS_CLASSES.register
 @dataclass(frozen=True, repr=False)
 class KLDivergence(Loss):
     """Σ t (log t - log y) over outputs, the mean over rows, for probabilities t and y (end with a softmax).
@@ -354,21 +350,7 @@ class KLDivergence(Loss):
         return {"least": 1e-7}
 
 
-_KINDS: tuple[Any, ...] = (
-    MSE,
-    SquaredError,
-    MAE,
-    Huber,
-    Quantile,
-    GaussianNLL,
-    CrossEntropy,
-    BinaryCrossEntropy,
-    Poisson,
-    Hinge,
-    KLDivergence,
-)
-LOSS_CLASSES: dict[str, type[Loss]] = {kind.__name__: kind for kind in _KINDS}
-LOSSES: dict[str, Loss] = {kind.name: kind() for kind in _KINDS}
+LOSSES: dict[str, Loss] = {kind.name: kind() for kind in LOSS_CLASSES.values()}
 
 
 def get(loss: str | Loss) -> Loss:
@@ -380,3 +362,7 @@ def get(loss: str | Loss) -> Loss:
     if callable(loss) and not isinstance(loss, type):
         raise TypeError(f"loss must be fb.CustomLoss(f, derivative) for a function of your own, got {brief(loss)}")
     return loss if isinstance(loss, Loss) else check_choice("loss", loss, LOSSES)
+
+
+__all__ = ["LOSSES", "Loss", "get", *LOSS_CLASSES]
+__dir__ = shown(__all__)

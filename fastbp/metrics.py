@@ -22,21 +22,17 @@ import numpy as np
 from ._names import shown
 from .errors import brief, check_choice, check_integer
 
-__all__ = [
-    "METRICS",
-    "accuracy",
-    "auc",
-    "confusion_matrix",
-    "mae",
-    "r2",
-    "rmse",
-    "top_k_accuracy",
-]
-__dir__ = shown(__all__)
-
 Metric = Callable[..., float]
+METRICS: dict[str, Metric] = {}
 
 
+def _known(metric: Metric) -> Metric:
+    """The metric, which METRICS has from now on."""
+    METRICS[metric.__name__] = metric
+    return metric
+
+
+@_known
 def accuracy(y_true: Any, y_pred: Any) -> float:
     """The share, 0 to 1, of rows whose class is right: the largest of several outputs; for one, whether it is over ½.
 
@@ -66,18 +62,24 @@ def top_k_accuracy(k: int) -> Metric:
     return metric
 
 
+METRICS["top_k_accuracy"] = top_k_accuracy(5)
+
+
+@_known
 def mae(y_true: Any, y_pred: Any, sample_weight: Any = None) -> float:
     """The mean of |y_pred - y_true| over rows and outputs. Raises ValueError unless they have one shape."""
     truth, answer = _values("mae", y_true, y_pred)
     return _mean(np.abs(answer - truth).mean(axis=1), sample_weight)
 
 
+@_known
 def rmse(y_true: Any, y_pred: Any, sample_weight: Any = None) -> float:
     """√ of the mean of (y_pred - y_true)² over rows and outputs. Raises ValueError unless they have one shape."""
     truth, answer = _values("rmse", y_true, y_pred)
     return math.sqrt(_mean(((answer - truth) ** 2).mean(axis=1), sample_weight))
 
 
+@_known
 def r2(y_true: Any, y_pred: Any, sample_weight: Any = None) -> float:
     """1 - Σ (y_true - y_pred)² / Σ (y_true - mean)², the mean over outputs; at most 1, and NaN for less than 2 rows.
 
@@ -88,6 +90,7 @@ def r2(y_true: Any, y_pred: Any, sample_weight: Any = None) -> float:
     return math.nan if len(truth) < 2 else float(r2_score(truth, answer, sample_weight=sample_weight))
 
 
+@_known
 def auc(y_true: Any, y_pred: Any, sample_weight: Any = None) -> float:
     """The area under the receiver operating characteristic, 0 to 1: ½ for chance.
 
@@ -167,16 +170,6 @@ def _are_texts(labels: np.ndarray) -> bool:
 def _ratio(part: np.ndarray, whole: np.ndarray) -> np.ndarray:
     """part / whole, and 0 where the whole is 0."""
     return np.divide(part, whole, out=np.zeros(len(whole)), where=whole > 0)
-
-
-METRICS: dict[str, Metric] = {
-    "accuracy": accuracy,
-    "top_k_accuracy": top_k_accuracy(5),
-    "mae": mae,
-    "rmse": rmse,
-    "r2": r2,
-    "auc": auc,
-}
 
 
 def check_metrics(metrics: Any) -> dict[str, Metric]:
@@ -305,3 +298,7 @@ def _one_hot(y_true: Any, y_pred: Any) -> tuple[np.ndarray, np.ndarray]:
         raise ValueError(f"auc needs classes as y_true, got {np.shape(y_true)} for {np.shape(y_pred)}")
     _check_fractions("auc", truth)
     return truth > 0.5, scores
+
+
+__all__ = ["METRICS", "confusion_matrix", *METRICS]
+__dir__ = shown(__all__)

@@ -34,11 +34,11 @@ from .errors import (
     check_verbose,
 )
 from .formats import export, files
-from .initializers import INITIALIZER_CLASSES
 from .kernels.updates import RATE, STEP
-from .layers import LAYERS, Activation, Dropout, Flatten, Layer
+from .layers import Activation, Dropout, Flatten, Layer
 from .layers.bound import BoundLayer, check_step
-from .losses import LOSS_CLASSES, Loss
+from .layers.chain import bind_layers
+from .losses import Loss
 from .metrics import METRICS, Metric, check_metrics, check_suited
 from .optimizers import Optimizer
 from .parts import Custom, construct, custom_parts
@@ -48,7 +48,7 @@ from .program.updates import SCALARS_SIZE, factors_at, initial_scalars
 from .program.workspace import Workspace
 from .runtime.functions import DTYPES
 from .runtime.locks import give_lock, interrupts_later
-from .schedules import SCHEDULES, Schedule
+from .schedules import Schedule
 from .training import checkpoints, feeds, hidden, loop, transfer
 from .training.advice import advice
 from .training.checkpoints import Resumed
@@ -124,7 +124,7 @@ class Network:
         if seed is None:
             seed = int(np.random.SeedSequence().generate_state(1)[0])
         self.seed = check_integer("seed", seed, low=0)
-        self.layers = self._bind_layers(layers)
+        self.layers = bind_layers(layers, self.input_shape)
         self.output_shape = self.layers[-1].output_shape
         self._outputs = math.prod(self.output_shape)
         self.loss.check(self._outputs)
@@ -142,27 +142,6 @@ class Network:
         if name in self._FIXED and name in self.__dict__:
             raise AttributeError(f"{name} can't be set, as it is what the network is made for: make another network")
         super().__setattr__(name, value)
-
-    def _bind_layers(self, layers: Sequence[Layer]) -> tuple[BoundLayer, ...]:
-        if isinstance(layers, Layer) or not isinstance(layers, Sequence):
-            raise TypeError(f"layers must be a list of layers, got {brief(layers)}")
-        if not layers:
-            raise ValueError("layers must hold at least one layer, got none")
-        bound: list[BoundLayer] = []
-        counts: dict[str, int] = {}
-        shape = self.input_shape
-        for place, layer in enumerate(layers):
-            if not isinstance(layer, Layer):
-                raise TypeError(f"layers must hold layers such as Dense(10), got {brief(layer)} at place {place}")
-            kind = type(layer).__name__
-            counts[kind] = counts.get(kind, 0) + 1
-            name = f"{kind}_{counts[kind]}"
-            try:
-                bound.append(BoundLayer(layer, name, shape))
-            except ValueError as error:
-                raise ValueError(f"layers: {name}: {error}") from None
-            shape = bound[-1].output_shape
-        return tuple(bound)
 
     def _allocate(self) -> None:
         """Lay out the parameters, and make the plan."""
@@ -837,10 +816,10 @@ class Network:
         """
         net = cls.__new__(cls)
         net._define(
-            [construct(layer, _CLASSES, custom, Layer) for layer in header["layers"]],
+            [construct(layer, custom, Layer) for layer in header["layers"]],
             tuple(header["input_shape"]),
-            construct(header["loss"], _CLASSES, custom, Loss),
-            construct(header["optimizer"], _CLASSES, custom, Optimizer),
+            construct(header["loss"], custom, Loss),
+            construct(header["optimizer"], custom, Optimizer),
             header["dtype"],
             header["seed"],
         )
@@ -902,7 +881,6 @@ def _split(source: Feed | Mapped, share: float) -> tuple[Feed | Mapped, Feed | M
 
 MEMBERS = "members"  # in the header of an ensemble's file: those of its networks
 _IN_COMMON = ("input_shape", "loss", "optimizer", "dtype")
-_CLASSES: dict[str, Any] = {**LAYERS, **LOSS_CLASSES, **optimizers.OPTIMIZERS, **SCHEDULES, **INITIALIZER_CLASSES}
 
 
 def load(path: str | os.PathLike, custom_objects: Mapping[str, Any] | None = None) -> Network:

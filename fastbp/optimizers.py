@@ -10,25 +10,9 @@ import numpy as np
 from ._names import shown
 from .errors import brief, check_bool, check_choice, check_number, check_object
 from .kernels import updates as kernels
-from .parts import Part
+from .parts import Part, Registry
 from .runtime.functions import Kernel
 from .schedules import Schedule, check_rate
-
-__all__ = [
-    "OPTIMIZERS",
-    "SGD",
-    "Adadelta",
-    "Adagrad",
-    "Adam",
-    "AdamW",
-    "Lion",
-    "Nadam",
-    "Optimizer",
-    "RMSprop",
-    "Rprop",
-    "get",
-]
-__dir__ = shown(__all__)
 
 
 @dataclass(frozen=True, repr=False)
@@ -86,6 +70,9 @@ class Optimizer(Part):
         return self.learning_rate(0) if isinstance(self.learning_rate, Schedule) else self.learning_rate
 
 
+OPTIMIZERS: Registry[Optimizer] = Registry()
+
+
 def _rate(name: str, value: Any) -> float | Schedule:
     if isinstance(value, Schedule):
         return value
@@ -126,6 +113,7 @@ _CHECKS = {
 }
 
 
+@OPTIMIZERS.register
 @dataclass(frozen=True, repr=False)
 class SGD(Optimizer):
     """(Stochastic) gradient descent, with momentum and Nesterov's variant.
@@ -165,6 +153,7 @@ class SGD(Optimizer):
         return self.weight_decay, self.momentum, float(self.nesterov)
 
 
+@OPTIMIZERS.register
 @dataclass(frozen=True, repr=False)
 class Adam(Optimizer):
     """Adam: steps by the running mean of the gradient over the root of that of its square.
@@ -208,6 +197,7 @@ class Adam(Optimizer):
         return self.weight_decay, self.beta1, self.beta2, self.epsilon, float(self._decoupled), 0.0, 0.0
 
 
+@OPTIMIZERS.register
 @dataclass(frozen=True, repr=False)
 class AdamW(Adam):
     """Adam with decoupled weight decay: w ← (1 - η λ) w before each step, and g = ∂E/∂w.
@@ -220,6 +210,7 @@ class AdamW(Adam):
     _decoupled = True
 
 
+@OPTIMIZERS.register
 @dataclass(frozen=True, repr=False)
 class Nadam(Adam):
     """Adam with Nesterov's momentum.
@@ -247,6 +238,7 @@ class Nadam(Adam):
         return *super().constants, self.momentum_decay, 1.0, 0.0, 0.0
 
 
+@OPTIMIZERS.register
 @dataclass(frozen=True, repr=False)
 class RMSprop(Optimizer):
     """Steps by the gradient over the root of the running mean of its square.
@@ -287,6 +279,7 @@ class RMSprop(Optimizer):
         return self.weight_decay, self.rho, self.epsilon, self.momentum
 
 
+@OPTIMIZERS.register
 @dataclass(frozen=True, repr=False)
 class Adagrad(Optimizer):
     """Steps by the gradient over the root of the sum of all its squares.
@@ -326,6 +319,7 @@ class Adagrad(Optimizer):
         return self.weight_decay, self.rate_decay, self.epsilon, 0.0
 
 
+@OPTIMIZERS.register
 @dataclass(frozen=True, repr=False)
 class Adadelta(Optimizer):
     """Steps as large as the running mean of the last ones.
@@ -361,6 +355,7 @@ class Adadelta(Optimizer):
         return self.weight_decay, self.rho, self.epsilon
 
 
+@OPTIMIZERS.register
 @dataclass(frozen=True, repr=False)
 class Lion(Optimizer):
     """Steps by the sign of a momentum.
@@ -395,6 +390,7 @@ class Lion(Optimizer):
         return self.weight_decay, self.beta1, self.beta2
 
 
+@OPTIMIZERS.register
 @dataclass(frozen=True, repr=False)
 class Rprop(Optimizer):
     """Steps by the gradient's sign alone, of a size of its own for each parameter; for whole batches.
@@ -439,9 +435,6 @@ class Rprop(Optimizer):
         return self.shrink, self.grow, self.min_step, self.max_step
 
 
-OPTIMIZERS: dict[str, type[Optimizer]] = {
-    kind.__name__: kind for kind in (SGD, Adam, AdamW, Nadam, RMSprop, Adagrad, Adadelta, Lion, Rprop)
-}
 _BY_NAME = {"sgd": SGD(0.01)} | {name.lower(): kind() for name, kind in OPTIMIZERS.items() if kind is not SGD}  # type: ignore[call-arg]
 
 
@@ -471,3 +464,7 @@ def check_constants(optimizer: Optimizer, dtype: np.dtype) -> None:
             rounded = float(dtype.type(value))
         if (rounded == 0) != (value == 0) or not np.isfinite(rounded):
             raise ValueError(f"optimizer: {field.name} must be a number that {dtype} has, got {value!r}")
+
+
+__all__ = ["OPTIMIZERS", "Optimizer", "get", *OPTIMIZERS]
+__dir__ = shown(__all__)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import MISSING, fields, is_dataclass
-from typing import Any
+from typing import Any, Generic, TypeVar
 
 
 class Part:
@@ -35,6 +35,27 @@ class Part:
         return {"class": type(self).__name__, **{f.name: _described(getattr(self, f.name)) for f in fields(self)}}  # type: ignore[arg-type]
 
 
+P = TypeVar("P", bound=Part)
+PARTS: dict[str, type[Part]] = {}  # the classes of all registries: a file may name these and no others
+
+
+class Registry(dict[str, type[P]], Generic[P]):
+    """The classes of one kind of part by their names, in the order in which they were defined.
+
+    A class joins by the decorator `register` in its own file. What is public, what files may name, and of what the
+    tests and the documentation must have a row, follow from that.
+    """
+
+    def register(self, part: type[P]) -> type[P]:
+        """Add a class, and return it. Raises ValueError if another class has its name, of whatever kind."""
+        name = part.__name__
+        known = PARTS.get(name, part)
+        if (known.__module__, known.__qualname__) != (part.__module__, part.__qualname__):
+            raise ValueError(f"a part must have a name of its own, got a second class {name!r}")
+        PARTS[name] = self[name] = part
+        return part
+
+
 class Custom:
     """A part of the user's own, which files know by its name alone."""
 
@@ -56,22 +77,22 @@ def _described(value: Any) -> Any:
     return value.described() if hasattr(value, "described") else value
 
 
-def construct(description: Any, classes: dict[str, Any], custom: dict[str, Any], kind: type = object) -> Any:
+def construct(description: Any, custom: dict[str, Any], kind: type = object) -> Any:
     """The part that `described` described, an instance of `kind`.
 
-    classes: by their names; custom: the user's own parts, by theirs. Raises ValueError for an unknown one.
+    custom: the user's own parts, by their names. Raises ValueError for a class that no registry has.
     """
     if isinstance(description, list):
-        return tuple(construct(part, classes, custom) for part in description)
+        return tuple(construct(part, custom) for part in description)
     if not isinstance(description, dict):
         return description
     if "custom" in description:
         return custom[description["custom"]]
     arguments = dict(description)
     name = arguments.pop("class")
-    if name not in classes or not issubclass(classes[name], kind):
+    if name not in PARTS or not issubclass(PARTS[name], kind):
         raise ValueError(f"unknown class {name!r}")
-    return classes[name](**{name: construct(value, classes, custom) for name, value in arguments.items()})
+    return PARTS[name](**{name: construct(value, custom) for name, value in arguments.items()})
 
 
 def custom_parts(thing: Any) -> dict[str, Any]:

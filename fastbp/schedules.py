@@ -13,21 +13,8 @@ from typing import Any
 from ._names import shown
 from .errors import check_integer, check_number, check_object
 from .kernels import schedules as kernels
-from .parts import Part
+from .parts import Part, Registry
 from .runtime.functions import Kernel
-
-__all__ = [
-    "SCHEDULES",
-    "CosineDecay",
-    "ExponentialDecay",
-    "InverseScaling",
-    "OneCycle",
-    "PiecewiseConstant",
-    "Schedule",
-    "StepDecay",
-    "Warmup",
-]
-__dir__ = shown(__all__)
 
 
 def check_rate(name: str, rate: Any) -> float:
@@ -65,6 +52,10 @@ class Schedule(Part):
         return float(self.formula.py_func(float(check_integer("step", step, low=0)), self.constants))
 
 
+SCHEDULES: Registry[Schedule] = Registry()
+
+
+@SCHEDULES.register
 @dataclass(frozen=True, repr=False)
 class StepDecay(Schedule):
     """learning_rate · factor^⌊t / steps⌋.
@@ -94,6 +85,7 @@ class StepDecay(Schedule):
         return self.learning_rate, self.factor, float(self.steps)
 
 
+@SCHEDULES.register
 @dataclass(frozen=True, repr=False)
 class ExponentialDecay(Schedule):
     """learning_rate · factor^(t / steps).
@@ -124,6 +116,7 @@ class ExponentialDecay(Schedule):
         return self.learning_rate, self.factor, float(self.steps)
 
 
+@SCHEDULES.register
 @dataclass(frozen=True, repr=False)
 class CosineDecay(Schedule):
     """final + (learning_rate - final) (1 + cos(π t / steps)) / 2 up to t = steps, then final.
@@ -153,6 +146,7 @@ class CosineDecay(Schedule):
         return self.learning_rate, float(self.steps), self.final
 
 
+@SCHEDULES.register
 @dataclass(frozen=True, repr=False)
 class OneCycle(Schedule):
     """Half a cosine wave up from max / div_factor to the max, and another down to max / div_factor / final_div_factor.
@@ -194,6 +188,7 @@ class OneCycle(Schedule):
         return first, self.max_learning_rate, first / self.final_div_factor, top, self.steps - 1.0
 
 
+@SCHEDULES.register
 @dataclass(frozen=True, repr=False)
 class PiecewiseConstant(Schedule):
     """values[0] for t < boundaries[0], values[1] from there to t < boundaries[1], …; the last value for the rest.
@@ -229,6 +224,7 @@ class PiecewiseConstant(Schedule):
         return float(len(self.boundaries)), *map(float, self.boundaries), *self.values
 
 
+@SCHEDULES.register
 @dataclass(frozen=True, repr=False)
 class InverseScaling(Schedule):
     """learning_rate / (1 + t)^power.
@@ -255,6 +251,7 @@ class InverseScaling(Schedule):
         return self.learning_rate, self.power
 
 
+@SCHEDULES.register
 @dataclass(frozen=True, repr=False)
 class Warmup(Schedule):
     """A linear rise of the rate before a schedule: schedule(0) · (s + (1 - s) t / steps), then schedule(t - steps).
@@ -297,7 +294,5 @@ class Warmup(Schedule):
         return self._after(max(step - self.steps, 0)) * factor
 
 
-SCHEDULES: dict[str, type[Schedule]] = {
-    kind.__name__: kind
-    for kind in (StepDecay, ExponentialDecay, CosineDecay, OneCycle, PiecewiseConstant, InverseScaling, Warmup)
-}
+__all__ = ["SCHEDULES", "Schedule", *SCHEDULES]
+__dir__ = shown(__all__)

@@ -10,8 +10,8 @@ from support import compile_c, seed_of
 
 import fastbp as fb
 from fastbp.activations import ACTIVATIONS as ALL_ACTIVATIONS
-from fastbp.formats.export import _ELEMENTWISE, _WRITERS
 from fastbp.layers import LAYERS, Layer
+from fastbp.parts import PARTS
 
 PREDICT = """
 #include "{path}"
@@ -48,8 +48,8 @@ def check_alike(got, want):
 
 
 def test_the_tables_have_every_part():
-    assert set(_ELEMENTWISE) | {"linear", "softmax"} == set(ALL_ACTIVATIONS)
-    assert {kind.__name__ for kind in _WRITERS} == set(LAYERS)
+    assert {name for name, activation in ALL_ACTIVATIONS.items() if activation.c is None} == {"linear"}
+    assert all(kind.write_c is not Layer.write_c for kind in LAYERS.values())
 
 
 @pytest.mark.parametrize(
@@ -200,6 +200,28 @@ def test_weights_are_exact(tmp_path):
     net.params[:] = [1 / 3, -0.0, 5e-324, 1.7e308, -1e-300, 1, 3, np.pi]
     for i, out in enumerate(predict_in_c(net, np.eye(8), tmp_path)[:, 0]):
         assert out == net.params[i]
+
+
+def test_a_layer_writes_its_own_c(tmp_path):
+    class Reversed(fb.Activation):
+        """The activation of each value, in C with the values in the opposite order."""
+
+        def write_c(self, source, name, weights):
+            super().write_c(source, name, weights)
+            source.define(
+                "turn",
+                "\nstatic void turn(real *y, const real *x, int n)\n{\n"
+                "    for (int i = 0; i < n; i++)\n        y[i] = x[n - 1 - i];\n}\n",
+            )
+            source.replace("turn", str(source.size), source.shape)
+
+    net = fb.Network([Reversed("tanh")], (4,), loss="mse")
+    X = np.random.default_rng(0).standard_normal((5, 4))
+    LAYERS.register(Reversed)
+    try:
+        check_alike(predict_in_c(net, X, tmp_path), net.predict(X)[:, ::-1])
+    finally:
+        del LAYERS["Reversed"], PARTS["Reversed"]
 
 
 @njit

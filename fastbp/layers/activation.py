@@ -6,11 +6,13 @@ from dataclasses import dataclass
 
 from .. import activations
 from ..activations import ActivationFunction
+from ..program.c_source import CSource
 from ..program.emitter import Emitter
 from ..program.records import Tensor
-from .base import Layer
+from .base import LAYERS, Layer, Weights
 
 
+@LAYERS.register
 @dataclass(frozen=True, repr=False)
 class Activation(Layer):
     """a = f(x), element by element (softmax: over all elements of a row).
@@ -35,3 +37,6 @@ class Activation(Layer):
 
     def emit(self, plan: Emitter, x: Tensor, *weights: Tensor) -> Tensor:
         return self.ends_with.emit(plan, x if self.ends_with.elementwise else plan.plain(x))
+
+    def write_c(self, source: CSource, name: str, weights: Weights) -> None:
+        self.ends_with.write_c(source, name)

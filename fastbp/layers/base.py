@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import KW_ONLY, dataclass
 from typing import NamedTuple
+
+import numpy as np
 
 from .. import activations, initializers
 from ..activations import ActivationFunction
 from ..errors import check_bool, check_number
 from ..initializers import Initializer
-from ..parts import Part
+from ..parts import Part, Registry
+from ..program.c_source import CSource
 from ..program.emitter import Emitter
 from ..program.records import Shape, Tensor
+
+Weights = Mapping[str, np.ndarray]  # parameters and statistics, by name
 
 
 class Parameter(NamedTuple):
@@ -56,9 +62,46 @@ class Layer(Part):
         """The fewest rows that a training step may have."""
         return 1
 
+    def inner(self, input_shape: Shape) -> tuple[Link, ...]:
+        """The layers that it is made of; none for a layer that is one by itself."""
+        return ()
+
     def emit(self, plan: Emitter, x: Tensor, *weights: Tensor) -> Tensor:
         """Add the layer's ops to a plan; returns its output. weights: the parameters, and then the statistics."""
         raise TypeError(f"{type(self).__name__} must define emit")
+
+    def write_c(self, source: CSource, name: str, weights: Weights) -> None:
+        """Add to C source what the layer does to a row in predictions.
+
+        name: the layer's, which names of its constants begin with; weights: parameters and statistics, by name.
+        Raises ValueError, naming the layer, if it can't be written.
+        """
+        raise TypeError(f"{type(self).__name__} must define write_c")
+
+
+class Link(NamedTuple):
+    """A layer within a composite: its name, the shapes of a row that it gets and gives, and what memory it wants."""
+
+    name: str
+    layer: Layer
+    input_shape: Shape
+    output_shape: Shape
+    parameters: tuple[Parameter, ...]
+    statistics: tuple[Parameter, ...]
+
+
+LAYERS: Registry[Layer] = Registry()
+
+
+def write_layer(source: CSource, name: str, layer: Layer, weights: Weights) -> None:
+    """Add a layer to C source. See Layer.write_c.
+
+    Raises ValueError for a class that is not in the registry: what it has inherited may not be what it computes.
+    """
+    writers = {known: kind for known, kind in sorted(LAYERS.items()) if kind.write_c is not Layer.write_c}
+    if writers.get(type(layer).__name__) is not type(layer):
+        raise ValueError(f"{name} can't be written as C: layers must be {', '.join(writers)}")
+    layer.write_c(source, name, weights)
 
 
 @dataclass(frozen=True, repr=False)
@@ -116,3 +159,8 @@ class AffineLayer(WeightedLayer):
         weight = Parameter("weight", shape, initializers.get("kernel_init", self.kernel_init), fan_in, fan_out)
         bias = Parameter("bias", (outputs,), initializers.get("bias_init", self.bias_init), fan_in, fan_out)
         return (weight, bias) if self.bias else (weight,)
+
+    def _c_weight_and_bias(self, source: CSource, name: str, weights: Weights) -> str:
+        """Their names in C, or 0 for a bias that there is not."""
+        weight = source.constant(f"{name}.weight", weights["weight"])
+        return f"{weight}, {source.constant(f'{name}.bias', weights['bias']) if self.bias else 0}"

@@ -11,10 +11,11 @@ from ..activations import ActivationFunction
 from ..errors import check_integer
 from ..kernels import blocks
 from ..kernels import conv as kernels
+from ..program.c_source import CSource
 from ..program.emitter import Emitter
 from ..program.records import Record, Shape, Tensor
-from .base import AffineLayer, Layer, Parameter
-from .windows import Axis, Size, check_maps, check_padding, check_size, each, in_2d, windows
+from .base import LAYERS, AffineLayer, Layer, Parameter, Weights
+from .windows import ADD_TAP, Axis, Size, c_windows, check_maps, check_padding, check_size, each, in_2d, windows
 
 # Gradients of up to so many weights are summed by row tasks: what a task reads is then in its cache.
 SMALL_GRADIENT = 1 << 17
@@ -103,6 +104,15 @@ class Convolution(AffineLayer):
             plan.gradient(kernels.conv_backward_bias, 2 * y.size, weights[1], self.filters, 1, fields)
         return self.ends_with.emit(plan, y)
 
+    def write_c(self, source: CSource, name: str, weights: Weights) -> None:
+        window = c_windows(source, name, self._axes(source.shape))
+        source.define("add_tap", ADD_TAP)
+        source.define("conv", _CONV)
+        sizes = f"{source.shape[0]}, {self.filters}, {self.groups}, {window}"
+        arguments = f"{self._c_weight_and_bias(source, name, weights)}, {sizes}"
+        source.replace("conv", arguments, self.output_shape(source.shape))
+        self.ends_with.write_c(source, name)
+
 
 def _length(axis: Axis) -> int:
     """Of an axis with its border."""
@@ -118,6 +128,7 @@ def _padded(plan: Emitter, x: Tensor, high: Axis, wide: Axis) -> Tensor:
     return plan.moved(x, shape, True, blocks.pad_maps, blocks.crop_maps, x.shape[0], *sizes, high.before, wide.before)
 
 
+@LAYERS.register
 @dataclass(frozen=True, repr=False)
 class Conv2D(Convolution):
     """a = f(the sum of weights times a window of x, + bias), for each filter and each place of the window.
@@ -142,6 +153,7 @@ class Conv2D(Convolution):
     dims: ClassVar[int] = 2
 
 
+@LAYERS.register
 @dataclass(frozen=True, repr=False)
 class Conv1D(Convolution):
     """As Conv2D, for x (rows, channels, length): a window has a length.
@@ -151,3 +163,23 @@ class Conv1D(Convolution):
     """
 
     dims: ClassVar[int] = 1
+
+
+_CONV = """
+/* y (filters, out_h, out_w) = windows of x (channels, in_h, in_w) times weight, + bias (filters,);
+   weight (filters, channels / groups, kernel_h, kernel_w) */
+static void conv(real *y, const real *x, const real *weight, const real *bias, int channels, int filters, int groups,
+                 const struct windows *s)
+{
+    const int in = s->in_h * s->in_w, out = s->out_h * s->out_w;
+    for (int f = 0; f < filters; f++, y += out) {
+        const int first = f / (filters / groups) * (channels / groups);
+        for (int p = 0; p < out; p++)
+            y[p] = bias ? bias[f] : 0;
+        for (int c = first; c < first + channels / groups; c++)
+            for (int h = 0; h < s->kernel_h; h++)
+                for (int w = 0; w < s->kernel_w; w++)
+                    add_tap(y, x + c * in, *weight++, h, w, s);
+    }
+}
+"""

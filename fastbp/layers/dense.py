@@ -8,14 +8,16 @@ from .. import activations
 from ..activations import ActivationFunction
 from ..errors import check_integer
 from ..kernels import dense as kernels
+from ..program.c_source import CSource
 from ..program.emitter import Emitter
 from ..program.records import Record, Shape, Tensor, op
-from .base import AffineLayer, Layer, Parameter
+from .base import LAYERS, AffineLayer, Layer, Parameter, Weights
 
 # From so many weights on they are packed for the caches before each step: half of an L2 cache, in float32.
 LARGE_WEIGHTS = 1 << 17
 
 
+@LAYERS.register
 @dataclass(frozen=True, repr=False)
 class Dense(AffineLayer):
     """a = f(x @ weight + bias).
@@ -95,3 +97,22 @@ class Dense(AffineLayer):
         plan.gradient(kernels.dense_backward_weight, flops, weight, items, fan_out, fields, large=large)
         plan.penalty(weight, self.l1, self.l2)
         return self.ends_with.emit(plan, y)
+
+    def write_c(self, source: CSource, name: str, weights: Weights) -> None:
+        source.define("dense", _DENSE)
+        arguments = f"{self._c_weight_and_bias(source, name, weights)}, {source.size}, {self.units}"
+        source.replace("dense", arguments, self.output_shape(source.shape))
+        self.ends_with.write_c(source, name)
+
+
+_DENSE = """
+/* y = x weight + bias: weight (inputs, outputs), bias (outputs,) */
+static void dense(real *y, const real *x, const real *weight, const real *bias, int inputs, int outputs)
+{
+    for (int j = 0; j < outputs; j++)
+        y[j] = bias ? bias[j] : 0;
+    for (int i = 0; i < inputs; i++)
+        for (int j = 0; j < outputs; j++)
+            y[j] += x[i] * weight[i * outputs + j];
+}
+"""

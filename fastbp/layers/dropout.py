@@ -6,11 +6,13 @@ from dataclasses import KW_ONLY, dataclass
 
 from ..errors import check_bool, check_number
 from ..kernels import dropout as kernels
+from ..program.c_source import CSource
 from ..program.emitter import IN_PLACE, Emitter
 from ..program.records import ELEMENTWISE, Record, Tensor
-from .base import Layer
+from .base import LAYERS, Layer, Weights
 
 
+@LAYERS.register
 @dataclass(frozen=True, repr=False)
 class Dropout(Layer):
     """In training, sets each element to 0 with probability `rate` and divides the others by 1 - rate.
@@ -45,3 +47,6 @@ class Dropout(Layer):
         layout: Record = dict(features=x.size, blocked=x.blocked)
         plan.backward(kernels.dropout_backward, 4 * x.size, IN_PLACE, dx=x.grad, dy=y.grad, mask=mask, **layout)
         return y
+
+    def write_c(self, source: CSource, name: str, weights: Weights) -> None:
+        """Nothing: predictions are not changed."""

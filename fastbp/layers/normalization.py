@@ -6,17 +6,21 @@ import math
 import sys
 from dataclasses import KW_ONLY, dataclass
 
+import numpy as np
+
 from ..errors import check_integer, check_number
 from ..initializers import Constant
 from ..kernels import norm as kernels
+from ..program.c_source import CSource
 from ..program.emitter import IN_PLACE, Emitter
 from ..program.records import Record, Shape, Tensor
-from .base import Parameter, WeightedLayer
+from .base import LAYERS, Parameter, WeightedLayer, Weights
 
 # An element that is normalised, in operations of a matrix product.
 NORM = 10
 
 
+@LAYERS.register
 @dataclass(frozen=True, repr=False)
 class BatchNorm(WeightedLayer):
     """a = gain (x - mean) / √(variance + epsilon) + bias, for each map or feature over the batch.
@@ -88,7 +92,18 @@ class BatchNorm(WeightedLayer):
         plan.gradient(kernels.copy_gradient, 1, gain, 2, maps, dict(source=dparams, width=maps), small=0)
         return y
 
+    def write_c(self, source: CSource, name: str, weights: Weights) -> None:
+        source.define("batch_norm", _BATCH_NORM)
+        with np.errstate(all="ignore"):  # what is not finite is refused by name
+            scale = weights["gain"] / np.sqrt(weights["running_variance"].astype(np.float64) + self.epsilon)
+            scale = scale.astype(source.dtype)
+        arrays = {"running_mean": weights["running_mean"], "scale": scale, "bias": weights["bias"]}
+        names = ", ".join(source.constant(f"{name}.{which}", values) for which, values in arrays.items())
+        maps = source.shape[0]
+        source.add(f"batch_norm({source.now}, {names}, {maps}, {source.size // maps});")
 
+
+@LAYERS.register
 @dataclass(frozen=True, repr=False)
 class LayerNorm(WeightedLayer):
     """a = gain (x - mean) / √(variance + epsilon) + bias, over the last axes of each row.
@@ -139,7 +154,42 @@ class LayerNorm(WeightedLayer):
         plan.gradient(kernels.layer_norm_backward_params, NORM * x.size, gain, 2, size, fields, small=sys.maxsize)
         return y
 
+    def write_c(self, source: CSource, name: str, weights: Weights) -> None:
+        source.define("layer_norm", _LAYER_NORM)
+        names = ", ".join(source.constant(f"{name}.{which}", weights[which]) for which in ("gain", "bias"))
+        size, epsilon = weights["gain"].size, source.number(float(source.dtype.type(self.epsilon)))
+        source.add(f"layer_norm({source.now}, {names}, {source.size // size}, {size}, {epsilon});")
+
 
 def _gain_and_bias(shape: Shape) -> tuple[Parameter, ...]:
     size = math.prod(shape)
     return Parameter("gain", shape, Constant(1.0), size, size), Parameter("bias", shape, Constant(0.0), size, size)
+
+
+_BATCH_NORM = """
+/* x (maps, pixels) = (x - mean) scale + bias, each of them (maps,) */
+static void batch_norm(real *x, const real *mean, const real *scale, const real *bias, int maps, int pixels)
+{
+    for (int m = 0; m < maps; m++)
+        for (int p = 0; p < pixels; p++, x++)
+            *x = (*x - mean[m]) * scale[m] + bias[m];
+}
+"""
+
+_LAYER_NORM = """
+/* x (groups, size) = gain (x - mean) / sqrt(variance + epsilon) + bias: mean and variance of each group */
+static void layer_norm(real *x, const real *gain, const real *bias, int groups, int size, real epsilon)
+{
+    for (int g = 0; g < groups; g++, x += size) {
+        real mean = 0, variance = 0;
+        for (int i = 0; i < size; i++)
+            mean += x[i];
+        mean /= (real)size;
+        for (int i = 0; i < size; i++)
+            variance += (x[i] - mean) * (x[i] - mean);
+        variance /= (real)size;
+        for (int i = 0; i < size; i++)
+            x[i] = gain[i] * (x[i] - mean) / sqrt{f}(variance + epsilon) + bias[i];
+    }
+}
+"""

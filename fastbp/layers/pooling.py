@@ -6,10 +6,11 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from ..kernels import pool as kernels
+from ..program.c_source import CSource
 from ..program.emitter import Emitter
 from ..program.records import Record, Shape, Tensor
-from .base import Layer
-from .windows import Axis, Size, check_maps, check_padding, check_size, each, in_2d, windows
+from .base import LAYERS, Layer, Weights
+from .windows import ADD_TAP, Axis, Size, c_windows, check_maps, check_padding, check_size, each, in_2d, windows
 
 
 def _record(channels: int, axes: list[Axis]) -> Record:
@@ -31,6 +32,19 @@ def _emit_max(plan: Emitter, x: Tensor, y: Tensor, flops: int, sizes: Record) ->
 def _emit_average(plan: Emitter, x: Tensor, y: Tensor, flops: int, sizes: Record) -> None:
     plan.forward(kernels.average_pool_forward, flops, y=y.value, x=x.value, **sizes)
     plan.backward(kernels.average_pool_backward, flops, dx=x.grad, dy=y.grad, **sizes)
+
+
+def _write_max(source: CSource, name: str, axes: list[Axis], shape: Shape) -> None:
+    window = c_windows(source, name, axes)
+    source.define("max_pool", _MAX_POOL)
+    source.replace("max_pool", f"{shape[0]}, {window}", shape)
+
+
+def _write_average(source: CSource, name: str, axes: list[Axis], shape: Shape) -> None:
+    window = c_windows(source, name, axes)
+    source.define("add_tap", ADD_TAP)
+    source.define("average_pool", _AVERAGE_POOL)
+    source.replace("average_pool", f"{shape[0]}, {window}", shape)
 
 
 @dataclass(frozen=True, repr=False)
@@ -74,11 +88,16 @@ class Pooling(Layer):
         emit(plan, x, y, POOL * y.size * high.kernel * wide.kernel, _record(x.shape[0], axes))
         return y
 
+    def write_c(self, source: CSource, name: str, weights: Weights) -> None:
+        write = _write_max if self.largest else _write_average
+        write(source, name, self._axes(source.shape), self.output_shape(source.shape))
+
 
 # An element of a window, in operations of a matrix product.
 POOL = 8
 
 
+@LAYERS.register
 @dataclass(frozen=True, repr=False)
 class MaxPool2D(Pooling):
     """The largest of each window.
@@ -97,6 +116,7 @@ class MaxPool2D(Pooling):
     largest: ClassVar[bool] = True
 
 
+@LAYERS.register
 @dataclass(frozen=True, repr=False)
 class MaxPool1D(Pooling):
     """As MaxPool2D, for x (rows, channels, length): a window has a length."""
@@ -105,6 +125,7 @@ class MaxPool1D(Pooling):
     largest: ClassVar[bool] = True
 
 
+@LAYERS.register
 @dataclass(frozen=True, repr=False)
 class AvgPool2D(Pooling):
     """The mean of each window. Arguments and shapes as for MaxPool2D; the border counts as zeros."""
@@ -113,12 +134,18 @@ class AvgPool2D(Pooling):
     largest: ClassVar[bool] = False
 
 
+@LAYERS.register
 @dataclass(frozen=True, repr=False)
 class AvgPool1D(Pooling):
     """As AvgPool2D, for x (rows, channels, length): a window has a length."""
 
     dims: ClassVar[int] = 1
     largest: ClassVar[bool] = False
+
+
+def _whole(input_shape: Shape) -> list[Axis]:
+    """A window as large as the maps."""
+    return windows("window", input_shape, input_shape[1:], input_shape[1:], 1, 0)
 
 
 @dataclass(frozen=True, repr=False)
@@ -134,11 +161,14 @@ class GlobalPooling(Layer):
     def emit(self, plan: Emitter, x: Tensor, *weights: Tensor) -> Tensor:
         x = plan.blocked(x)
         y = plan.tensor((x.shape[0],), blocked=True)
-        axes = windows("window", x.shape, x.shape[1:], x.shape[1:], 1, 0)
-        _emit_average(plan, x, y, POOL * x.size, _record(x.shape[0], axes))
+        _emit_average(plan, x, y, POOL * x.size, _record(x.shape[0], _whole(x.shape)))
         return y
 
+    def write_c(self, source: CSource, name: str, weights: Weights) -> None:
+        _write_average(source, name, _whole(source.shape), self.output_shape(source.shape))
 
+
+@LAYERS.register
 @dataclass(frozen=True, repr=False)
 class GlobalAvgPool2D(GlobalPooling):
     """The mean of each map: x (rows, channels, height, width) becomes (rows, channels)."""
@@ -146,8 +176,54 @@ class GlobalAvgPool2D(GlobalPooling):
     dims: ClassVar[int] = 2
 
 
+@LAYERS.register
 @dataclass(frozen=True, repr=False)
 class GlobalAvgPool1D(GlobalPooling):
     """The mean of each map: x (rows, channels, length) becomes (rows, channels)."""
 
     dims: ClassVar[int] = 1
+
+
+_AVERAGE_POOL = """
+/* y (maps, out_h, out_w) = the mean of each window of x (maps, in_h, in_w) */
+static void average_pool(real *y, const real *x, int maps, const struct windows *s)
+{
+    const int in = s->in_h * s->in_w, out = s->out_h * s->out_w;
+    for (int m = 0; m < maps; m++, x += in, y += out) {
+        for (int p = 0; p < out; p++)
+            y[p] = 0;
+        for (int h = 0; h < s->kernel_h; h++)
+            for (int w = 0; w < s->kernel_w; w++)
+                add_tap(y, x, 1, h, w, s);
+        for (int p = 0; p < out; p++)
+            y[p] /= (real)(s->kernel_h * s->kernel_w);
+    }
+}
+"""
+
+_MAX_POOL = """
+/* The largest x in rows top .. bottom and columns left .. right, or NaN where there is one */
+static real largest(const real *x, int width, int top, int bottom, int left, int right)
+{
+    real most = x[top * width + left];
+    for (int i = top; i < bottom; i++)
+        for (int j = left; j < right; j++) {
+            const real here = x[i * width + j];
+            most = here > most || here != here ? here : most;
+        }
+    return most;
+}
+
+/* y (maps, out_h, out_w) = the largest of each window of x (maps, in_h, in_w) */
+static void max_pool(real *y, const real *x, int maps, const struct windows *s)
+{
+    for (int m = 0; m < maps; m++, x += s->in_h * s->in_w)
+        for (int i = 0; i < s->out_h; i++)
+            for (int j = 0; j < s->out_w; j++) {
+                const int top = i * s->stride_h - s->top, bottom = top + s->kernel_h;
+                const int left = j * s->stride_w - s->left, right = left + s->kernel_w;
+                *y++ = largest(x, s->in_w, top > 0 ? top : 0, bottom < s->in_h ? bottom : s->in_h,
+                               left > 0 ? left : 0, right < s->in_w ? right : s->in_w);
+            }
+}
+"""

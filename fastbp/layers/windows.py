@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 from ..errors import brief, check_choice, check_integer
+from ..program.c_source import CSource
 from ..program.records import Shape
 
 Size = int | tuple[int, ...]
@@ -90,3 +91,38 @@ def _border(axes: list[Axis]) -> str:
 def in_2d(axes: list[Axis]) -> tuple[Axis, Axis]:
     """The axes of maps of height and width: what has one axis only is one high."""
     return (Axis(1, 1, 1, 1, 0, 0, 1), axes[0]) if len(axes) == 1 else (axes[0], axes[1])
+
+
+def c_windows(source: CSource, name: str, axes: list[Axis]) -> str:
+    """Define the sizes of a layer's window in C; returns their address."""
+    source.define("windows", _WINDOWS)
+    high, wide = in_2d(axes)
+    pairs = ((high.size, wide.size), (high.steps, wide.steps), *zip(high[:3], wide[:3], strict=True))
+    sizes = ", ".join(str(size) for pair in (*pairs, (high.before, wide.before)) for size in pair)
+    return f"&{source.declare('struct windows', f'{name}_window', f'{{{sizes}}}')}"
+
+
+_WINDOWS = """
+/* A window that moves over maps, and the width of the border of zeros above and left of them. */
+struct windows {
+    int in_h, in_w, out_h, out_w, kernel_h, kernel_w, stride_h, stride_w, dilation_h, dilation_w, top, left;
+};
+"""
+
+# A C function for sums over windows.
+ADD_TAP = """
+/* One element of the window, at h, w: y (out_h, out_w) += weight times what lies there of x (in_h, in_w) */
+static void add_tap(real *y, const real *x, real weight, int h, int w, const struct windows *s)
+{
+    for (int i = 0; i < s->out_h; i++) {
+        const int row = i * s->stride_h + h * s->dilation_h - s->top;
+        if (row < 0 || row >= s->in_h)
+            continue;
+        for (int j = 0; j < s->out_w; j++) {
+            const int column = j * s->stride_w + w * s->dilation_w - s->left;
+            if (column >= 0 && column < s->in_w)
+                y[i * s->out_w + j] += weight * x[row * s->in_w + column];
+        }
+    }
+}
+"""

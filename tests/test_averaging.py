@@ -54,6 +54,7 @@ def test_the_average_is_that_of_every_step(dtype, near, layers, optimizer):
         assert net._in_step == ()
 
 
+@pytest.mark.oracle
 def test_pytorch_has_the_same_average():
     torch = pytest.importorskip("torch")
     net, plain = make(), make()

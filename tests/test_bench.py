@@ -10,6 +10,7 @@ import pytest
 from fastbp.command import bench, cli
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("network", ["tiny", "digits", "lenet", "conv wide", "conv 1d"])
 @pytest.mark.parametrize("name", [name for name in bench.CONTESTANTS if name != "torch.compile"])
 def test_contestants_do_the_same_work(name, network):
@@ -25,6 +26,7 @@ def test_contestants_do_the_same_work(name, network):
     assert make(spec, X, y)(bench.CHECKED_STEPS) == pytest.approx(want, rel=1e-4)
 
 
+@pytest.mark.slow
 def test_command(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(bench, "installed", lambda: ["fastbp, 1 thread", "fastbp", "scikit-learn"])
@@ -36,6 +38,7 @@ def test_command(tmp_path, monkeypatch, capsys):
     assert (tmp_path / "fastbp-bench.png").read_bytes().startswith(b"\x89PNG")
 
 
+@pytest.mark.slow
 def test_command_without_any_peer(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(bench, "installed", lambda: ["fastbp, 1 thread", "fastbp"])
@@ -43,6 +46,7 @@ def test_command_without_any_peer(tmp_path, monkeypatch, capsys):
     assert "tiny: no peer" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_a_peer_that_fails_is_shown(monkeypatch):
     monkeypatch.setitem(bench.CONTESTANTS, "broken", ("json", None))
     result = bench.compare("tiny", ["fastbp, 1 thread", "broken"], 1, 0.01)

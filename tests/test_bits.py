@@ -48,6 +48,7 @@ def run(threads, path=None, **environment):
     return digests, int(used)
 
 
+@pytest.mark.slow
 def test_same_bits_on_any_number_of_threads_and_after_saving(tmp_path):
     want, used = run(1)
     assert used == 1
@@ -103,6 +104,7 @@ assert others_work(300, 300, 20) >= 0.05
     assert result.returncode == 0, result.stderr
 
 
+@pytest.mark.slow
 def test_workqueue_trains_on_one_thread_and_says_so_once():
     code = """
 import warnings

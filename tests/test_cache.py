@@ -59,6 +59,7 @@ def run(home: Path, **environment: str) -> tuple[str, Path, bool]:
 # --- found again, made anew, shared ---
 
 
+@pytest.mark.slow
 def test_second_start_compiles_nothing_and_an_edit_compiles_again(tmp_path):
     package = copy_package(tmp_path)
     before = set(package.rglob("*"))
@@ -81,6 +82,7 @@ def test_second_start_compiles_nothing_and_an_edit_compiles_again(tmp_path):
     assert compiled and float(edited) > float(loss) + 20
 
 
+@pytest.mark.slow
 def test_equal_packages_share_it_and_what_earlier_versions_left_in_one_is_removed(tmp_path):
     copies = [tmp_path / name for name in ("one", "two")]
     left = copy_package(copies[0]) / "__pycache__" / "compiled"
@@ -118,6 +120,7 @@ def test_what_else_compiled_code_depends_on_counts(monkeypatch, name):
     assert cache._version() != before
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("processes", [4])
 def test_processes_that_start_at_once_on_an_empty_cache(tmp_path, processes):
     copy_package(tmp_path)
@@ -128,6 +131,7 @@ def test_processes_that_start_at_once_on_an_empty_cache(tmp_path, processes):
         assert finish(start(tmp_path, code)) == (loss, folder, False)
 
 
+@pytest.mark.slow
 def test_a_home_that_cannot_be_written_falls_back_to_temporary_files_and_says_so_once(tmp_path):
     copy_package(tmp_path)
     (tmp_path / "home").write_text("a file where the folder would be: root may write into any folder")
@@ -344,6 +348,7 @@ def test_files_that_others_can_write_or_own_are_not_loaded(tmp_path, monkeypatch
     assert cache.load(tmp_path, "kernel") is None
 
 
+@pytest.mark.slow
 def test_damaged_code_is_compiled_again(tmp_path):
     copy_package(tmp_path)
     loss, folder, _ = run(tmp_path)
@@ -365,6 +370,7 @@ def test_a_full_disk_is_a_warning(tmp_path, monkeypatch):
         assert add.address(functions.np.dtype("float32"))
 
 
+@pytest.mark.slow
 def test_files_may_be_removed_at_any_moment(tmp_path):
     """By another process that clears the cache, say."""
     folder, done = tmp_path / "0123456789abcdef", threading.Event()

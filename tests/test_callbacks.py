@@ -380,6 +380,7 @@ def test_a_monitor_that_nothing_logs():
 # --- ReduceOnPlateau ----------------------------------------------------------------------------------
 
 
+@pytest.mark.oracle
 @pytest.mark.parametrize("mode", ["min", "max"])
 @pytest.mark.parametrize(
     "arguments",
@@ -414,6 +415,7 @@ def test_reduce_on_plateau_is_pytorchs(mode, arguments):
     assert len(set(want)) > 2
 
 
+@pytest.mark.oracle
 def test_the_defaults_are_pytorchs():
     torch = pytest.importorskip("torch")
     theirs = torch.optim.lr_scheduler.ReduceLROnPlateau(torch.optim.SGD([torch.nn.Parameter(torch.zeros(1))]))

@@ -14,6 +14,7 @@ torch = pytest.importorskip("torch", reason="the oracle extra is not installed")
 
 from twins import RATE, MapTwin, random_network  # noqa: E402 (needs torch)
 
+pytestmark = pytest.mark.oracle
 SEED = 20
 # FASTBP_FUZZ=1000 runs as many random networks.
 NETWORKS, CHUNK = int(os.environ.get("FASTBP_FUZZ", "200")), 20

@@ -242,6 +242,7 @@ def test_small_maps_are_used_as_they_stand(tmp_path):
     assert bits(net) == bits(twin)
 
 
+@pytest.mark.slow
 def test_a_map_larger_than_the_memory_limit(tmp_path):
     """2 GB in a process of its own, which may take 250 MB for it; mapped pages count. See benchmarks/memmap.py."""
     pytest.importorskip("resource", reason="no resource usage on this platform")
@@ -414,6 +415,7 @@ def test_an_iterable_may_wait_for_a_thread_that_uses_the_network():
     assert net.steps_trained == 20
 
 
+@pytest.mark.oracle
 def test_pytorchs_loader():
     torch = pytest.importorskip("torch")
     data = torch.utils.data.TensorDataset(torch.from_numpy(X), torch.from_numpy(Y))
@@ -558,6 +560,7 @@ def test_a_list_of_two_batches_is_no_pair_of_arrays():
     assert net.fit(X, y, validation_data=pair, verbose=False).history["val_loss"]
 
 
+@pytest.mark.oracle
 def test_torch_data_loaders():
     torch = pytest.importorskip("torch")
     net, X, y, _ = _problem("labels")

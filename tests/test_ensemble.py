@@ -91,6 +91,7 @@ def test_a_member_that_diverges_does_not_stop_the_others():
     assert [member.epochs_trained for member in ensemble.members] == [5, 1, 5]  # its loss is that before the step
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not hasattr(signal, "pthread_kill"), reason="signals work differently on this platform")
 def test_ctrl_c_ends_all():
     X, y = data(5000)

@@ -51,6 +51,7 @@ def test_every_example_is_checked():
     assert {path.stem for path in EXAMPLES.glob("*.py")} == set(CHECKS)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", CHECKS)
 def test_example(name):
     if name == "surrogate" and not any(map(shutil.which, ("cc", "gcc", "clang"))):

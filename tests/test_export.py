@@ -4,7 +4,7 @@ import ctypes
 
 import numpy as np
 import pytest
-from cases import ACTIVATIONS, LOSSES, batch, network, relative
+from cases import ACTIVATIONS, LOSSES, MAP_LAYERS, batch, network, relative
 from numba import njit
 from support import compile_c, seed_of
 
@@ -117,6 +117,15 @@ def random_layer(rng, shape, *, nested=False):
     return (fb.Conv1D, fb.Conv2D)[dims - 1](groups * int(rng.integers(1, 4)), window, *settings, bias=bias)
 
 
+def vary(net, rng):
+    """Give parameters and statistics other values than the initial ones, which may be all 0 or all 1."""
+    for layer in net.layers:
+        for name, values in {**layer.weights, **layer.statistics}.items():
+            if not name.endswith("weight"):
+                middle = 1 if name.endswith(("gain", "variance")) else 0
+                values[...] = rng.uniform(middle - 0.5, middle + 0.5, values.shape)
+
+
 def random_network(seed):
     """Up to six layers on maps, then none, one or two on vectors; float32 for even seeds."""
     rng = np.random.default_rng(seed)
@@ -135,11 +144,7 @@ def random_network(seed):
             layers.append(layer)
         now = layers[-1].output_shape(now)
     net = fb.Network(layers, shape, loss="mse", dtype=("float32", "float64")[seed % 2], seed=seed)
-    for layer in net.layers:
-        for name, values in {**layer.weights, **layer.statistics}.items():
-            if not name.endswith("weight"):
-                middle = 1 if name.endswith(("gain", "variance")) else 0
-                values[...] = rng.uniform(middle - 0.5, middle + 0.5, values.shape)
+    vary(net, rng)
     return net, rng.standard_normal((20, *shape))
 
 
@@ -149,10 +154,20 @@ def test_random_networks_of_maps(seed, tmp_path):
     check_alike(predict_in_c(net, X, tmp_path), net.predict(X))
 
 
-def test_every_layer_is_in_a_random_network():
+@pytest.mark.parametrize("name", MAP_LAYERS)
+def test_each_layer_on_maps(name, tmp_path):
+    rng = np.random.default_rng(seed_of(name))
+    layer, shape = MAP_LAYERS[name]
+    net = fb.Network([layer, fb.Flatten()], shape, loss="mse", dtype="float64", seed=0)
+    vary(net, rng)
+    X = rng.standard_normal((20, *shape))
+    check_alike(predict_in_c(net, X, tmp_path), net.predict(X))
+
+
+def test_every_layer_is_in_a_network():
     layers = [layer.layer for seed in range(40) for layer in random_network(seed)[0].layers]
     inner = [layer for residual in layers if isinstance(residual, fb.Residual) for layer in residual.layers]
-    assert {type(layer).__name__ for layer in layers} == set(LAYERS)
+    assert {type(layer).__name__ for layer in layers} | set(MAP_LAYERS) == set(LAYERS)
     assert {"Residual", "BatchNorm", "Conv2D", "Dense"} <= {type(layer).__name__ for layer in inner}
 
 

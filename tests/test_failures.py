@@ -328,6 +328,7 @@ for _name, _slow, _fast in (
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", SEEDS)
 @pytest.mark.parametrize("name", FAILURES)
 def test_each_failure_is_told_with_its_cause_and_nothing_else(name, seed):
@@ -341,6 +342,7 @@ def test_each_failure_is_told_with_its_cause_and_nothing_else(name, seed):
         assert any(words in warning for warning in found.warnings), words
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", healthy.HEALTHY)
 def test_nothing_is_told_of_a_healthy_network(name):
     """At the beginning, after one epoch, and after as many as it takes."""

@@ -363,6 +363,7 @@ def bombs(header, arrays):
     yield "overlap", mutations.seal(file.getvalue()[: -mutations.SEAL])
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux", reason="no limit of a process's memory that all systems have")
 def test_small_files_take_little_memory_and_time(saved, tmp_path):
     """In a process that may take 100 MB more than it has."""
@@ -428,6 +429,7 @@ def outcome(path):
     return "resumed"
 
 
+@pytest.mark.slow
 def test_mutations_of_whole_files(tmp_path):
     """Loading a file that is none raises FileFormatError and nothing else, whatever is wrong with it."""
     seed = int(os.environ.get("FASTBP_FUZZ_SEED", 0))

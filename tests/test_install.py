@@ -21,7 +21,10 @@ print(fb.__file__)
 TOLD = "fastbp: compiling kernels for this machine"
 NEEDED = ("numba", "llvmlite", "numpy", "platformdirs", "tqdm", "setuptools", "pip")
 
-pytestmark = pytest.mark.skipif(importlib.util.find_spec("pip") is None, reason="there is no pip")
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(importlib.util.find_spec("pip") is None, reason="there is no pip"),
+]
 
 
 class Environment:

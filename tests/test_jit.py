@@ -432,6 +432,7 @@ def train_all(handles, X, y, order, epochs, losses):
             losses[i] = fb.jit.train_epoch(handles[np.int64(i)], X, y, order)
 
 
+@pytest.mark.slow
 def test_many_networks_in_a_users_prange():
     rng = np.random.default_rng(0)
     X, y, order = rng.standard_normal((60, 5)), rng.integers(0, 3, 60), np.arange(60)
@@ -496,6 +497,7 @@ if __name__ == "__main__":
 """
 
 
+@pytest.mark.slow
 def test_a_cached_function_works_in_a_new_process(tmp_path):
     """Its code holds no address: neither of a kernel nor of a handle."""
     script = tmp_path / "cached.py"

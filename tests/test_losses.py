@@ -132,6 +132,7 @@ def test_a_network_of_means_and_variances_in_c(tmp_path):
     np.testing.assert_allclose(out, net.predict(X[:1])[0], rtol=1e-12)
 
 
+@pytest.mark.oracle
 def test_epsilon_bounds_the_loss_from_below():
     layers = [fb.Dense(2, kernel_init="zeros", bias_init=np.array([0.5, -100.0]))]
     torch = pytest.importorskip("torch")

@@ -200,6 +200,7 @@ def test_normal_gives_the_bits_of_both(dtype):
     assert (cdf == evaluate("normal_cdf", x)).all() and (pdf == evaluate("normal_pdf", x)).all()
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not cpu.is_x86(), reason="names of x86 CPUs")
 def test_error_without_fma():
     code = f"import sys, pytest; sys.exit(pytest.main([{__file__!r}, '-k', 'error_in_ulp and (normal or expm1)']))"

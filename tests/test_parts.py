@@ -505,6 +505,7 @@ print(net.train_on_batch(np.ones((4, 2)), np.zeros((4, 3))))
 """
 
 
+@pytest.mark.slow
 def test_own_kernels_are_cached(tmp_path):
     """A second process compiles nothing; one with another constant does."""
     (script := tmp_path / "own.py").write_text(OWN.format(constant=1.0))

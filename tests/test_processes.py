@@ -36,6 +36,7 @@ def skip_without(layer, how="here"):
         pytest.skip("no fork on this platform")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("threads", THREADS)
 @pytest.mark.parametrize("how", STARTS)
 @pytest.mark.parametrize("layer", LAYERS)
@@ -44,6 +45,7 @@ def test_training(layer, how, threads):
     assert run(how, layer)[threads] == ["1" if layer == "workqueue" else "2", layer]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("how", HOW[4:])
 @pytest.mark.parametrize("layer", LAYERS)
 def test_executors(layer, how):

@@ -275,6 +275,7 @@ def test_width_is_the_cpus(cpu, width, rows):
     assert result.stdout.split() == [str(width), str(rows)], result.stderr
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not cpu.is_x86(), reason="names of x86 CPUs")
 @pytest.mark.parametrize("cpu", ["haswell", "generic"])
 def test_gradients_with_narrower_vectors(cpu):

@@ -492,6 +492,7 @@ def test_a_folder_that_is_not_there(tmp_path):
 # --- kills and Ctrl-C ---------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform == "win32", reason="no SIGKILL")
 def test_kills_at_random_moments():
     """FASTBP_KILLS=100 for a hundred of them; see benchmarks/kill.py, which is what runs."""

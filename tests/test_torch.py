@@ -12,6 +12,7 @@ from fastbp.optimizers import OPTIMIZERS as ALL_OPTIMIZERS
 from fastbp.schedules import SCHEDULES as ALL_SCHEDULES
 
 torch = pytest.importorskip("torch", reason="the oracle extra is not installed")
+pytestmark = pytest.mark.oracle
 functional, lr = torch.nn.functional, torch.optim.lr_scheduler
 
 FUNCTIONS = {

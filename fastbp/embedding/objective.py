@@ -7,11 +7,11 @@ from typing import Any
 
 import numpy as np
 
+from ..model import Spec, check_params
 from ..program.plan import Plan
 from ..program.records import BATCH_LOSS
 from ..program.workspace import Workspace
 from ..runtime.locks import give_lock
-from ..training.data import Spec, check_params
 from ..training.feeds import Feed, feed_in_memory
 
 _DOUBLE = np.dtype(np.float64)
@@ -24,7 +24,7 @@ class Objective:
     of the arrays later matters to it. Several Python threads may call it; they take turns.
     """
 
-    _lock: threading.RLock
+    lock: threading.RLock
 
     def __init__(self, plan: Plan, arrays: dict[str, np.ndarray], spec: Spec, X: Any, y: Any, sample_weight: Any):
         spec = Spec(spec.input_shape, spec.output_shape, spec.loss, _DOUBLE)
@@ -43,7 +43,7 @@ class Objective:
         Raises ValueError for another shape, TypeError for what is not real numbers.
         """
         vector = check_params(params, self._params.shape)
-        with self._lock:
+        with self.lock:
             self._params[:] = vector
             self._feed.run(self._workspace, "gradient", self._feed.rows)
             return float(self._workspace.totals[BATCH_LOSS]), self._grads.copy()

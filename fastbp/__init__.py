@@ -49,7 +49,7 @@ from .schedules import OneCycle as OneCycle
 from .schedules import PiecewiseConstant as PiecewiseConstant
 from .schedules import StepDecay as StepDecay
 from .schedules import Warmup as Warmup
-from .training.loop import History
+from .training.history import History
 
 if TYPE_CHECKING:
     from .sklearn.estimators import MLPClassifier as MLPClassifier

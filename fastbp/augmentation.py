@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from .errors import check_number
 from .kernels import augment as kernels
 from .layers.windows import Size, check_size, each
+from .model import Model
 from .program.plan import ELEMENTWISE, MOVE, Plan, Shape
 from .training.instep import InStep
 
@@ -45,9 +48,9 @@ class Shift(Augmentation):
         dims = len(self.pixels) if isinstance(self.pixels, (tuple, list)) and len(self.pixels) == 1 else 2
         self._store(pixels=check_size("pixels", self.pixels, dims, low=0), fill=check_number("fill", self.fill))
 
-    def check(self, input_shape: Shape) -> None:
-        _check_maps("Shift", input_shape)
-        axes = input_shape[1:]
+    def check(self, net: Model, callbacks: Sequence[Any]) -> None:
+        _check_maps("Shift", net.input_shape)
+        axes = net.input_shape[1:]
         most = check_size("pixels", self.pixels, len(axes), low=0)
         if any(p >= size for p, size in zip(each(most, len(axes)), axes, strict=True)):
             raise ValueError(f"pixels must be less than the sizes of the maps, {axes}, got {self.pixels!r}")
@@ -76,8 +79,8 @@ class Flip(Augmentation):
     def __post_init__(self) -> None:
         self._store(p=check_number("p", self.p, low=0, high=1))
 
-    def check(self, input_shape: Shape) -> None:
-        _check_maps("Flip", input_shape)
+    def check(self, net: Model, callbacks: Sequence[Any]) -> None:
+        _check_maps("Flip", net.input_shape)
 
     def emit(self, plan: Plan) -> None:
         width = plan.x.shape[-1]

@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from .errors import check_number
+from .model import Model, convert_params
 from .program.plan import Plan
 from .runtime.locks import interrupts_later
-from .training.data import convert_params
 from .training.instep import InStep
-
-if TYPE_CHECKING:
-    from .network import Network
 
 
 @dataclass(repr=False)
@@ -51,6 +48,14 @@ class EMA(InStep):
     def __repr__(self) -> str:
         return f"EMA({self.decay})"
 
+    def check(self, net: Model, callbacks: Sequence[Any]) -> None:
+        """Raise ValueError if there is more than one EMA, as a network has one average, or one that another fit has."""
+        averages = [other for other in (*callbacks, *net.in_step) if isinstance(other, EMA)]
+        if len(averages) > 1:
+            raise ValueError(f"callbacks must hold at most one EMA, got {len(averages)}")
+        if self._aside is not None:
+            raise ValueError("callbacks must hold an EMA of their own, got one that another network's fit is using")
+
     def emit(self, plan: Plan) -> None:
         plan.average(1 - self.decay)
 
@@ -58,33 +63,33 @@ class EMA(InStep):
         assert self._aside is not None
         return {"average": self._aside}
 
-    def on_train_begin(self, net: Network) -> None:
+    def on_train_begin(self, net: Model) -> None:
         """Begin with the parameters that there are."""
         self._begin(net, net.params.copy())
 
-    def _begin(self, net: Network, aside: np.ndarray) -> None:
+    def _begin(self, net: Model, aside: np.ndarray) -> None:
         self._aside, self._shown = aside, True
         super().on_train_begin(net)
 
-    def on_train_end(self, net: Network) -> None:
+    def on_train_end(self, net: Model) -> None:
         """Leave the average in the network."""
         self.behind_steps(net)
         super().on_train_end(net)
         self._aside = None
 
-    def before_steps(self, net: Network) -> None:
+    def before_steps(self, net: Model) -> None:
         """Give the network training's own parameters."""
         self._show(net, average=False)
 
-    def behind_steps(self, net: Network) -> None:
+    def behind_steps(self, net: Model) -> None:
         """Give it the average."""
         self._show(net, average=True)
 
-    def _show(self, net: Network, *, average: bool) -> None:
-        with net._lock, interrupts_later():
+    def _show(self, net: Model, *, average: bool) -> None:
+        with net.lock, interrupts_later():
             if self._aside is not None and self._shown != average:
-                shown = net._params.copy()
-                net._params[:], self._aside[:] = self._aside, shown
+                shown = net.params.copy()
+                net.params[:], self._aside[:] = self._aside, shown
                 self._shown = average
 
     def state(self) -> dict[str, Any]:
@@ -92,18 +97,6 @@ class EMA(InStep):
         assert self._aside is not None
         return {"params": self._aside}
 
-    def restore(self, net: Network, state: Mapping[str, Any]) -> None:
+    def restore(self, net: Model, state: Mapping[str, Any]) -> None:
         """Go on with the parameters that `state` gave."""
-        self._begin(net, convert_params("params", state["params"], net._params.shape, net.dtype))
-
-
-def check_averages(callbacks: Iterable[Any], running: Iterable[Any]) -> None:
-    """Raise ValueError if there is more than one EMA, as a network has one average, or one that another fit has.
-
-    running: callbacks of a fit of the same network that is under way.
-    """
-    given, theirs = ([c for c in some if isinstance(c, EMA)] for some in (callbacks, running))
-    if len(given) + len(theirs) > 1:
-        raise ValueError(f"callbacks must hold at most one EMA, got {len(given) + len(theirs)}")
-    if any(callback._aside is not None for callback in given):
-        raise ValueError("callbacks must hold an EMA of their own, got one that another network's fit is using")
+        self._begin(net, convert_params("params", state["params"], net.params.shape, net.dtype))

@@ -35,25 +35,22 @@ A callback that writes a file has an attribute writes_to, its path: the members 
 from __future__ import annotations
 
 import csv
-import difflib
-import inspect
 import math
 import os
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import IO, TYPE_CHECKING, Any
+from typing import IO, Any
 
 from ._names import shown
 from .augmentation import Flip, Noise, Shift
-from .averaging import EMA
-from .errors import brief, check_bool, check_choice, check_integer, check_number, check_object, check_path, warn_caller
+from .errors import brief, check_bool, check_choice, check_integer, check_number, check_path, warn_caller
 from .formats import files
+from .model import Model
 from .training import checkpoints
-from .training.loop import History, Snapshot
-
-if TYPE_CHECKING:
-    from .network import Network
+from .training.history import History
+from .training.hooks import HOOKS
+from .training.snapshot import Snapshot
 
 __all__ = [
     "HOOKS",
@@ -69,101 +66,9 @@ __all__ = [
 ]
 __dir__ = shown(__all__)
 
-HOOKS = {
-    "on_train_begin": ("net",),
-    "on_chunk_end": ("net",),
-    "on_epoch_end": ("net", "epoch", "logs"),
-    "on_epoch_recorded": ("net", "history", "callbacks"),
-    "on_train_end": ("net",),
-}
-_OF_STATE: dict[str, tuple[str, ...]] = {"state": (), "restore": ("net", "state")}
 _MODES = ("auto", "min", "max")
 _GREATER_IS_BETTER = ("accuracy", "auc", "r2")  # what names of metrics end in
 _SMALLEST_STEP = 1e-8  # of a learning rate
-
-
-def check_callbacks(callbacks: Any, logged: Sequence[str]) -> tuple[Any, ...]:
-    """The callbacks as a tuple.
-
-    logged: the names that training logs.
-    Raises TypeError if one has no hook, or one with other arguments, or a method on_… that is no hook, ValueError if
-    it is known that one monitors what is not logged.
-    """
-    if callbacks is None or _has_hook(callbacks) or _unknown_hooks(callbacks):
-        callbacks = () if callbacks is None else (callbacks,)
-    try:
-        callbacks = tuple(callbacks)
-    except TypeError:
-        raise TypeError(f"callbacks must be a sequence of callbacks, got {brief(callbacks)}") from None
-    for callback in callbacks:
-        _check_names(callback)
-        if not _has_hook(callback):
-            methods = "on_epoch_end(net, epoch, logs), on_chunk_end(net), on_train_begin(net) or on_train_end(net)"
-            raise TypeError(f"callbacks must have a method {methods}, got {brief(callback)}")
-        check_object("callbacks", callback, object)
-        _check_methods(callback)
-    _check_monitors(callbacks, list(logged))
-    return callbacks
-
-
-def _has_hook(callback: Any) -> bool:
-    return any(callable(getattr(callback, hook, None)) for hook in HOOKS)
-
-
-def _unknown_hooks(callback: Any) -> list[str]:
-    """Methods of an object that have names as hooks have, but which training never calls."""
-    if isinstance(callback, type):
-        return []
-    names = (name for name in dir(callback) if name.startswith("on_") and name not in HOOKS)
-    return [name for name in names if callable(getattr(callback, name, None))]
-
-
-def _check_names(callback: Any) -> None:
-    """Raise TypeError if a callback has a method on_… that training never calls."""
-    unknown = _unknown_hooks(callback)
-    if not unknown:
-        return
-    name = unknown[0]
-    if "batch" in name or "step" in name:
-        instead = "on_chunk_end, as many batches run in one compiled call"
-    else:
-        close = difflib.get_close_matches(name, HOOKS, 1, 0.0)
-        instead = close[0]
-    hooks = ", ".join(f"{hook}({', '.join(arguments)})" for hook, arguments in HOOKS.items())
-    raise TypeError(
-        f"callbacks: {type(callback).__name__}.{name} would never be called; the nearest hook is {instead};"
-        f" methods on_… must be among {hooks}"
-    )
-
-
-def _check_methods(callback: Any) -> None:
-    """Raise TypeError if a user's callback has a method that can't be called as training calls it."""
-    if type(callback).__module__.partition(".")[0] == __package__:
-        return
-    methods = {**HOOKS, "epochs_at_once": ("net",), **(_OF_STATE if checkpoints.has_state(callback) else {})}
-    for name, arguments in methods.items():
-        if not hasattr(callback, name):
-            continue
-        try:
-            inspect.signature(getattr(callback, name)).bind(*arguments)
-        except ValueError:
-            pass  # what is written in C may have none to look at
-        except TypeError as error:
-            method = f"{type(callback).__name__}.{name}"
-            raise TypeError(f"callbacks: {method} must take ({', '.join(arguments)}), but: {error}") from None
-
-
-def _check_monitors(callbacks: Sequence[Any], logged: list[str]) -> None:
-    for callback in callbacks:
-        if type(callback) in (EarlyStopping, ReduceOnPlateau, Checkpoint) and callback.monitor is not None:
-            _check_monitor(callback.monitor, logged)
-        if type(callback) is ReduceOnPlateau:
-            logged.append("learning_rate")
-        elif type(callback) not in (
-            *(EarlyStopping, StopAtLoss, TimeBudget, CSVLogger, Checkpoint),
-            *(EMA, Shift, Flip, Noise),
-        ):
-            return  # a user's own may add anything to the logs
 
 
 def _check_monitor(monitor: str, logged: Sequence[str]) -> None:
@@ -229,12 +134,16 @@ class EarlyStopping:
         check_bool("restore_best", self.restore_best)
         check_choice("mode", self.mode, _MODES)
 
-    def on_train_begin(self, net: Network) -> None:
+    def check_logs(self, logged: list[str]) -> None:
+        """Raise ValueError if what it monitors is not among the names that are logged."""
+        _check_monitor(self.monitor, logged)
+
+    def on_train_begin(self, net: Model) -> None:
         """Forget an earlier training."""
         self.best = self.best_epoch = self._kept = None
         self._stopped = False
 
-    def on_epoch_end(self, net: Network, epoch: int, logs: Mapping[str, float]) -> None:
+    def on_epoch_end(self, net: Model, epoch: int, logs: Mapping[str, float]) -> None:
         """Keep the network if this is the best epoch; else stop, if that was long ago."""
         value = _monitored(self.monitor, logs)
         if _is_better(value, self.best, self.monitor, self.mode, self.min_delta):
@@ -245,7 +154,7 @@ class EarlyStopping:
         elif epoch - (-1 if self.best_epoch is None else self.best_epoch) >= self.patience:
             self._stopped = net.stop_training = True
 
-    def on_train_end(self, net: Network) -> None:
+    def on_train_end(self, net: Model) -> None:
         """Go back to the best epoch."""
         if self._kept is not None:
             self._kept.put_back(net)
@@ -256,7 +165,7 @@ class EarlyStopping:
         kept = {} if self._kept is None else self._kept.state()
         return {"best": self.best, "best_epoch": self.best_epoch, "stopped": self._stopped, **kept}
 
-    def restore(self, net: Network, state: Mapping[str, Any]) -> None:
+    def restore(self, net: Model, state: Mapping[str, Any]) -> None:
         """Remember what `state` gave; stop if training had ended."""
         best = None if state["best"] is None else float(state["best"])
         best_epoch = None if best is None else check_integer("best_epoch", state["best_epoch"], low=0)
@@ -307,7 +216,12 @@ class ReduceOnPlateau:
         check_number("min_rate", self.min_rate, low=0)
         check_choice("mode", self.mode, _MODES)
 
-    def on_train_begin(self, net: Network) -> None:
+    def check_logs(self, logged: list[str]) -> None:
+        """Raise ValueError if what it monitors is not among the names that are logged; add its own."""
+        _check_monitor(self.monitor, logged)
+        logged.append("learning_rate")
+
+    def on_train_begin(self, net: Model) -> None:
         """Forget an earlier training. Raises ValueError if the learning rate can't be set."""
         net.learning_rate = net.learning_rate
         self._best, self._bad, self._cooling = None, 0, 0
@@ -316,13 +230,13 @@ class ReduceOnPlateau:
         """The best value, and what is counted."""
         return {"best": self._best, "bad": self._bad, "cooling": self._cooling}
 
-    def restore(self, net: Network, state: Mapping[str, Any]) -> None:
+    def restore(self, net: Model, state: Mapping[str, Any]) -> None:
         """Remember what `state` gave."""
         best = None if state["best"] is None else float(state["best"])
         bad, cooling = (check_integer(name, state[name], low=0) for name in ("bad", "cooling"))
         self._best, self._bad, self._cooling = best, bad, cooling
 
-    def on_epoch_end(self, net: Network, epoch: int, logs: dict[str, float]) -> None:
+    def on_epoch_end(self, net: Model, epoch: int, logs: dict[str, float]) -> None:
         """Count the epochs that are not better, and reduce the rate if they are too many."""
         value = _monitored(self.monitor, logs)
         logs["learning_rate"] = net.learning_rate
@@ -362,11 +276,14 @@ class StopAtLoss:
     def __post_init__(self) -> None:
         check_number("threshold", self.threshold)
 
-    def on_train_begin(self, net: Network) -> None:
+    def check_logs(self, logged: list[str]) -> None:
+        """It wants no number, and adds none."""
+
+    def on_train_begin(self, net: Model) -> None:
         """Forget an earlier training."""
         self._reached = False
 
-    def on_epoch_end(self, net: Network, epoch: int, logs: Mapping[str, float]) -> None:
+    def on_epoch_end(self, net: Model, epoch: int, logs: Mapping[str, float]) -> None:
         """Set net.stop_training when the loss is low enough."""
         if logs["loss"] <= self.threshold:
             self._reached = net.stop_training = True
@@ -375,7 +292,7 @@ class StopAtLoss:
         """Whether the loss was low enough."""
         return {"reached": self._reached}
 
-    def restore(self, net: Network, state: Mapping[str, Any]) -> None:
+    def restore(self, net: Model, state: Mapping[str, Any]) -> None:
         """Stop if it was."""
         self._reached = check_bool("reached", state["reached"])
         net.stop_training |= self._reached
@@ -400,16 +317,19 @@ class TimeBudget:
     def __post_init__(self) -> None:
         check_number("seconds", self.seconds, low=0, open_low=True)
 
-    def on_train_begin(self, net: Network) -> None:
+    def check_logs(self, logged: list[str]) -> None:
+        """It wants no number, and adds none."""
+
+    def on_train_begin(self, net: Model) -> None:
         """Start the clock."""
         self._end = time.monotonic() + self.seconds
 
-    def on_chunk_end(self, net: Network) -> None:
+    def on_chunk_end(self, net: Model) -> None:
         """Set net.stop_training when the time is over."""
         if time.monotonic() >= self._end:
             net.stop_training = True
 
-    def on_epoch_end(self, net: Network, epoch: int, logs: Mapping[str, float]) -> None:
+    def on_epoch_end(self, net: Model, epoch: int, logs: Mapping[str, float]) -> None:
         """The same, as validation takes time too."""
         self.on_chunk_end(net)
 
@@ -437,7 +357,10 @@ class CSVLogger:
         check_path("path", self.path)
         check_bool("append", self.append)
 
-    def on_train_begin(self, net: Network) -> None:
+    def check_logs(self, logged: list[str]) -> None:
+        """It wants no number, and adds none."""
+
+    def on_train_begin(self, net: Model) -> None:
         """Open the file."""
         self._open("a+" if self.append else "w+")
 
@@ -448,7 +371,7 @@ class CSVLogger:
         self._columns = next(csv.reader(self._file), [])
         self._file.seek(0, os.SEEK_END)
 
-    def on_epoch_end(self, net: Network, epoch: int, logs: Mapping[str, float]) -> None:
+    def on_epoch_end(self, net: Model, epoch: int, logs: Mapping[str, float]) -> None:
         """Write a line."""
         assert self._file is not None
         writer = csv.writer(self._file, lineterminator="\n")
@@ -464,14 +387,14 @@ class CSVLogger:
         assert self._file is not None
         return {"size": os.fstat(self._file.fileno()).st_size}
 
-    def restore(self, net: Network, state: Mapping[str, Any]) -> None:
+    def restore(self, net: Model, state: Mapping[str, Any]) -> None:
         """Open the file, without the lines of epochs that will be trained again."""
         size = check_integer("size", state["size"], low=0)
         if os.path.exists(self.path) and os.path.getsize(self.path) > size:
             os.truncate(self.path, size)
         self._open("a+")
 
-    def on_train_end(self, net: Network) -> None:
+    def on_train_end(self, net: Model) -> None:
         """Close the file."""
         if self._file is not None:
             self._file.close()
@@ -522,19 +445,24 @@ class Checkpoint:
             _check_name(self.monitor)
         check_choice("mode", self.mode, _MODES)
 
-    def on_train_begin(self, net: Network) -> None:
+    def check_logs(self, logged: list[str]) -> None:
+        """Raise ValueError if what it monitors is not among the names that are logged."""
+        if self.monitor is not None:
+            _check_monitor(self.monitor, logged)
+
+    def on_train_begin(self, net: Model) -> None:
         """Find out whether a file can be made there; forget an earlier training."""
         files.check_place(self.path)
         self.best, self.best_epoch, self._seen = None, None, 0
 
-    def on_epoch_recorded(self, net: Network, history: History, callbacks: Sequence[Any]) -> None:
+    def on_epoch_recorded(self, net: Model, history: History, callbacks: Sequence[Any]) -> None:
         """Save; first those that keep the best, as this one holds what they have saved."""
         keepers = [other for other in callbacks if isinstance(other, Checkpoint) and other.monitor is not None]
         for checkpoint in (*keepers, self):
-            if checkpoint._is_due(history):
-                checkpoint._write(net, history, callbacks)
+            if checkpoint.is_due(history):
+                checkpoint.write(net, history, callbacks)
 
-    def _is_due(self, history: History) -> bool:
+    def is_due(self, history: History) -> bool:
         """Whether the last epoch shall be saved; one that keeps the best is asked about it once."""
         epochs = len(history.epoch)
         if epochs % self.every or epochs == self._seen:
@@ -544,7 +472,8 @@ class Checkpoint:
         self._seen, numbers = epochs, {name: values[-1] for name, values in history.history.items()}
         return _is_better(_monitored(self.monitor, numbers), self.best, self.monitor, self.mode)
 
-    def _write(self, net: Network, history: History, callbacks: Sequence[Any]) -> None:
+    def write(self, net: Model, history: History, callbacks: Sequence[Any]) -> None:
+        """Save the network as it is behind the last epoch of `history`; warn if that can't be."""
         epochs, before = len(history.epoch), (self.best, self.best_epoch)
         if self.monitor is not None:
             self.best, self.best_epoch = history.history[self.monitor][-1], epochs - 1
@@ -564,7 +493,7 @@ class Checkpoint:
         """The best, and its epoch."""
         return {"best": self.best, "best_epoch": self.best_epoch}
 
-    def restore(self, net: Network, state: Mapping[str, Any]) -> None:
+    def restore(self, net: Model, state: Mapping[str, Any]) -> None:
         """Remember what `state` gave."""
         best = None if state["best"] is None else float(state["best"])
         best_epoch = None if best is None else check_integer("best_epoch", state["best_epoch"], low=0)

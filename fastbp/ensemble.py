@@ -16,13 +16,15 @@ import numpy as np
 
 from . import activations
 from .activations import ActivationFunction
-from .callbacks import check_callbacks
 from .errors import DivergedError, FileFormatError, brief, check_integer, check_path, check_verbose
-from .formats import files
+from .formats import files, networks
 from .layers import Activation
-from .network import MEMBERS, Network, check_custom, rebuilt
+from .network import Network
 from .runtime.threads import num_threads, on_one_thread
-from .training.loop import EVALUATION_BATCH, History
+from .training import request
+from .training.evaluation import EVALUATION_BATCH
+from .training.history import History
+from .training.hooks import check_callbacks
 
 
 class Spread(NamedTuple):
@@ -126,7 +128,7 @@ class Ensemble:
         )
         told, stopped = check_verbose(verbose), threading.Event()
         validates = validation_data is not None or bool(validation_split)
-        logged = self.members[0]._logged(self.members[0]._metrics(metrics), validates)
+        logged = request.logged(self.members[0], request.metrics_of(self.members[0], metrics), validates)
         own = dict(zip(map(id, self.members), self._callbacks(callbacks, logged), strict=True))
 
         def train(member: Network) -> History:
@@ -206,11 +208,11 @@ class Ensemble:
         arrays: dict[str, np.ndarray] = {}
         with contextlib.ExitStack() as locks:
             for number, member in enumerate(self.members):
-                locks.enter_context(member._lock)
-                header, its = member._content(extra)
+                locks.enter_context(member.lock)
+                header, its = networks.content(member, extra)
                 headers.append(header)
                 arrays |= {f"{number}.{name}": array for name, array in its.items()}
-            files.write(path, {MEMBERS: headers}, arrays)
+            files.write(path, {networks.MEMBERS: headers}, arrays)
 
     @classmethod
     def load(cls, path: str | os.PathLike, custom_objects: Mapping[str, Any] | None = None) -> Ensemble:
@@ -219,18 +221,18 @@ class Ensemble:
         Raises ValueError if the file holds one network.
         """
         check_path("path", path)
-        custom = check_custom(custom_objects)
+        custom = networks.check_custom(custom_objects)
         header, arrays = files.read(path)
-        if MEMBERS not in header:
+        if networks.MEMBERS not in header:
             raise ValueError(f"{os.fspath(path)} holds one network: fb.load gives it back")
-        headers = header[MEMBERS]
+        headers = header[networks.MEMBERS]
         if not isinstance(headers, list) or not headers or not all(isinstance(each, dict) for each in headers):
             raise FileFormatError(f"{os.fspath(path)} is not a valid fastbp ensemble: it has no list of members")
         members = []
         for number, each in enumerate(headers):
             start = f"{number}."
             its = {name.removeprefix(start): array for name, array in arrays.items() if name.startswith(start)}
-            members.append(rebuilt(path, each, its, custom))
+            members.append(networks.rebuilt(path, each, its, custom, Network))
         if len({(member.input_shape, member.output_shape, member.loss, member.dtype) for member in members}) > 1:
             raise FileFormatError(f"{os.fspath(path)} is not a valid fastbp ensemble: its members are not alike")
         ensemble = cls.__new__(cls)

@@ -51,7 +51,7 @@ def brief(value: Any) -> str:
 
 def warn_caller(text: str, category: type[Warning]) -> None:
     """A warning that shows the line that called this package."""
-    frame, level = sys._getframe(1), 1
+    frame, level = sys._getframe(1), 1  # noqa: SLF001, it is documented
     while frame.f_back is not None and frame.f_globals.get("__name__", "").partition(".")[0] == __package__:
         frame, level = frame.f_back, level + 1
     warnings.warn(text, category, stacklevel=level + 1)

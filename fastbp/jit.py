@@ -1,5 +1,6 @@
 """Networks inside other people's @njit code: see embedding/handles.py, where these functions are."""
 
+from ._names import shown
 from .embedding.handles import (
     Handle,
     apply_gradients,
@@ -25,3 +26,5 @@ __all__ = [
     "train_step",
     "value_and_grad",
 ]
+
+__dir__ = shown(__all__)

@@ -1,84 +1,33 @@
-"""Network: the object API."""
+"""Network: the object API. It checks what users give, and has it done."""
 
 from __future__ import annotations
 
-import contextlib
-import copy
-import math
 import os
-import sys
-import threading
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
-from . import losses, optimizers
-from .averaging import check_averages
-from .callbacks import check_callbacks
 from .diagnosis import examination, explanation
 from .diagnosis.explanation import Explanation
 from .diagnosis.report import Diagnosis
-from .display import reports
+from .display import summaries
 from .embedding.capi import CPointers, make_pointers
 from .embedding.handles import Handle, make_handle
 from .embedding.objective import Objective
-from .errors import (
-    DivergedError,
-    FileFormatError,
-    brief,
-    check_bool,
-    check_integer,
-    check_number,
-    check_path,
-    check_verbose,
-)
-from .formats import export, files
-from .kernels.updates import RATE, STEP
-from .layers import Activation, Dropout, Flatten, Layer
-from .layers.bound import BoundLayer, check_step
-from .layers.chain import bind_layers
+from .errors import brief, check_bool, check_integer, check_path
+from .formats import export, networks
+from .layers import Layer
 from .losses import Loss
-from .metrics import METRICS, Metric, check_metrics, check_suited
+from .model import Model
 from .optimizers import Optimizer
-from .parts import Custom, construct, custom_parts
-from .program.plan import BATCH_LOSS, SCALARS_SIZE, Buffer, Plan, Shape, Tensor, factors_at, initial_scalars
-from .program.workspace import Workspace
-from .runtime.functions import DTYPES
-from .runtime.locks import give_lock, interrupts_later
-from .schedules import Schedule
-from .training import checkpoints, feeds, hidden, loop, transfer
-from .training.advice import advice
-from .training.checkpoints import Resumed
-from .training.data import Spec, check_class_weight, convert_params
-from .training.feeds import Feed, Mapped, Source
-from .training.instep import InStep
-from .training.loop import EVALUATION_BATCH, History, Task
+from .training import evaluation, feeds, hidden, loop, request, steps, transfer
+from .training.evaluation import EVALUATION_BATCH
+from .training.feeds import Feed
+from .training.history import History
 
 
-def _check_shape(input_shape: Any) -> Shape:
-    try:
-        shape = tuple(input_shape)
-    except TypeError:
-        shape = None
-    if shape is None or any(isinstance(size, bool) or not isinstance(size, (int, np.integer)) for size in shape):
-        raise TypeError(f"input_shape must be a tuple of integers such as (4,), got {brief(input_shape)}")
-    if not shape:
-        raise ValueError("input_shape must have at least one size, such as (784,), got ()")
-    return tuple(check_integer("input_shape", size, low=1) for size in shape)
-
-
-def _check_dtype(dtype: Any) -> np.dtype:
-    try:
-        for known in DTYPES:
-            if np.dtype(dtype) == known:
-                return known
-    except TypeError:
-        pass  # NumPy doesn't know it either
-    raise ValueError(f"dtype must be {' or '.join(repr(str(known)) for known in DTYPES)}, got {brief(dtype)}")
-
-
-class Network:
+class Network(Model):
     """A feed-forward network, its loss and its optimizer.
 
     Arguments:
@@ -94,10 +43,6 @@ class Network:
     Raises TypeError or ValueError, naming the argument, for anything else.
     """
 
-    _INITIAL, _SHUFFLE = 0, 1  # streams of random numbers; the plan has the next
-    _lock: threading.RLock  # of the workspace: one computation at a time, from whichever Python thread
-    _FIXED = ("layers", "input_shape", "output_shape", "num_params", "dtype", "seed")  # what its memory is made for
-
     def __init__(
         self,
         layers: Sequence[Layer],
@@ -108,203 +53,7 @@ class Network:
         dtype: Any = "float32",
         seed: int | None = None,
     ):
-        self._define(layers, input_shape, loss, optimizer, dtype, seed)
-        self._allocate()
-        self._draw()
-
-    def _define(self, layers: Any, input_shape: Any, loss: Any, optimizer: Any, dtype: Any, seed: Any) -> None:
-        """Check the arguments, and say what the network is; its arrays are not there yet."""
-        self.input_shape = _check_shape(input_shape)
-        self.dtype = _check_dtype(dtype)
-        self._loss = losses.get(loss)
-        self._optimizer = optimizers.get(optimizer)
-        optimizers.check_constants(self.optimizer, self.dtype)
-        if seed is None:
-            seed = int(np.random.SeedSequence().generate_state(1)[0])
-        self.seed = check_integer("seed", seed, low=0)
-        self.layers = bind_layers(layers, self.input_shape)
-        self.output_shape = self.layers[-1].output_shape
-        self._outputs = math.prod(self.output_shape)
-        self.loss.check(self._outputs)
-        self._check_names()
-        self.num_params = sum(math.prod(p.shape) for layer in self.layers for p in layer._wanted)
-        self.epochs_trained = 0
-        self.stop_training = False
-        self.extra = {}
-        self._in_step: tuple[InStep, ...] = ()  # callbacks of the fit that runs
-        self._space: Workspace | None = None
-        give_lock(self)
-        self._chunk = (0, 1)  # batches in a compiled call of fit, for a size of batch
-
-    def __setattr__(self, name: str, value: Any) -> None:
-        if name in self._FIXED and name in self.__dict__:
-            raise AttributeError(f"{name} can't be set, as it is what the network is made for: make another network")
-        super().__setattr__(name, value)
-
-    def _allocate(self) -> None:
-        """Lay out the parameters, and make the plan."""
-        self._params = np.zeros(self.num_params, self.dtype)
-        self._grads = np.zeros(self.num_params, self.dtype)
-        self._state = np.repeat(np.array(list(self.optimizer.state.values()), self.dtype), self.num_params)
-        self._scalars = initial_scalars(self.optimizer, [layer.learning_rate for layer in self.layers])
-        at = 0
-        for layer in self.layers:
-            for parameter in layer._wanted:
-                size = math.prod(parameter.shape)
-                layer.weights[parameter.name] = self._params[at : at + size].reshape(parameter.shape)
-                layer._gradients[parameter.name] = self._grads[at : at + size].reshape(parameter.shape)
-                layer._places.append(Tensor(Buffer("params", at), Buffer("grads", at), parameter.shape))
-                at += size
-            layer._changed = self._replan
-        self._allocate_statistics()
-        self._plan = self._new_plan()
-
-    def _draw(self) -> None:
-        """Fill the parameters with their initial values."""
-        wanted = [(layer, p) for layer in self.layers for p in layer._wanted]
-        for number, (layer, p) in enumerate(wanted):
-            generator = self._generator(self._INITIAL, number)
-            try:
-                with np.errstate(over="ignore"):
-                    layer.weights[p.name][...] = p.initializer.draw(generator, p.shape, p.fan_in, p.fan_out)
-            except ValueError as error:
-                raise ValueError(f"layers: {layer.name}: {p.name}: {error}") from None
-            if not np.isfinite(layer.weights[p.name]).all():
-                raise ValueError(f"layers: {layer.name}: {p.name} must begin with numbers that {self.dtype} has")
-
-    def _allocate_statistics(self) -> None:
-        """Likewise for what layers count; behind the places of a layer's parameters come those of its statistics."""
-        counted = [(layer, statistic) for layer in self.layers for statistic in layer._counted]
-        self._statistics = np.zeros(sum(math.prod(statistic.shape) for _, statistic in counted), self.dtype)
-        at = 0
-        for layer, statistic in counted:
-            view = self._statistics[at : at + math.prod(statistic.shape)].reshape(statistic.shape)
-            view[...] = statistic.initializer.draw(self._generator(self._INITIAL, 0), statistic.shape, 1, 1)
-            layer.statistics[statistic.name] = view
-            layer._places.append(Tensor(Buffer("statistics", at), Buffer("statistics", at), statistic.shape))
-            at += view.size
-
-    def _new_plan(self, *, keep: bool = False, last: int = -1) -> Plan:
-        """A plan of the layers up to number `last`; keep: see Plan."""
-        layers = self._emitters()[: last % len(self.layers) + 1]
-        parts = layers, self.input_shape, self.loss, self.optimizer, self.num_params, self.seed
-        return Plan(*parts, keep=keep, in_step=() if keep else self._in_step)
-
-    def _replan(self) -> None:
-        """Make the programs anew, after a layer's settings have changed."""
-        with self._lock:
-            self._plan, self._space = self._new_plan(), None
-            self._scalars[factors_at(self.optimizer) :] = [layer.learning_rate for layer in self.layers]
-
-    def _put_in_step(self, callbacks: tuple[InStep, ...]) -> None:
-        """Let these be a part of training steps from now on."""
-        with self._lock, interrupts_later():
-            self._in_step = callbacks
-            self._replan()
-
-    @contextlib.contextmanager
-    def _steps(self) -> Iterator[None]:
-        """Training steps may be done inside."""
-        try:
-            for callback in self._in_step:
-                callback.before_steps(self)
-            yield
-        finally:
-            for callback in self._in_step:
-                callback.behind_steps(self)
-
-    def _emitters(self) -> Sequence[BoundLayer]:
-        """The layers as they run: the loss takes over a last activation that is its own inverse link."""
-        idle = (Activation("linear"), Flatten(), Dropout(0.0))
-        end = max((i + 1 for i, bound in enumerate(self.layers) if bound.layer not in idle), default=0)
-        last = self.layers[end - 1]
-        if end == 0 or self.loss.link is None or last.layer.ends_with is not self.loss.link:
-            return self.layers
-        bare = BoundLayer(last.layer.without_activation(), last.name, last.input_shape)
-        bare._places = last._places
-        return [*self.layers[: end - 1], bare, *self.layers[end:]]
-
-    def _generator(self, stream: int, number: int) -> np.random.Generator:
-        """Random numbers that depend on the seed, what they are for, and a number, and on nothing before."""
-        return np.random.Generator(np.random.Philox(np.random.SeedSequence([self.seed, stream, number])))
-
-    def _shuffle_key(self) -> int:
-        """64 bits that the orders of the rows depend on, besides the epoch."""
-        return int(np.random.SeedSequence([self.seed, self._SHUFFLE]).generate_state(1, np.uint64).view(np.int64)[0])
-
-    def _check_names(self) -> None:
-        """Raise ValueError if two parts of the user's own have one name, as files and copies know them by it."""
-        names = self._custom_parts()
-        for thing in (*(layer.layer for layer in self.layers), self.loss):
-            for name, part in custom_parts(thing).items():
-                if names[name] is not part:
-                    raise ValueError(f"layers and loss must not hold two different parts of one's own named {name!r}")
-
-    # --- what there is ---
-
-    @property
-    def loss(self) -> Loss:
-        """The loss; it can't be changed."""
-        return self._loss
-
-    @property
-    def optimizer(self) -> Optimizer:
-        """The optimizer; it can't be changed, but for its learning rate: net.learning_rate = 0.01."""
-        return self._optimizer
-
-    @property
-    def extra(self) -> dict[str, Any]:
-        """What else its files keep: names of classes, say, or how inputs were scaled. A dict of what JSON has.
-
-        `save` writes it, and `load` gives it back, as JSON does: tuples come back as lists, and keys as texts.
-        Assigning raises TypeError for anything but a dict.
-        """
-        return self._extra
-
-    @extra.setter
-    def extra(self, value: dict[str, Any]) -> None:
-        if not isinstance(value, dict):
-            raise TypeError(f"extra must be a dict, got {brief(value)}")
-        self._extra = value
-
-    @property
-    def params(self) -> np.ndarray:
-        """All parameters (num_params,), live: writing into it changes the network, and so does assigning to it.
-
-        Statistics that training counts beside them (BatchNorm's) are none: `copy_from` copies both.
-        Assigning raises TypeError for what holds no real numbers, ValueError for another shape, NaN or infinity.
-        """
-        return self._params
-
-    @params.setter
-    def params(self, values: Any) -> None:
-        if values is self._params:  # net.params *= 2 has written into it, and then assigns it
-            return
-        self._params[:] = convert_params("params", values, self._params.shape, self.dtype)
-
-    @property
-    def grads(self) -> np.ndarray:
-        """The gradients of the last training step or value_and_grad (num_params,), live, laid out as params."""
-        return self._grads
-
-    @property
-    def learning_rate(self) -> float:
-        """The learning rate of the next step; unless a schedule sets it, it can be set: greater than 0."""
-        schedule = self.optimizer.learning_rate
-        return schedule(self.steps_trained) if isinstance(schedule, Schedule) else float(self._scalars[RATE])
-
-    @learning_rate.setter
-    def learning_rate(self, rate: float) -> None:
-        if isinstance(self.optimizer.learning_rate, Schedule):
-            raise ValueError(f"learning_rate can't be set: {self.optimizer.learning_rate!r} sets it")
-        if isinstance(self.optimizer, optimizers.Rprop):
-            raise ValueError("learning_rate can't be set: Rprop has a step of its own for each parameter")
-        self._scalars[RATE] = check_number("learning_rate", rate, low=0, open_low=True)
-
-    @property
-    def steps_trained(self) -> int:
-        """Optimizer steps so far."""
-        return int(self._scalars[STEP])
+        super().__init__(layers, input_shape, loss=loss, optimizer=optimizer, dtype=dtype, seed=seed)
 
     def __repr__(self) -> str:
         layers = ", ".join(repr(layer.layer) for layer in self.layers)
@@ -315,28 +64,11 @@ class Network:
 
     def summary(self) -> str:
         """A table of layers, output shapes and numbers of parameters, as text to print."""
-        rows = [("layer", "output shape", "parameters"), *self._summary(), ("total", "", f"{self.num_params:,}")]
-        wide = [max(len(row[i]) for row in rows) for i in range(3)]
-        lines = [f"{a:<{wide[0]}}  {b:<{wide[1]}}  {c:>{wide[2]}}" for a, b, c in rows]
-        rule = "-" * len(lines[0])
-        return "\n".join([lines[0], rule, *lines[1:-1], rule, lines[-1], self._about()])
+        return summaries.text(self)
 
     def _repr_html_(self) -> str:
         """For notebooks: the summary."""
-        rows = [*self._summary(), ("total", "", f"{self.num_params:,}")]
-        return reports.html_table(["layer", "output shape", "parameters"], rows, self._about())
-
-    def _summary(self) -> list[tuple[str, str, str]]:
-        rows = [("input", str(self.input_shape), "0")]
-        for layer in self.layers:
-            activation = layer.layer.ends_with
-            ending = "" if activation is None or activation.forward is None else f" {activation.name}"
-            size = sum(view.size for view in layer.weights.values())
-            rows.append((layer.name + ending, str(layer.output_shape), f"{size:,}"))
-        return rows
-
-    def _about(self) -> str:
-        return f"loss {self.loss.name}, {self.optimizer!r}, {self.dtype}"
+        return summaries.html(self)
 
     # --- training ---
 
@@ -409,141 +141,37 @@ class Network:
         what it gives for the validation data, has done so. After that, as after any exception within an epoch (of a bad
         batch, a metric, a callback), the network is as it was before that epoch, or before all that ran in one call.
         """
-        epochs = check_integer("epochs", epochs, low=1)
-        batch_size = check_integer("batch_size", batch_size, low=1)
-        split = check_number("validation_split", validation_split, low=0)
-        shuffle = check_bool("shuffle", shuffle)
-        verbose = check_verbose(verbose)
-        functions = self._metrics(metrics)
-        validates = validation_data is not None or split > 0
-        if functions and not validates:
-            raise ValueError(
-                f"metrics must be () without validation_data or validation_split, got {', '.join(functions)}"
-            )
-        callbacks = check_callbacks(callbacks, self._logged(functions, validates))
-        for callback in callbacks:
-            if isinstance(callback, InStep):
-                callback.check(self.input_shape)
-        check_averages(callbacks, self._in_step)
-        source, validation = self._sources(X, y, epochs, sample_weight, class_weight, validation_data, split)
-        if functions and isinstance(validation, (Feed, Mapped)):
-            predicted = self.loss.point(np.broadcast_to(0.5, (validation.rows, *self.output_shape))).shape
-            check_suited(functions, validation.truth()[0], predicted)
-        rows = None if isinstance(source, feeds.Batches) else min(batch_size, source.rows)
-        if source.rows is not None:
-            check_step(self.layers, source.rows, rows)
-        resumed = None if resume_from is None else self._resumed(resume_from, callbacks, verbose)
-        task = Task(source, epochs, rows, shuffle, validation, functions, callbacks, verbose, resumed)
+        task = request.check_fit(
+            self,
+            X,
+            y,
+            epochs,
+            batch_size,
+            validation_data=validation_data,
+            validation_split=validation_split,
+            shuffle=shuffle,
+            sample_weight=sample_weight,
+            class_weight=class_weight,
+            metrics=metrics,
+            callbacks=callbacks,
+            resume_from=resume_from,
+            verbose=verbose,
+        )
         return loop.train(self, task)
-
-    def _resumed(self, resume_from: Any, callbacks: Sequence[Any], verbose: bool) -> Resumed | None:
-        """The run in a checkpoint of this network; None if there is no such file yet."""
-        path = os.fspath(check_path("resume_from", resume_from))
-        try:
-            saved, header, arrays = _open(path, self._custom_parts())
-        except FileNotFoundError:
-            if verbose and sys.stderr is not None:
-                print(f"fastbp: there is no {path} yet: beginning with the first epoch", file=sys.stderr, flush=True)
-            return None
-        except FileFormatError:
-            raise
-        except ValueError as error:  # it lacks parts of the user's own
-            raise ValueError(f"resume_from must be of a network like this one: {error}") from error
-        its = saved._architecture()
-        for name, mine in self._architecture().items():
-            if mine != its[name]:
-                shown = [
-                    [b.layer for b in net.layers] if name == "layers" else getattr(net, name) for net in (self, saved)
-                ]
-                raise ValueError(f"resume_from must be of a network with {name} {shown[0]}, got {shown[1]} in {path}")
-        resumed = checkpoints.parse(path, saved, header, arrays, callbacks)
-        if verbose and sys.stderr is not None:
-            print(f"fastbp: going on from {path}, epoch {len(resumed.history.epoch)}", file=sys.stderr, flush=True)
-        return resumed
-
-    def _architecture(self) -> dict[str, Any]:
-        """What a checkpoint has in common with the networks that can go on from it."""
-        free = ("kernel_init", "bias_init", "trainable", "learning_rate")
-        layers = [{k: v for k, v in layer.layer.described().items() if k not in free} for layer in self.layers]
-        return {"layers": layers, **{k: v for k, v in self._header().items() if k in _IN_COMMON}}
-
-    def _take_over(self, other: Network) -> None:
-        """Become what `other` is, a network of the same architecture."""
-        with self._lock, interrupts_later():
-            self.__dict__["seed"], self.epochs_trained = other.seed, other.epochs_trained
-            self.extra = other.extra or self.extra
-            for mine, its in zip(self.layers, other.layers, strict=True):
-                mine._describe(trainable=its.trainable, learning_rate=its.learning_rate)
-            for name, array in self._arrays().items():
-                np.copyto(array, other._arrays()[name])
-            self._replan()
-
-    def _metrics(self, metrics: Any) -> dict[str, Metric]:
-        """Metrics by name, without those that the engine counts itself."""
-        found = check_metrics(() if metrics is None else metrics)
-        if self.loss.accuracy and found.pop("accuracy", METRICS["accuracy"]) is not METRICS["accuracy"]:
-            raise ValueError("metrics must not hold a function named 'accuracy': the loss counts that itself")
-        return found
-
-    def _logged(self, metrics: Iterable[str], validates: bool) -> list[str]:
-        """The names of an epoch's numbers."""
-        names = ["loss", "accuracy"] if self.loss.accuracy else ["loss"]
-        return names + [f"val_{name}" for name in [*names, *metrics]] if validates else names
-
-    def _sources(
-        self,
-        X: Any,
-        y: Any,
-        epochs: int,
-        sample_weight: Any,
-        class_weight: Any,
-        validation_data: Any,
-        split: float,
-    ) -> tuple[Source, Source | None]:
-        """What fit trains on, and what it validates with, checked."""
-        spec = self._spec()
-        validation: Source | None = None
-        if validation_data is not None and split:
-            raise ValueError("validation_split must be 0 with validation_data, got both")
-        source = feeds.source(spec, X, y, sample_weight, epochs)
-        if split:
-            if isinstance(source, feeds.Batches):
-                raise ValueError(f"validation_split can't be given with an iterable of batches, got {split}")
-            source, validation = _split(source, split)
-        if validation_data is not None:
-            validation = feeds.validation(spec, validation_data, epochs)
-        weights = check_class_weight(class_weight, source, spec)
-        source.weigh(weights)
-        if validation is not None:
-            validation.weigh(weights)
-        return source, validation
 
     def train_on_batch(self, X: Any, y: Any, sample_weight: Any = None) -> float:
         """One step on all rows of X at once; returns the loss before it.
 
         Shapes and errors as in fit. Raises DivergedError if the loss is NaN or infinite: nothing has changed then.
         """
-        feed = self._feed(X, y, sample_weight)
-        check_step(self.layers, feed.rows)
-        with self._lock, self._steps():
-            workspace = self._workspace(feed.rows)
-            done = feed.run(workspace, "train", feed.rows)
-            loss = float(workspace.totals[BATCH_LOSS])
-            if not done:
-                text = f"the loss became {loss} in step {self.steps_trained + 1}; no step was done."
-                raise DivergedError(f"{text} {advice(self, feed)}")
-            return loss
+        return steps.train_on_batch(self, self._feed(X, y, sample_weight))
 
     def value_and_grad(self, X: Any, y: Any, sample_weight: Any = None) -> tuple[float, np.ndarray]:
         """The loss over all rows of X, and its gradient (num_params,), a copy laid out as params.
 
         Shapes and errors as in fit; nothing is updated.
         """
-        feed = self._feed(X, y, sample_weight)
-        with self._lock:
-            workspace = self._workspace(feed.rows)
-            feed.run(workspace, "gradient", feed.rows)
-            return float(workspace.totals[BATCH_LOSS]), self._grads.copy()
+        return steps.value_and_grad(self, self._feed(X, y, sample_weight))
 
     def apply_gradients(self, gradient: Any) -> None:
         """One step of the optimizer with this gradient, in place of the one that train_on_batch finds.
@@ -560,10 +188,7 @@ class Network:
         Raises TypeError if it holds no real numbers, ValueError for another shape, NaN, infinity, or a number too large
         for the network's dtype: nothing has changed then.
         """
-        array = convert_params("gradient", gradient, self._grads.shape, self.dtype)
-        with self._lock, self._steps():
-            np.copyto(self._grads, array)
-            self._workspace(1).apply()
+        steps.apply_gradients(self, gradient)
 
     def copy_from(self, other: Network) -> None:
         """Take over the parameters and the statistics (BatchNorm's) of a network with layers of the same shapes.
@@ -579,11 +204,7 @@ class Network:
 
     def input_gradient(self, X: Any, y: Any) -> np.ndarray:
         """∂loss/∂X, shaped like X, of the network's dtype. Shapes and errors as in fit."""
-        feed = self._feed(X, y)
-        out = np.empty(feed.x.shape, self.dtype)
-        with self._lock:
-            feed.run(self._workspace(feed.rows), "input_gradient", feed.rows, out=out)
-        return out
+        return steps.input_gradient(self, self._feed(X, y))
 
     def jacobian(self, X: Any) -> np.ndarray:
         """∂predict(X)/∂params: (rows · outputs, num_params), of the network's dtype; frozen layers count too.
@@ -591,16 +212,14 @@ class Network:
         Row r · outputs + o is the gradient of output o of row r: what scipy.optimize.least_squares wants.
         Shapes and errors as in predict.
         """
-        rows = loop.jacobian(self, "jacobian", feeds.feed_inputs(self._spec(), X), self.num_params)
-        return rows.reshape(-1, self.num_params)
+        return evaluation.jacobian(self, feeds.feed_inputs(self.spec, X))
 
     def input_jacobian(self, X: Any) -> np.ndarray:
         """∂predict(X)/∂X, each row by its own inputs: (rows, *output_shape, *input_shape), of the network's dtype.
 
         Shapes and errors as in predict.
         """
-        rows = loop.jacobian(self, "input_jacobian", feeds.feed_inputs(self._spec(), X), self._plan.x.size)
-        return rows.reshape(-1, *self.output_shape, *self.input_shape)
+        return evaluation.input_jacobian(self, feeds.feed_inputs(self.spec, X))
 
     def objective(self, X: Any, y: Any, sample_weight: Any = None) -> Objective:
         """The loss as a function of the parameters, which gives (loss, gradient) in float64 for any network.
@@ -612,8 +231,8 @@ class Network:
         sample_weight are copied. All layers count, frozen ones too.
         Shapes and errors as in fit.
         """
-        with self._lock:
-            return Objective(self._plan, self._arenas(), self._spec(), X, y, sample_weight)
+        with self.lock:
+            return Objective(self.plan, self.arenas(), self.spec, X, y, sample_weight)
 
     # --- looking inside ---
 
@@ -663,11 +282,9 @@ class Network:
         Memory maps, metrics, shapes and errors as in fit.
         """
         batch_size = check_integer("batch_size", batch_size, low=1)
-        functions = self._metrics(metrics)
-        spec = self._spec()
-        source = feeds.source(spec, X, y, sample_weight)
-        source.weigh(check_class_weight(class_weight, source, spec))
-        return loop.evaluate(self, source, batch_size, functions)
+        functions = request.metrics_of(self, metrics)
+        source = request.weighed_source(self, X, y, sample_weight, class_weight)
+        return evaluation.evaluate(self, source, batch_size, functions)
 
     def forward(self, X: Any, batch_size: int = EVALUATION_BATCH, *, layer: Any = None) -> Any:
         """The raw outputs of the last layer (rows, outputs): logits, where the loss is from logits.
@@ -683,7 +300,7 @@ class Network:
         if layer is None:
             return self._infer("forward", X, batch_size)
         layers, batch_size = hidden.layer_numbers(self, layer), check_integer("batch_size", batch_size, low=1)
-        outs = hidden.layer_outputs(self, layers, feeds.feed_inputs(self._spec(), X), batch_size)
+        outs = hidden.layer_outputs(self, layers, feeds.feed_inputs(self.spec, X), batch_size)
         return outs[0] if isinstance(layer, (str, int, np.integer)) else outs
 
     def predict(self, X: Any, batch_size: int = EVALUATION_BATCH) -> np.ndarray:
@@ -697,7 +314,7 @@ class Network:
 
     def _infer(self, program: str, X: Any, batch_size: int) -> np.ndarray:
         batch_size = check_integer("batch_size", batch_size, low=1)
-        return loop.infer(self, program, feeds.feed_inputs(self._spec(), X), batch_size)
+        return evaluation.infer(self, program, feeds.feed_inputs(self.spec, X), batch_size)
 
     def handle(self, rows: int = 1, *, training: bool = True) -> Handle:
         """What compiled code needs to run this network: see fastbp.jit.
@@ -712,10 +329,9 @@ class Network:
         Raises TypeError or ValueError for other arguments.
         """
         rows, training = check_integer("rows", rows, low=1), check_bool("training", training)
-        arenas = {**self._arenas(), "grads": np.zeros_like(self._grads)}
-        workspace = Workspace(self._plan, arenas, self.dtype, rows)
-        targets = self.loss.targets(self._outputs)
-        return make_handle(workspace, rows, self._outputs, targets, tuple(self.loss.kernels), training=training)
+        workspace = self.new_workspace(rows, grads=np.zeros_like(self.grads))
+        kinds = tuple(self.loss.kernels)
+        return make_handle(workspace, rows, self.outputs, self.spec.targets, kinds, training=training)
 
     def c_pointers(self, rows: int = 1, *, training: bool = True) -> CPointers:
         """A C struct of functions and sizes, with which C code in this process runs this network: see fastbp.h.
@@ -739,23 +355,7 @@ class Network:
         Raises TypeError or ValueError for other arguments, ValueError if a parameter is NaN or infinite, OSError if the
         file can't be written: a file that was there stays.
         """
-        check_path("path", path)
-        with self._lock:
-            files.write(path, *self._content(extra))
-
-    def _save(self, path: str | os.PathLike, header: dict[str, Any], arrays: dict[str, np.ndarray]) -> None:
-        """Save, with more in the header and more arrays."""
-        check_path("path", path)
-        with self._lock:
-            own, its = self._content()
-            files.write(path, {**own, **header}, {**its, **arrays})
-
-    def _content(self, extra: Any = None) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
-        """The header and the arrays of its file; extra: see save. Raises as save does."""
-        if extra is not None and not isinstance(extra, dict):
-            raise TypeError(f"extra must be a dict or None, got {brief(extra)}")
-        _check_finite(self._arrays())
-        return {**self._header(), **({} if extra is None else {"extra": extra})}, self._arrays()
+        networks.write(path, self, extra)
 
     def export_c(self, path: str | os.PathLike, name: str = "model") -> None:
         """Write `predict` for one row as one C99 file, whole or not at all: `void NAME_predict(const T x[], T y[])`.
@@ -770,115 +370,9 @@ class Network:
         """
         export.export_c(self, path, name)
 
-    def _header(self) -> dict[str, Any]:
-        return {
-            "layers": [layer.layer.described() for layer in self.layers],
-            "input_shape": self.input_shape,
-            "loss": self.loss.described(),
-            "optimizer": self.optimizer.described(),
-            "dtype": str(self.dtype),
-            "seed": self.seed,
-            "epochs_trained": self.epochs_trained,
-            **({"extra": self.extra} if self.extra else {}),
-        }
-
-    def _arrays(self) -> dict[str, np.ndarray]:
-        """All that training changes; the scalars that schedules and layers have are settings."""
-        arrays = {"params": self._params, "state": self._state, "scalars": self._scalars[: self._changing_scalars]}
-        return {**arrays, "statistics": self._statistics} if self._statistics.size else arrays
-
-    @property
-    def _changing_scalars(self) -> int:
-        return SCALARS_SIZE + len(self.optimizer.constants)
-
-    def _check_arrays(self, arrays: Mapping[str, np.ndarray]) -> None:
-        """Raise ValueError or KeyError if these can't be this network's, whose own need not be there yet."""
-        state = len(self.optimizer.state) * self.num_params
-        counted = sum(math.prod(statistic.shape) for layer in self.layers for statistic in layer._counted)
-        wanted = {"params": (self.num_params, self.dtype), "state": (state, self.dtype)}
-        if counted:
-            wanted["statistics"] = (counted, self.dtype)
-        for name, (size, dtype) in {**wanted, "scalars": (self._changing_scalars, np.dtype(np.float64))}.items():
-            array = arrays[name]
-            if array.shape != (size,) or array.dtype != dtype:
-                raise ValueError(f"{name} must be {dtype} of shape {(size,)}, got {array.dtype} of shape {array.shape}")
-        step, rate = (float(arrays["scalars"][place]) for place in (STEP, RATE))
-        if step < 0 or not step.is_integer() or not rate >= 0:
-            raise ValueError(f"scalars must begin with the steps done and the learning rate, got {step} and {rate}")
-
-    @classmethod
-    def _restored(cls, header: dict[str, Any], arrays: dict[str, np.ndarray], custom: dict[str, Any]) -> Network:
-        """The network that _header and _arrays describe; custom: the user's own parts, by name.
-
-        Before memory is taken for it, the arrays are known to be as large as it says.
-        """
-        net = cls.__new__(cls)
-        net._define(
-            [construct(layer, custom, Layer) for layer in header["layers"]],
-            tuple(header["input_shape"]),
-            construct(header["loss"], custom, Loss),
-            construct(header["optimizer"], custom, Optimizer),
-            header["dtype"],
-            header["seed"],
-        )
-        net.epochs_trained = check_integer("epochs_trained", header["epochs_trained"], low=0)
-        net.extra = copy.deepcopy(header.get("extra", {}))
-        net._check_arrays(arrays)
-        net._allocate()
-        for name, target in net._arrays().items():
-            np.copyto(target, arrays[name])
-        return net
-
-    def __reduce__(self):
-        with self._lock:
-            arrays = {name: array.copy() for name, array in self._arrays().items()}
-            return type(self)._restored, (self._header(), arrays, self._custom_parts())
-
-    def _custom_parts(self) -> dict[str, Any]:
-        parts: dict[str, Any] = {}
-        for thing in (*(layer.layer for layer in self.layers), self.loss):
-            parts |= custom_parts(thing)
-        return parts
-
-    # --- the inside, shared with training ---
-
-    def _spec(self) -> Spec:
-        return Spec(self.input_shape, self.output_shape, self.loss, self.dtype)
-
     def _feed(self, X: Any, y: Any, sample_weight: Any = None) -> Feed:
-        return feeds.feed_in_memory(self._spec(), X, y, sample_weight)
-
-    def _workspace(self, rows: int) -> Workspace:
-        """Memory for batches of that many rows: what there is, or larger."""
-        if self._space is None or self._space.capacity < rows:
-            self._space = self._new_workspace(rows)
-        return self._space
-
-    def _new_workspace(self, rows: int, plan: Plan | None = None) -> Workspace:
-        return Workspace(self._plan if plan is None else plan, self._arenas(), self.dtype, rows)
-
-    def _arenas(self) -> dict[str, np.ndarray]:
-        """The memory that programs work on, beside a workspace's own."""
-        arenas = {"params": self._params, "grads": self._grads, "state": self._state, "scalars": self._scalars}
-        return {**arenas, "statistics": self._statistics, **self._step_arenas()}
-
-    def _step_arenas(self) -> dict[str, np.ndarray]:
-        """Of these, what callbacks have brought."""
-        return {name: array for callback in self._in_step for name, array in callback.arenas().items()}
-
-
-def _split(source: Feed | Mapped, share: float) -> tuple[Feed | Mapped, Feed | Mapped]:
-    """The source without its last rows, and those."""
-    if share >= 1:
-        raise ValueError(f"validation_split must be at least 0 and less than 1, got {share!r}")
-    kept = source.rows - round(source.rows * share)
-    if not 0 < kept < source.rows:
-        raise ValueError(f"validation_split must leave rows on both sides, got {share!r} of {source.rows} rows")
-    return source.part(0, kept), source.part(kept, source.rows)
-
-
-MEMBERS = "members"  # in the header of an ensemble's file: those of its networks
-_IN_COMMON = ("input_shape", "loss", "optimizer", "dtype")
+        """X, y and weights, checked, whatever their size."""
+        return feeds.feed_in_memory(self.spec, X, y, sample_weight)
 
 
 def load(path: str | os.PathLike, custom_objects: Mapping[str, Any] | None = None) -> Network:
@@ -892,60 +386,4 @@ def load(path: str | os.PathLike, custom_objects: Mapping[str, Any] | None = Non
     ValueError if custom_objects lacks one.
     """
     check_path("path", path)
-    return _open(path, check_custom(custom_objects))[0]
-
-
-def check_custom(custom_objects: Any) -> dict[str, Any]:
-    """The user's own parts by their names. Raises TypeError for anything else."""
-    if custom_objects is not None and not isinstance(custom_objects, Mapping):
-        raise TypeError(f"custom_objects must be a mapping from names to parts, got {brief(custom_objects)}")
-    for name, part in (custom_objects or {}).items():
-        if not isinstance(part, Custom):
-            got = f"got {brief(part)} for {name!r}"
-            raise TypeError(f"custom_objects must hold CustomActivations and CustomLosses, {got}")
-    return dict(custom_objects or {})
-
-
-def _open(path: str | os.PathLike, custom: dict[str, Any]) -> tuple[Network, dict[str, Any], dict[str, np.ndarray]]:
-    """The network in a file, the file's header and its arrays. See load."""
-    header, arrays = files.read(path)
-    if MEMBERS in header:
-        raise ValueError(f"{os.fspath(path)} holds an ensemble: fb.Ensemble.load gives it back")
-    return rebuilt(path, header, arrays, custom), header, arrays
-
-
-def rebuilt(
-    path: str | os.PathLike, header: dict[str, Any], arrays: dict[str, np.ndarray], custom: dict[str, Any]
-) -> Network:
-    """The network that a header and arrays of the file `path` describe. See load."""
-    try:
-        names = _custom_names([header["layers"], header["loss"]])
-        missing = sorted(set(names) - set(custom))
-        if not missing:
-            net = Network._restored(header, arrays, custom)
-            _check_finite(net._arrays())
-            return net
-    except MemoryError:
-        raise
-    except Exception as error:  # whatever a header that is none can lead to
-        raise FileFormatError(f"{os.fspath(path)} is not a valid fastbp model: {error}") from error
-    wanted = ", ".join(f"{name!r}: ..." for name in missing)
-    raise ValueError(
-        f"custom_objects must hold the parts of one's own in {os.fspath(path)}: {{{wanted}}}, got {custom}"
-    )
-
-
-def _check_finite(arrays: Mapping[str, np.ndarray]) -> None:
-    for name, array in arrays.items():
-        if not loop.are_finite([array]):
-            raise ValueError(f"{name} must be finite, got NaN or infinity")
-
-
-def _custom_names(description: Any) -> Iterator[str]:
-    """The names of the user's own parts in a header."""
-    if isinstance(description, dict):
-        if isinstance(description.get("custom"), str):
-            yield description["custom"]
-        description = list(description.values())
-    for part in description if isinstance(description, list) else ():
-        yield from _custom_names(part)
+    return networks.read(path, networks.check_custom(custom_objects), Network)[0]

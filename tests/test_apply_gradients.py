@@ -10,6 +10,7 @@ from numba import njit
 from numba.core.errors import TypingError
 
 import fastbp as fb
+from fastbp.embedding import handles
 
 RNG = np.random.default_rng(0)
 X, Y = RNG.standard_normal((40, 6)), RNG.integers(0, 3, 40)
@@ -46,7 +47,7 @@ def steps_with(h, X, y, grad, n):
 
 
 def all_state(net):
-    return np.concatenate([net.params, net._state, net._scalars, net._statistics])
+    return np.concatenate([net.params, net.state, net.scalars, net.statistics])
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
@@ -127,9 +128,9 @@ def test_statistics_stay():
     layers = [fb.Dense(7), fb.BatchNorm(), fb.Dense(3)]
     net = fb.Network(layers, (6,), loss="cross_entropy", seed=0)
     net.train_on_batch(X, Y)
-    before, params = net._statistics.copy(), net.params.copy()
+    before, params = net.statistics.copy(), net.params.copy()
     net.apply_gradients(net.value_and_grad(X, Y)[1])
-    assert (net._statistics == before).all() and (net.params != params).any()
+    assert (net.statistics == before).all() and (net.params != params).any()
 
 
 def test_two_networks_under_one_loss_with_a_differential_equation_in_it():
@@ -209,10 +210,10 @@ def test_refused_in_njit():
         fb.jit.apply_gradients(h, good.astype(np.float64))
     with pytest.raises(ValueError, match="the handle can only predict"):
         fb.jit.apply_gradients(net.handle(training=False), good)
-    h.record[fb.jit.BUSY] = 1
+    h.record[handles.BUSY] = 1
     with pytest.raises(RuntimeError, match="the handle is in use by another thread"):
         fb.jit.apply_gradients(h, good)
-    h.record[fb.jit.BUSY] = 0
+    h.record[handles.BUSY] = 0
     assert (all_state(net) == before).all() and (h.grads == 0).all()
     good.flags.writeable = False  # it is read alone
     fb.jit.apply_gradients(h, good)

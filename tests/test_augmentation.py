@@ -24,7 +24,7 @@ def network(shape=(2, 6, 7), **options):
 
 def key_of(net):
     """The key of the first augmentation's random numbers."""
-    plan = net._new_plan()
+    plan = net.new_plan()
     return plan.key() % 2**64
 
 
@@ -70,7 +70,7 @@ def test_training_alone_is_changed():
     assert (np.array(history["loss"]) > history["val_loss"]).all()
     again = network(dtype="float64")
     again.params[:] = net.params
-    again._scalars[:] = net._scalars
+    again.scalars[:] = net.scalars
     for n in (net, again):
         n.train_on_batch(X, Y)
     assert (net.params == again.params).all()
@@ -81,7 +81,7 @@ def test_twice_the_same_object_is_two_changes():
     for callbacks in ([fb.Noise(0.2)], [fb.Noise(0.2)] * 2):
         net = network()
         net.fit(X, Y, callbacks=callbacks, verbose=False)
-        assert net._in_step == ()
+        assert net.in_step == ()
         found.append(net.params.copy())
     assert (found[0] != found[1]).any()
 
@@ -92,17 +92,17 @@ def test_ctrl_c_as_training_begins_or_ends_leaves_no_augmentation(number, monkey
     """Be it in the middle of what makes the programs anew."""
     net, again, calls = network(), network(), []
 
-    def new_plan(*args, make=net._new_plan, **options):
-        calls.append(net._in_step)
+    def new_plan(*args, make=net.new_plan, **options):
+        calls.append(net.in_step)
         if len(calls) == number:
             signal.raise_signal(signal.SIGINT)
         return make(*args, **options)
 
-    monkeypatch.setattr(fb.training, "_interrupted", [-np.inf])
-    monkeypatch.setattr(net, "_new_plan", new_plan)
+    monkeypatch.setattr(fb.training.loop, "_interrupted", [-np.inf])
+    monkeypatch.setattr(net, "new_plan", new_plan)
     with contextlib.suppress(KeyboardInterrupt):  # raised behind training
         net.fit(X, Y, callbacks=fb.Noise(0.2), verbose=False)
-    assert [len(given) for given in calls] == [1, 0] and net._in_step == ()
+    assert [len(given) for given in calls] == [1, 0] and net.in_step == ()
     if number == 2:
         again.fit(X, Y, callbacks=fb.Noise(0.2), verbose=False)
     for n in (net, again):
@@ -138,7 +138,7 @@ def test_a_run_that_goes_on_ends_with_the_same_bits(tmp_path):
     path = tmp_path / "run.npz"
     with pytest.raises(OSError, match="lost"):
         broken.fit(X, Y, epochs=5, callbacks=[*ALL, Crash(), fb.Checkpoint(path)], resume_from=path, verbose=False)
-    assert broken._in_step == ()
+    assert broken.in_step == ()
     resumed = fb.Network(
         [layer.layer for layer in whole.layers], (2, 6, 7), loss="cross_entropy", optimizer=fb.SGD(0.1), seed=9
     )
@@ -184,16 +184,16 @@ def test_rows_that_do_not_fit(augmentation, shape, message):
     before = net.params.copy()
     with pytest.raises(ValueError, match=message):
         net.fit(X.reshape(90, *shape), Y, callbacks=[Note(), augmentation], verbose=False)
-    assert not called and (net.params == before).all() and net._in_step == ()
+    assert not called and (net.params == before).all() and net.in_step == ()
 
 
 def test_noise_is_normal():
     """The first four moments of a million numbers, and no bias between places."""
     net = fb.Network([fb.Dense(1)], (1000,), loss="mse", seed=0)
-    net._put_in_step((fb.Noise(1.0),))
+    net.put_in_step((fb.Noise(1.0),))
     net.train_on_batch(np.zeros((1000, 1000)), np.zeros(1000))
-    place = net._space._resolve(net._plan.x.value) - net._space.arenas["work"].ctypes.data
-    noise = net._space.arenas["work"][place // 4 :][: 1000 * 1000].astype(np.float64)
+    place = net.workspace(1)._resolve(net.plan.x.value) - net.workspace(1).arenas["work"].ctypes.data
+    noise = net.workspace(1).arenas["work"][place // 4 :][: 1000 * 1000].astype(np.float64)
     found = [noise.mean(), noise.var(), (noise**3).mean(), (noise**4).mean()]
     np.testing.assert_allclose(found, [0, 1, 0, 3], rtol=0, atol=0.03)
     assert 4.5 < np.abs(noise).max() < 5.5

@@ -48,10 +48,10 @@ def test_the_average_is_that_of_every_step(dtype, near, layers, optimizer):
         net, plain = (make(dtype, optimizer, LAYERS[layers]) for _ in "ab")
         history, averages = fit(net, fb.EMA(decay)).history, by_hand(plain, decay, 4)
         np.testing.assert_allclose(net.params, averages[-1], rtol=0, atol=near)
-        assert (net._state == plain._state).all() and (net._statistics == plain._statistics).all()
+        assert (net.state == plain.state).all() and (net.statistics == plain.statistics).all()
         assert history == fit(make(dtype, optimizer, LAYERS[layers]), ()).history
         assert decay == 0 or (net.params != plain.params).any()
-        assert net._in_step == ()
+        assert net.in_step == ()
 
 
 def test_pytorch_has_the_same_average():
@@ -137,7 +137,7 @@ def test_fit_goes_on_from_the_average():
     net, plain = make(), make()
     fit(net, fb.EMA(0.9))
     plain.params = net.params
-    plain._state[:], plain._scalars[:] = net._state, net._scalars
+    plain.state[:], plain.scalars[:] = net.state, net.scalars
     fit(net, ())
     fit(plain, ())
     assert (net.params == plain.params).all()
@@ -162,11 +162,11 @@ def test_a_run_that_goes_on_ends_with_the_same_bits(tmp_path):
     history = run(whole, tmp_path / "whole.npz", noted)
     with pytest.raises(OSError, match="lost"):
         run(broken, tmp_path / "run.npz", Crash())
-    assert broken._in_step == ()
+    assert broken.in_step == ()
     assert (fb.load(tmp_path / "run.npz").params == noted.params[2]).all()
     assert (broken.params == noted.params[3]).all()
     assert run(resumed, tmp_path / "run.npz") == history
-    assert (resumed.params == whole.params).all() and (resumed._state == whole._state).all()
+    assert (resumed.params == whole.params).all() and (resumed.state == whole.state).all()
 
 
 def test_a_checkpoint_with_another_average_is_refused(tmp_path):
@@ -179,7 +179,7 @@ def test_a_checkpoint_with_another_average_is_refused(tmp_path):
     fb.formats.files.write(path, header, {**arrays, "callback0.params": arrays["callback0.params"] * np.nan})
     with pytest.raises(fb.FileFormatError, match="no valid state of EMA"):
         fit(net, fb.EMA(0.9), epochs=5, resume_from=path)
-    assert (net.params == before).all() and net._in_step == ()
+    assert (net.params == before).all() and net.in_step == ()
 
 
 @pytest.mark.parametrize("validated", [False, True])
@@ -193,7 +193,7 @@ def test_training_that_diverges_leaves_the_average_of_the_last_good_epoch(valida
     good = int(str(error.value).split("in epoch ")[1].split(",")[0]) - 1
     assert good > 0
     twin.fit(X, y, good, 32, callbacks=fb.EMA(0.5), verbose=False)
-    assert (net.params == twin.params).all() and net._in_step == ()
+    assert (net.params == twin.params).all() and net.in_step == ()
 
 
 def test_ctrl_c_leaves_the_average():
@@ -268,7 +268,7 @@ def test_two_of_them_are_refused():
 
     with pytest.raises(ValueError, match="callbacks must hold at most one EMA, got 2"):
         fit(net, [fb.EMA(0.9), Again()])
-    assert not called and net._in_step == ()
+    assert not called and net.in_step == ()
 
 
 def test_one_of_another_network_is_refused():

@@ -161,7 +161,7 @@ def test_training_does_not_recompile():
         net.fit(X, y, verbose=False)
         addresses = {
             o.kernel.name: o.kernel._addresses
-            for group in net._plan.program("train", "values", True)[0]
+            for group in net.plan.program("train", "values", True)[0]
             for o in group.ops
         }
         if units == 4:
@@ -177,7 +177,7 @@ def test_compiled_loop_allocates_nothing():
     _nrt_python.memsys_enable_stats()
     X, y = np.random.default_rng(0).standard_normal((6400, 300)), np.zeros((6400, 1))
     net = fb.Network([fb.Dense(200, "tanh"), fb.Dense(1)], (300,), loss="mse", dtype="float64", seed=0)
-    feed, workspace = net._feed(X, y), net._workspace(64)
+    feed, workspace = net._feed(X, y), net.workspace(64)
     for threads in (1, None):
         fb.set_num_threads(threads)
         counts = []

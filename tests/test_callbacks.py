@@ -50,7 +50,7 @@ class Recorder:
 
 
 def state(net):
-    return {**{name: array.copy() for name, array in net._arrays().items()}, "epochs": np.array(net.epochs_trained)}
+    return {**{name: array.copy() for name, array in net.arrays().items()}, "epochs": np.array(net.epochs_trained)}
 
 
 def same(a, b):
@@ -231,7 +231,7 @@ class StopAfterChunks:
 
 def test_an_epoch_that_is_cut_short_is_recorded_over_its_rows():
     net, twin = classifier(), classifier()
-    net._chunk = twin._chunk = (30, 1)
+    net.chunk = twin.chunk = (30, 1)
     history = net.fit(X, Y, 5, 30, shuffle=False, validation_data=(X, Y), callbacks=[StopAfterChunks(1)], verbose=False)
     first = twin.fit(X[:30], Y[:30], 1, 30, shuffle=False, verbose=False)
     assert net.steps_trained == 1 and net.epochs_trained == 1 and (net.params == twin.params).all()

@@ -67,8 +67,8 @@ def check_steps(net, X, targets, loss_of, steps=10):
         theirs.zero_grad()
         assert net.train_on_batch(X, targets) == pytest.approx(loss.item(), rel=1e-9)
         assert relative(net.params, twin.flat()) < 1e-9, step
-        if net._statistics.size:
-            assert relative(net._statistics, twin.flat_statistics()) < 1e-9, step
+        if net.statistics.size:
+            assert relative(net.statistics, twin.flat_statistics()) < 1e-9, step
 
 
 @pytest.mark.parametrize("chunk", range(-(-NETWORKS // CHUNK)))
@@ -77,7 +77,7 @@ def test_random_networks(chunk):
     for number in range(chunk * CHUNK, (chunk + 1) * CHUNK):
         rng = np.random.default_rng([SEED, number])
         net = random_network(rng)
-        rows = int(rng.choice([2 if net._statistics.size else 1, 2, 7, 8, 9, 16, 17, 40]))  # PyTorch's own minimum
+        rows = int(rng.choice([2 if net.statistics.size else 1, 2, 7, 8, 9, 16, 17, 40]))  # PyTorch's own minimum
         X, y = rng.standard_normal((rows, *net.input_shape)), rng.standard_normal((rows, *net.output_shape))
         try:
             check_steps(net, X, y, torch.nn.functional.mse_loss)
@@ -164,8 +164,8 @@ def test_a_relu_becomes_a_part_of_what_comes_before_it(layers, separate):
     rng = np.random.default_rng(10)
     net = fb.Network([*layers, fb.Dense(3)], (2, 8, 9), loss="cross_entropy", seed=0)
     kept = fb.Network([*layers, fb.Dense(3)], (2, 8, 9), loss="cross_entropy", seed=0)
-    kept._plan = kept._new_plan(keep=True)
-    forward = [o.kernel.name for group in net._plan.program("forward", "", False)[0] for o in group.ops]
+    kept._plan = kept.new_plan(keep=True)
+    forward = [o.kernel.name for group in net.plan.program("forward", "", False)[0] for o in group.ops]
     assert forward.count("relu_forward") == separate
     X, y = rng.standard_normal((40, 2, 8, 9)), rng.integers(0, 3, 40)
     for n in (net, kept):
@@ -318,17 +318,17 @@ def test_statistics_are_saved_and_belong_to_snapshots(tmp_path):
     net.save(tmp_path / "net.npz")
     again = fb.load(tmp_path / "net.npz")
     assert (again.predict(X) == net.predict(X)).all()
-    kept = net._statistics.copy()
+    kept = net.statistics.copy()
     for n in (net, again):
         n.fit(X, y, epochs=2, verbose=False)
-    assert (net.params == again.params).all() and (net._statistics == again._statistics).all()
-    assert (net._statistics != kept).any()
-    kept = net._statistics.copy()
+    assert (net.params == again.params).all() and (net.statistics == again.statistics).all()
+    assert (net.statistics != kept).any()
+    kept = net.statistics.copy()
     broken = X.copy()
     broken[-1] *= 1e200
     with pytest.raises((fb.DivergedError, ValueError)):
         net.fit(broken, y, verbose=False)
-    assert (net._statistics == kept).all()
+    assert (net.statistics == kept).all()
 
 
 def test_frozen_normalisation_takes_the_running_statistics_and_keeps_them():
@@ -363,7 +363,7 @@ def test_training_with_statistics_gives_the_same_bits_on_any_number_of_threads()
             fb.set_num_threads(min(threads, os.cpu_count()))
             net = normalised()
             net.fit(X, y, epochs=2, batch_size=128, verbose=False)
-            found.append((net.params.copy(), net._statistics.copy()))
+            found.append((net.params.copy(), net.statistics.copy()))
     finally:
         fb.set_num_threads(None)
     assert all((a == b).all() for a, b in zip(*found, strict=True))

@@ -19,10 +19,10 @@ def network(*layers, shape=(4,), loss="mse", **options):
 
 def refused(net, call, message, error=ValueError):
     """The message of the error that a call ends with; nothing has changed then."""
-    before = {name: array.copy() for name, array in net._arrays().items()}
+    before = {name: array.copy() for name, array in net.arrays().items()}
     with pytest.raises(error, match=message) as found:
         call()
-    assert all(np.array_equal(array, net._arrays()[name], equal_nan=True) for name, array in before.items())
+    assert all(np.array_equal(array, net.arrays()[name], equal_nan=True) for name, array in before.items())
     assert net.epochs_trained == 0
     return str(found.value)
 

@@ -25,7 +25,7 @@ def classifier(inputs=6):
 
 
 def bits(net):
-    return hashlib.sha256(b"".join(array.tobytes() for array in net._arrays().values())).hexdigest()
+    return hashlib.sha256(b"".join(array.tobytes() for array in net.arrays().values())).hexdigest()
 
 
 # --- DataFrames ---------------------------------------------------------------------------------------
@@ -153,11 +153,11 @@ def test_other_targets_in_a_map(tmp_path, small_pieces):
 def test_shuffling_a_map_takes_each_row_once_in_another_order(tmp_path, small_pieces):
     numbers = np.repeat(np.arange(ROWS, dtype=np.float32)[:, np.newaxis], 6, axis=1)
     net = classifier()
-    source = feeds.feed(net._spec(), mapped(tmp_path, numbers), np.zeros(ROWS))
+    source = feeds.feed(net.spec, mapped(tmp_path, numbers), np.zeros(ROWS))
     epochs = []
     for epoch in range(3):
         order, pieces = [], []
-        for feed, places in source.pieces(8, feeds.Shuffle(net._shuffle_key(), epoch)):
+        for feed, places in source.pieces(8, feeds.Shuffle(net.shuffle_key(), epoch)):
             assert feed.rows % 8 == 0 or ROWS - 1 in feed.x
             assert sorted(feed.x[:, 0]) == list(feed.x[:, 0]) and feed.rows <= 100
             pieces.append(feed.x[0, 0])

@@ -12,7 +12,7 @@ from test_errors import DATA, classifier, unchanged
 
 import fastbp as fb
 from fastbp.diagnosis import examination
-from fastbp.diagnosis.probe import Probe, twin
+from fastbp.diagnosis.probe import Probe
 from fastbp.initializers import VarianceScaling
 
 SEEDS = range(5)
@@ -78,10 +78,10 @@ def test_a_twin_computes_the_same_and_shares_nothing():
     X, y = data()
     net = network([fb.Dense(8, "tanh", learning_rate=2.0), fb.Dense(4, trainable=False)])
     net.train_on_batch(X, y)
-    copy = twin(net)
+    copy = net.twin()
     assert repr(copy) == repr(net) and not np.shares_memory(copy.params, net.params)
     np.testing.assert_array_equal(copy.predict(X), net.predict(X))
-    double = twin(net, dtype=np.dtype("float64"), optimizer=fb.SGD(0.5))
+    double = net.twin(dtype=np.dtype("float64"), optimizer=fb.SGD(0.5))
     np.testing.assert_array_equal(double.params, net.params)
     assert double.dtype == "float64" and double.optimizer == fb.SGD(0.5)
 
@@ -182,9 +182,9 @@ def test_the_network_stays_as_it_is(dtype):
     X, y = data()
     net = network([fb.Dense(8, "relu"), fb.Dropout(0.2), fb.Dense(4)], optimizer=fb.Adam(0.01), dtype=dtype)
     net.fit(X, y, epochs=2, verbose=False)
-    before = [array.copy() for array in (*net._arrays().values(), net.grads)]
+    before = [array.copy() for array in (*net.arrays().values(), net.grads)]
     net.diagnose(X, y)
-    assert all(np.array_equal(a, b) for a, b in zip(before, (*net._arrays().values(), net.grads), strict=True))
+    assert all(np.array_equal(a, b) for a, b in zip(before, (*net.arrays().values(), net.grads), strict=True))
     assert net.diagnose(X, y) == net.diagnose(X, y)
 
 

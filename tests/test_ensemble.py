@@ -225,7 +225,7 @@ def test_save_and_load(tmp_path):
     for each in (ensemble, again):  # training goes on
         each.fit(X, y, epochs=2, verbose=False)
     for mine, its in zip(ensemble.members, again.members, strict=True):
-        assert all((array == its._arrays()[name]).all() for name, array in mine._arrays().items())
+        assert all((array == its.arrays()[name]).all() for name, array in mine.arrays().items())
     assert (again.predict(X).mean == ensemble.predict(X).mean).all()
     ensemble.save(path, extra={"names": ["a"]})
     assert fb.Ensemble.load(path).members[2].extra == {"names": ["a"]}

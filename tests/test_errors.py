@@ -44,10 +44,10 @@ DATA = [
 
 
 def unchanged(net, call, error, message):
-    before = net.params.copy(), net._state.copy(), net._scalars.copy(), net.epochs_trained
+    before = net.params.copy(), net.state.copy(), net.scalars.copy(), net.epochs_trained
     with pytest.raises(error, match=message):
         call()
-    after = net.params, net._state, net._scalars, net.epochs_trained
+    after = net.params, net.state, net.scalars, net.epochs_trained
     assert all(np.array_equal(a, b) for a, b in zip(before, after, strict=True))
 
 

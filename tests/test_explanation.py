@@ -174,9 +174,9 @@ def test_the_update_is_the_optimizers(optimizer):
     net = two_layers(optimizer=optimizer)
     for _ in range(3):
         net.train_on_batch([[0.3, 0.4]], [[0.0, 1.0]])
-    rate, before = net.learning_rate, [array.copy() for array in (*net._arrays().values(), net.grads)]
+    rate, before = net.learning_rate, [array.copy() for array in (*net.arrays().values(), net.grads)]
     found = net.explain([0.05, 0.1], [0.01, 0.99])
-    assert all(np.array_equal(a, b) for a, b in zip(before, (*net._arrays().values(), net.grads), strict=True))
+    assert all(np.array_equal(a, b) for a, b in zip(before, (*net.arrays().values(), net.grads), strict=True))
     assert found.rate == pytest.approx(rate, rel=1e-12)
     net.train_on_batch([[0.05, 0.1]], [[0.01, 0.99]])
     for layer, bound in zip(found.layers, net.layers, strict=True):

@@ -75,7 +75,7 @@ def test_every_setting_goes_on_bit_for_bit(tmp_path):
         assert loaded.layers[layer].learning_rate == net.layers[layer].learning_rate
     histories = [n.fit(*data(), epochs=3, batch_size=8, verbose=False).history for n in (net, loaded)]
     assert histories[0] == histories[1]
-    assert all(np.array_equal(a, loaded._arrays()[name]) for name, a in net._arrays().items())
+    assert all(np.array_equal(a, loaded.arrays()[name]) for name, a in net.arrays().items())
     before = loaded.layers[2].weight.copy()
     loaded.train_on_batch(*data())
     assert (loaded.layers[2].weight == before).all() and (loaded.layers[0].weight != net.layers[0].weight).any()
@@ -417,7 +417,7 @@ def outcome(path):
     except ValueError as error:
         assert str(error).startswith("custom_objects must hold"), error
         return "custom"
-    assert all(np.isfinite(array).all() for array in net._arrays().values())
+    assert all(np.isfinite(array).all() for array in net.arrays().values())
     try:
         fitted(path, epochs=1, resume_from=path)
     except fb.FileFormatError:

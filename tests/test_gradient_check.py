@@ -43,7 +43,7 @@ def data(seed=0, rows=20, scale=1.0):
 def test_right_gradients_pass(activation, loss, dtype):
     net, (X, y) = network(activation, loss, dtype=dtype), data()
     y = y.argmax(axis=1) if loss == "cross_entropy" else y
-    before = [array.copy() for array in (*net._arrays().values(), net.grads, X)]
+    before = [array.copy() for array in (*net.arrays().values(), net.grads, X)]
     found = fb.check_gradients(net, X, y, sample_weight=np.linspace(0.5, 2, 20), samples=None)
     assert found.ok and found.worst < 3e-6
     assert [(part.name, part.elements) for part in found.parts] == [
@@ -57,7 +57,7 @@ def test_right_gradients_pass(activation, loss, dtype):
     ]
     assert all(part.checked + part.kinks == part.elements for part in found.parts)
     assert activation == "relu" or not any(part.kinks for part in found.parts)
-    assert all(np.array_equal(a, b) for a, b in zip(before, (*net._arrays().values(), net.grads, X), strict=True))
+    assert all(np.array_equal(a, b) for a, b in zip(before, (*net.arrays().values(), net.grads, X), strict=True))
 
 
 @pytest.mark.parametrize("seed", range(5))

@@ -18,7 +18,7 @@ def nested(layers, net, rows):
         short = fb.Network(layers[:count], net.input_shape, loss="mse", seed=0, dtype=net.dtype)
         short.params = net.params[: short.num_params]
         size = sum(view.size for layer in short.layers for view in layer.statistics.values())
-        short._statistics[:] = net._statistics[:size]
+        short.statistics[:] = net.statistics[:size]
         found.append(short.forward(rows))
     return found
 
@@ -99,7 +99,7 @@ def test_memory_maps_and_what_is_converted(tmp_path, monkeypatch):
     monkeypatch.setattr(feeds, "_MAPPED_FROM", 1)
     monkeypatch.setattr(feeds, "_PIECE", 1000)
     mapped = np.load(tmp_path / "x.npy", mmap_mode="r")
-    assert isinstance(feeds.feed_inputs(net._spec(), mapped), feeds.Mapped)
+    assert isinstance(feeds.feed_inputs(net.spec, mapped), feeds.Mapped)
     for x in (mapped, X.astype(np.float64), X.tolist(), np.asfortranarray(X), X[::-1][::-1]):
         np.testing.assert_allclose(net.forward(x, 32, layer=0), want, rtol=0, atol=1e-6)
     halves = X.astype(np.float16)

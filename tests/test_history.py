@@ -92,7 +92,7 @@ def test_no_stderr_at_all():
 def history(**numbers):
     made = fb.History()
     for epoch in range(len(next(iter(numbers.values())))):
-        made._add(epoch, {name: values[epoch] for name, values in numbers.items()})
+        made.add(epoch, {name: values[epoch] for name, values in numbers.items()})
     return made
 
 

@@ -17,6 +17,7 @@ from numba.core.errors import TypingError
 from numba.typed import List
 
 import fastbp as fb
+from fastbp.embedding import handles
 from fastbp.simd.memory import on_python_thread
 
 
@@ -271,7 +272,7 @@ def test_what_is_refused_leaves_nan():
     """For whatever reason: so nothing there looks like a result where the error is not heard."""
     net, real = make(), np.float32
     h, only, busy = net.handle(rows=2), net.handle(training=False), net.handle(rows=2)
-    busy.record[fb.jit.BUSY] = 1
+    busy.record[handles.BUSY] = 1
     X, y, few, bad = np.ones((2, 5), real), np.zeros(2, np.int64), np.zeros(1, np.int64), np.array([0, 3])
     many = np.ones((3, 5)), np.zeros(3, np.int64)
     outs, grads, derivatives, n = (2, 3), (net.num_params,), (6, net.num_params), net.num_params
@@ -352,7 +353,7 @@ def test_where_no_error_is_heard_what_is_refused_gives_nan():
     h, X, y, before = net.handle(), np.ones((1, 5)), np.zeros(1, np.int64), net.params.copy()
     out, losses = np.full((n, 1, 3), 7, np.float32), np.full((n, 3), 7.0)
     grads, elsewhere = np.full((n, net.num_params), 7, np.float32), np.zeros(n, bool)
-    h.record[fb.jit.BUSY] = 1
+    h.record[handles.BUSY] = 1
     for _ in range(100):
         refused_elsewhere(h, X, y, out, losses, grads, elsewhere)
         if elsewhere.any():
@@ -510,13 +511,13 @@ def test_a_cached_function_works_in_a_new_process(tmp_path):
 def test_a_function_of_another_version_is_refused(monkeypatch):
     """As one is that Numba has kept in its cache, while fastbp has changed."""
     h, x, out = make().handle(), np.ones(5), np.empty(3, np.float32)
-    monkeypatch.setattr(fb.jit, "ABI", fb.jit.ABI + 1)
-    run = njit(fb.jit._run.py_func)
+    monkeypatch.setattr(handles, "ABI", handles.ABI + 1)
+    run = njit(handles._run.py_func)
 
     @njit
     def later(h, x, out):
-        target = fb.jit._target(h.params, out)
-        fb.jit._refuse(run(h, fb.jit.PREDICT, fb.jit._source(x), fb.jit._NO_Y, fb.jit._NO_ORDER, target, 0))
+        target = handles._target(h.params, out)
+        handles._refuse(run(h, handles.PREDICT, handles._source(x), handles._NO_Y, handles._NO_ORDER, target, 0))
 
     with pytest.raises(RuntimeError, match="the function was compiled for another version of fastbp"):
         later(h, x, out)
@@ -524,6 +525,6 @@ def test_a_function_of_another_version_is_refused(monkeypatch):
 
 def test_dir_and_help_show_what_users_call():
     compiled = (value for value in vars(fb.jit).values() if isinstance(value, Dispatcher))
-    functions = {f.__name__ for f in compiled if f.__module__ == fb.jit.__name__ and not f.__name__.startswith("_")}
+    functions = {f.__name__ for f in compiled if f.__module__ == handles.__name__ and not f.__name__.startswith("_")}
     assert set(dir(fb.jit)) == set(fb.jit.__all__) == {"Handle", *functions} - {"out_size"}
     assert "train_epoch(h, x, y, order)" in pydoc.render_doc(fb.jit, renderer=pydoc.plaintext)

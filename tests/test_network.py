@@ -64,7 +64,7 @@ def test_shuffling_visits_every_row_once_an_epoch_in_another_order():
 
 
 def test_orders_are_those_of_the_naive_shuffle():
-    key = fb.Network([fb.Dense(1)], (1,), loss="mse", seed=3)._shuffle_key()
+    key = fb.Network([fb.Dense(1)], (1,), loss="mse", seed=3).shuffle_key()
     for rows in (1, 2, 3, 100):
         orders = feeds.draw_orders(key, range(5, 9), rows)
         want = [naive.shuffled(rows, key % 2**64, epoch, 0) for epoch in range(5, 9)]
@@ -77,7 +77,7 @@ def test_orders_are_those_of_the_naive_shuffle():
 def test_orders_are_all_equally_likely():
     """Each of the 24 orders of four rows comes as often as the others: χ² of 23 degrees of freedom."""
     for seed in range(3):
-        key = fb.Network([fb.Dense(1)], (1,), loss="mse", seed=seed)._shuffle_key()
+        key = fb.Network([fb.Dense(1)], (1,), loss="mse", seed=seed).shuffle_key()
         orders = feeds.draw_orders(key, range(24_000), 4)
         counts = np.unique(orders @ [1000, 100, 10, 1], return_counts=True)[1]
         assert len(counts) == 24 and ((counts - 1000) ** 2 / 1000).sum() < 60  # 1 - 4·10⁻⁵
@@ -326,7 +326,7 @@ def together(monkeypatch):
         return train_epochs(self, workspace, batch_size, sums, order)
 
     monkeypatch.setattr(fb.training.feeds.Feed, "train_epochs", counted)
-    monkeypatch.setattr(fb.training, "CHUNK_SECONDS", 1e9)
+    monkeypatch.setattr(fb.training.loop, "CHUNK_SECONDS", 1e9)
     return calls
 
 
@@ -348,7 +348,7 @@ def test_epochs_in_one_compiled_call_give_the_same_bits(digits, together, batch_
     assert sum(together) > 50 and max(together) == 7
     assert history.history == want.history and history.epoch == want.epoch and few.logs == record.logs
     for other in (net, some):
-        assert (other.params == one_by_one.params).all() and (other._state == one_by_one._state).all()
+        assert (other.params == one_by_one.params).all() and (other.state == one_by_one.state).all()
         assert other.steps_trained == one_by_one.steps_trained and other.epochs_trained == 100
     again = net.fit(X, y, callbacks=[few := Record(5)], **options)
     assert again.history["loss"] == [logs["loss"] for logs in few.logs] != want.history["loss"]
@@ -510,7 +510,7 @@ def test_ctrl_c_in_what_fails_is_heard():
 @pytest.mark.skipif(sys.platform == "win32", reason="no SIGINT for one process")
 def test_ctrl_c_in_a_call_of_epochs_that_diverges(monkeypatch, capsys):
     """It leaves the parameters that the history tells of."""
-    monkeypatch.setattr(fb.training, "CHUNK_SECONDS", 1e9)
+    monkeypatch.setattr(fb.training.loop, "CHUNK_SECONDS", 1e9)
     rng = np.random.default_rng(0)
     X, y = rng.standard_normal((64, 3)), rng.standard_normal((64, 1))
     net, alone = (fb.Network([fb.Dense(1)], (3,), loss="mse", optimizer=fb.SGD(2.0), seed=0) for _ in range(2))
@@ -523,7 +523,7 @@ def test_ctrl_c_in_a_call_of_epochs_that_diverges(monkeypatch, capsys):
         return done
 
     monkeypatch.setattr(fb.training.feeds.Feed, "train_epochs", interrupted)
-    monkeypatch.setattr(fb.training, "_interrupted", [-np.inf])
+    monkeypatch.setattr(fb.training.loop, "_interrupted", [-np.inf])
     history = net.fit(X, y, epochs=1000, batch_size=8, verbose=False)
     assert history.stopped == "interrupted" and "interrupted after" in capsys.readouterr().err
     assert net.epochs_trained == len(history.epoch) and net.steps_trained == 8 * net.epochs_trained

@@ -71,7 +71,7 @@ net, X = fb.Network([fb.Dense(3)], (4,), loss="mse", seed=0), np.ones((2, 4))
 want, held, done = net.predict(X), threading.Event(), threading.Event()
 
 def hold():
-    with net._lock, locks._lock:
+    with net.lock, locks.one_at_a_time():
         held.set()
         done.wait()
 

@@ -100,9 +100,9 @@ def test_the_network_stays_as_it_is(optimizer):
     X, y = data()
     net = network([fb.Dense(8, "relu"), fb.Dropout(0.2), fb.Dense(4)], optimizer=optimizer)
     net.fit(X, y, epochs=2, verbose=False)
-    before = [array.copy() for array in (*net._arrays().values(), net.grads)]
+    before = [array.copy() for array in (*net.arrays().values(), net.grads)]
     found = fb.find_learning_rate(net, X, y)
-    assert all(np.array_equal(a, b) for a, b in zip(before, (*net._arrays().values(), net.grads), strict=True))
+    assert all(np.array_equal(a, b) for a, b in zip(before, (*net.arrays().values(), net.grads), strict=True))
     assert net.optimizer == optimizer and net.epochs_trained == 2 and net.steps_trained == 20
     again = fb.find_learning_rate(net, X, y)
     np.testing.assert_array_equal(found.losses, again.losses)

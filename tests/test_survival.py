@@ -50,8 +50,8 @@ def crash(net, epoch, callbacks, **options):
 
 
 def same(a, b):
-    arrays = b._arrays()
-    whole = all(np.array_equal(array, arrays[name]) for name, array in a._arrays().items())
+    arrays = b.arrays()
+    whole = all(np.array_equal(array, arrays[name]) for name, array in a.arrays().items())
     return whole and (a.epochs_trained, a.steps_trained, a.seed) == (b.epochs_trained, b.steps_trained, b.seed)
 
 
@@ -556,10 +556,10 @@ def test_a_history_that_was_interrupted_within_an_epoch_is_cut():
             return super().get(name, default)
 
     history = fb.History()
-    history._add(0, {"first": 1.0, "second": 2.0})
+    history.add(0, {"first": 1.0, "second": 2.0})
     with pytest.raises(KeyboardInterrupt):
-        history._add(1, Late(first=1.0, second=2.0))
-    history._cut()
+        history.add(1, Late(first=1.0, second=2.0))
+    history.cut()
     assert history.history == {"first": [1.0], "second": [2.0]} and history.epoch == [0]
 
 

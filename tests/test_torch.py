@@ -203,7 +203,7 @@ def test_twenty_steps_of_each_schedule(name):
         functional.mse_loss(twin.forward(X), torch.tensor(y)).backward()
         assert net.learning_rate == pytest.approx(theirs.param_groups[0]["lr"], rel=1e-9)
         net.train_on_batch(X, y)
-        assert net._scalars[1] == pytest.approx(schedule(step), rel=1e-12)
+        assert net.scalars[1] == pytest.approx(schedule(step), rel=1e-12)
         theirs.step()
         steps.step()
         assert relative(net.params, twin.flat()) < 1e-9

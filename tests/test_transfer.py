@@ -37,7 +37,7 @@ def test_optimizer_and_counts_stay():
         n.train_on_batch(X, Y)
     other.fit(X, Y, epochs=3, verbose=False)
     net.copy_from(other)
-    assert (net._state == plain._state).all() and net.steps_trained == 1 and net.epochs_trained == 0 and net.seed == 0
+    assert (net.state == plain.state).all() and net.steps_trained == 1 and net.epochs_trained == 0 and net.seed == 0
     net.copy_from(net)
     assert (net.params == other.params).all()
 
@@ -109,11 +109,11 @@ def test_other_shapes_are_refused(mine, its, message):
 
 def test_what_else_is_refused():
     net, other = make(), make(seed=1, dtype="float64")
-    before = np.concatenate([net.params, net._statistics])
+    before = np.concatenate([net.params, net.statistics])
     for bad in (np.zeros(net.num_params), None, fb.Network):
         with pytest.raises(TypeError, match="other must be a Network, got"):
             net.copy_from(bad)
-    other._statistics[2] = 1e300
+    other.statistics[2] = 1e300
     with pytest.raises(
         ValueError, match=r"other's statistics must be finite numbers that float32 has, got 1e.300 at place 2"
     ):
@@ -121,4 +121,4 @@ def test_what_else_is_refused():
     other.params[3] = np.nan
     with pytest.raises(ValueError, match="other's params must be finite numbers that float32 has, got nan at place 3"):
         net.copy_from(other)
-    assert (np.concatenate([net.params, net._statistics]) == before).all()
+    assert (np.concatenate([net.params, net.statistics]) == before).all()

@@ -26,6 +26,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from ..formats.files import replacing
+from ..program.plan import BATCH_LOSS
 
 CHECKED_STEPS = 16
 
@@ -199,7 +200,7 @@ def _fastbp(threads: int | None) -> Callable[..., Train]:
             if rest:
                 rows = rest * spec.batch
                 net.fit(X[:rows], y[:rows], batch_size=spec.batch, shuffle=False, verbose=False)
-            return float(net._space.totals[0])
+            return float(net.workspace(1).totals[BATCH_LOSS])
 
         return train
 
@@ -356,9 +357,10 @@ def _sklearn(spec: Spec, X: np.ndarray, y: np.ndarray) -> Train:
     for i, (weight, bias) in enumerate(make_weights(spec)):
         if not (two and i == len(net.coefs_) - 1):
             net.coefs_[i][...], net.intercepts_[i][...] = weight, bias
-    for m in (*net._optimizer.ms, *net._optimizer.vs):
+    optimizer = net._optimizer  # noqa: SLF001, scikit-learn's, which has no other way to it
+    for m in (*optimizer.ms, *optimizer.vs):
         m[...] = 0
-    net._optimizer.t = 0
+    optimizer.t = 0
 
     def train(steps: int) -> float:
         for rows in _batches(spec, steps):

@@ -19,7 +19,7 @@ from ..network import Network
 from ..optimizers import OPTIMIZERS, SGD, Optimizer
 from ..runtime.threads import set_num_threads
 from ..schedules import CosineDecay
-from ..training.loop import History
+from ..training.history import History
 from . import presets, tables
 from .errors import CommandError, blaming
 from .lines import counted, say, warn, warn_of_header, warn_of_notes

@@ -6,21 +6,18 @@ import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING
 
 import numpy as np
 
 from .. import losses
 from ..activations import ActivationFunction
 from ..layers import Activation, Dropout, Flatten, Layer
+from ..model import Model
 from ..parts import Custom
 from ..program.plan import Shape
 from ..schedules import Schedule
 from .measures import LayerDiagnosis
 from .probe import Probe
-
-if TYPE_CHECKING:
-    from ..network import Network
 
 
 @dataclass(frozen=True)
@@ -33,7 +30,7 @@ class Case:
     weighted   whether rows have weights
     """
 
-    net: Network
+    net: Model
     probe: Probe
     layers: list[LayerDiagnosis]
     x: np.ndarray

@@ -4,32 +4,31 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
+from ..model import Model
+from ..training.feeds import feed_in_memory
 from . import examples, speed, symptoms
 from .case import Case
 from .measures import measure
 from .probe import Probe
 from .report import Diagnosis
 
-if TYPE_CHECKING:
-    from ..network import Network
-
 MOST_ROWS = 2048  # that are looked at: shares of so many are known to about 1 %
 
 
-def diagnose(net: Network, X: Any, y: Any, sample_weight: Any = None) -> Diagnosis:
+def diagnose(net: Model, X: Any, y: Any, sample_weight: Any = None) -> Diagnosis:
     """See Network.diagnose."""
-    feed = net._feed(X, y, sample_weight)
+    feed = feed_in_memory(net.spec, X, y, sample_weight)
     assert feed.y is not None
     chosen = np.linspace(0, feed.rows - 1, min(feed.rows, MOST_ROWS)).round().astype(np.int64)
     targets = feed.y[chosen]
     with np.errstate(all="ignore"):
         probe = Probe(net, feed, chosen)
         layers = [measure(net, probe, i, targets) for i in range(len(net.layers))]
-        classes = net._spec().classes
+        classes = net.spec.classes
         case = Case(
             net,
             probe,

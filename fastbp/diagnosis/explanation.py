@@ -4,49 +4,20 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from html import escape
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from ..display import reports
 from ..errors import DivergedError
 from ..layers import Activation
+from ..model import Model
 from ..training.data import check_finite, check_inputs
+from ..training.evaluation import infer
+from ..training.feeds import Feed, feed_in_memory
+from .layer_explanation import LayerExplanation
 from .probe import Probe
 from .story import Line, Story
-
-if TYPE_CHECKING:
-    from ..network import Network
-
-
-@dataclass(frozen=True, eq=False)
-class LayerExplanation:
-    """A layer in the four steps, as arrays; z, a and delta have the shape of its output.
-
-    name        such as "Dense_2"
-    activation  the name of its f; "linear" if it has none. If the loss takes f over, it is here all the same.
-    x           what goes in
-    z, a        a = f(z): what goes into f and what comes out of the layer
-    delta       δ = ∂E/∂z; None for layers before the first that learns
-    derivatives ∂E/∂w by the parameter's name, with penalties; none if the layer doesn't learn
-    gradients   the same as the optimizer takes it: clipped, with noise
-    before, after  its parameters before and after the step, by name
-    state, new_state  what the optimizer keeps for them before and after, by its name and then the parameter's:
-                new_state["velocity"]["weight"]
-    """
-
-    name: str
-    activation: str
-    x: np.ndarray
-    z: np.ndarray
-    a: np.ndarray
-    delta: np.ndarray | None
-    derivatives: dict[str, np.ndarray]
-    gradients: dict[str, np.ndarray]
-    before: dict[str, np.ndarray]
-    after: dict[str, np.ndarray]
-    state: dict[str, dict[str, np.ndarray]]
-    new_state: dict[str, dict[str, np.ndarray]]
 
 
 @dataclass(frozen=True, eq=False)
@@ -85,7 +56,7 @@ class Explanation:
         )
 
 
-def explain(net: Network, x: Any, y: Any) -> Explanation:
+def explain(net: Model, x: Any, y: Any) -> Explanation:
     """See Network.explain."""
     try:
         example, target = np.asarray(x), np.asarray(y)
@@ -95,7 +66,7 @@ def explain(net: Network, x: Any, y: Any) -> Explanation:
         raise ValueError(f"x must have shape {net.input_shape}, as one example, got {example.shape}")
     inputs = check_inputs(example[np.newaxis], net.input_shape, "x")
     check_finite("x", inputs, net.dtype)
-    feed = net._feed(inputs, target[np.newaxis])
+    feed = feed_in_memory(net.spec, inputs, target[np.newaxis])
     one = np.zeros(1, np.int64)
     probe = Probe(net, feed, one)
     if not probe.done:
@@ -109,16 +80,17 @@ def explain(net: Network, x: Any, y: Any) -> Explanation:
     return Explanation(layers, output, probe.loss, probe.rate, probe.steps, story.steps())
 
 
-def _predicted(net: Network, probe: Probe) -> np.ndarray:
+def _predicted(net: Model, probe: Probe) -> np.ndarray:
     """The last output through the loss's inverse link, done by its kernel."""
     last = probe.output(len(net.layers) - 1)
     if net.loss.link is not None:
         link = [Activation(net.loss.link)]
-        last = type(net)(link, net.output_shape, loss="mse", dtype=net.dtype, seed=0).forward(last)
+        plain = Model(link, net.output_shape, loss="mse", dtype=net.dtype, seed=0)
+        last = infer(plain, "forward", Feed(last))
     return last[0]
 
 
-def _look(net: Network, probe: Probe, number: int, output: np.ndarray, derivatives: np.ndarray) -> LayerExplanation:
+def _look(net: Model, probe: Probe, number: int, output: np.ndarray, derivatives: np.ndarray) -> LayerExplanation:
     """The numbers of one layer."""
     ends_with, delta = net.layers[number].layer.ends_with, probe.delta(number)
     return LayerExplanation(

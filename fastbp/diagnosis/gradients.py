@@ -11,9 +11,9 @@ import numpy as np
 
 from ..display import reports
 from ..errors import DivergedError, brief, check_integer, check_number
-from ..network import Network
+from ..model import Model
 from ..program.plan import BATCH_LOSS
-from .probe import twin
+from ..training.feeds import feed_in_memory
 
 DOUBLE = np.dtype(np.float64)
 EPSILON = float(np.finfo(DOUBLE).eps)
@@ -105,7 +105,7 @@ class GradientCheck:
 
 
 def check_gradients(
-    net: Network,
+    net: Model,
     X: Any,
     y: Any,
     *,
@@ -128,15 +128,15 @@ def check_gradients(
 
     Raises TypeError or ValueError for other arguments, DivergedError if the loss is not finite.
     """
-    if not isinstance(net, Network):
+    if not isinstance(net, Model):
         raise TypeError(f"net must be a Network, got {brief(net)}")
     samples = None if samples is None else check_integer("samples", samples, low=1)
     tolerance = check_number("tolerance", tolerance, low=0, open_low=True)
     generator = np.random.default_rng(check_integer("seed", seed, low=0))
-    copy = twin(net, dtype=DOUBLE)
-    feed = copy._feed(X, y, sample_weight)
+    copy = net.twin(dtype=DOUBLE)
+    feed = feed_in_memory(copy.spec, X, y, sample_weight)
     feed.x = np.array(feed.x, DOUBLE, order="C")  # of our own: it is moved a little
-    workspace, by_inputs = copy._workspace(feed.rows), np.empty_like(feed.x)
+    workspace, by_inputs = copy.workspace(feed.rows), np.empty_like(feed.x)
 
     def loss() -> float:
         feed.run(workspace, "evaluate", feed.rows)
@@ -148,9 +148,8 @@ def check_gradients(
     feed.run(workspace, "gradient", feed.rows)
     parts = []
     for layer in copy.layers:
-        for (name, values), place in zip(layer.weights.items(), layer._places, strict=False):  # statistics are left
-            gradient = copy.grads[place.value.fixed :][: place.size].reshape(place.shape)
-            parts.append(_check(f"{layer.name} {name}", gradient, values, loss, samples, tolerance, generator))
+        for name, values in layer.weights.items():
+            parts.append(_check(f"{layer.name} {name}", layer.grad[name], values, loss, samples, tolerance, generator))
     parts.append(_check("inputs", by_inputs, feed.x, loss, samples, tolerance, generator))
     return GradientCheck(parts, tolerance)
 

@@ -5,16 +5,13 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
 
 from .. import activations
 from ..activations import ActivationFunction
+from ..model import Model
 from .probe import Probe
-
-if TYPE_CHECKING:
-    from ..network import Network
 
 # A unit is saturated where the slope of its activation is under a twentieth of the steepest: |z| > 4.4 for a sigmoid,
 # 2.2 for tanh, which z of variance 1 is in 0 % and 3 % of the rows.
@@ -62,7 +59,7 @@ class LayerDiagnosis:
     dead: float | None
 
 
-def measure(net: Network, probe: Probe, number: int, y: np.ndarray) -> LayerDiagnosis:
+def measure(net: Model, probe: Probe, number: int, y: np.ndarray) -> LayerDiagnosis:
     """The numbers of one layer; y: the targets of the probe's rows, as the loss gets them."""
     output, delta, activation = probe.output(number), probe.delta(number), probe.activation(number)
     weight_norm = gradient_norm = ratio = None

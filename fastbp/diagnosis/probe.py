@@ -3,34 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
 import numpy as np
 
 from ..activations import ActivationFunction
 from ..kernels.updates import RATE, STEP
+from ..model import Model
 from ..optimizers import Optimizer
-from ..program.plan import BATCH_LOSS, Plan, Tensor
+from ..program.plan import BATCH_LOSS, Tensor
 from ..program.workspace import Workspace
 from ..training.feeds import Feed
-
-if TYPE_CHECKING:
-    from ..network import Network
-
-
-def twin(net: Network, *, dtype: np.dtype | None = None, optimizer: Optimizer | None = None) -> Network:
-    """A network of the same layers and parameters, with that dtype and optimizer, whose state begins anew."""
-    copy = type(net)(
-        [layer.layer for layer in net.layers],
-        net.input_shape,
-        loss=net.loss,
-        optimizer=net.optimizer if optimizer is None else optimizer,
-        dtype=net.dtype if dtype is None else dtype,
-        seed=net.seed,
-    )
-    with net._lock:
-        copy._params[:], copy._statistics[:] = net._params, net._statistics
-    return copy
 
 
 class Probe:
@@ -48,16 +30,12 @@ class Probe:
     not done: outputs are what goes into it.
     """
 
-    def __init__(self, net: Network, feed: Feed, order: np.ndarray, optimizer: Optimizer | None = None):
+    def __init__(self, net: Model, feed: Feed, order: np.ndarray, optimizer: Optimizer | None = None):
         """optimizer: one with the same state in place of the network's own."""
         self._net, self._feed, self._order, self._rows = net, feed, order, len(order)
-        if optimizer is None:
-            self._plan = net._new_plan(keep=True)
-        else:
-            parts = net._emitters(), net.input_shape, net.loss, optimizer, net.num_params, net.seed
-            self._plan = Plan(*parts, keep=True)
-        with net._lock:
-            arenas = {name: array.copy() for name, array in net._arenas().items()}
+        self._plan = net.new_plan(keep=True, optimizer=optimizer)
+        with net.lock:
+            arenas = {name: array.copy() for name, array in net.arenas().items()}
         self.params, self.stepped, self.grads = arenas["params"].copy(), arenas["params"], arenas["grads"]
         self.grads[:] = 0
         self.state = self._by_name(arenas["state"].copy())
@@ -66,7 +44,7 @@ class Probe:
         self.loss = float(self._workspace.totals[BATCH_LOSS])
         self.rate, self.steps = float(arenas["scalars"][RATE]), int(arenas["scalars"][STEP])
         self.new_state = self._by_name(arenas["state"])
-        self._emitters = net._emitters()
+        self._emitters = net.emitters()
         self._first = next((i for i in range(len(net.layers)) if self.learns(i)), len(net.layers))
 
     def _by_name(self, state: np.ndarray) -> dict[str, np.ndarray]:
@@ -80,8 +58,8 @@ class Probe:
         where it overflows.
         """
         step, losses = self.stepped.astype(np.float64) - self.params, []
-        with self._net._lock:
-            arenas = {name: array.copy() for name, array in self._net._arenas().items()}
+        with self._net.lock:
+            arenas = {name: array.copy() for name, array in self._net.arenas().items()}
         begin = {name: array.copy() for name, array in arenas.items()}
         workspace = Workspace(self._plan, arenas, self._net.dtype, self._rows)
         for factor in factors:
@@ -127,6 +105,4 @@ class Probe:
 
     def of_layer(self, array: np.ndarray, layer: int) -> dict[str, np.ndarray]:
         """The parts of a flat array, such as params, that belong to a layer's parameters, by their names."""
-        bound = self._net.layers[layer]
-        places = zip(bound.weights, bound._places, strict=False)  # behind these, statistics
-        return {name: array[at.value.fixed :][: at.size].reshape(at.shape) for name, at in places}
+        return self._net.layers[layer].parts_of(array)

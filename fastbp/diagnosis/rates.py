@@ -12,13 +12,12 @@ import numpy as np
 from ..display import reports
 from ..errors import DivergedError, brief, check_integer, check_number
 from ..layers.bound import check_step
-from ..network import Network
+from ..model import Model
 from ..optimizers import Rprop
 from ..program.plan import BATCH_LOSS
 from ..program.workspace import Workspace
 from ..schedules import ExponentialDecay
-from ..training.feeds import Feed
-from .probe import twin
+from ..training.feeds import Feed, feed_in_memory
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -99,7 +98,7 @@ class LearningRateTest:
 
 
 def find_learning_rate(
-    net: Network,
+    net: Model,
     X: Any,
     y: Any,
     *,
@@ -130,7 +129,7 @@ def find_learning_rate(
     DivergedError if the loss is not finite before any step.
     Source: Smith 2017, Cyclical Learning Rates for Training Neural Networks, section 3.3.
     """
-    if not isinstance(net, Network):
+    if not isinstance(net, Model):
         raise TypeError(f"net must be a Network, got {brief(net)}")
     if isinstance(net.optimizer, Rprop):
         raise ValueError("net must have an optimizer whose steps depend on a learning rate, got one with Rprop")
@@ -139,14 +138,14 @@ def find_learning_rate(
     steps = check_integer("steps", steps, low=LEAST_STEPS)
     batch_size = check_integer("batch_size", batch_size, low=1)
     seed = check_integer("seed", seed, low=0)
-    feed = net._feed(X, y, sample_weight)
+    feed = feed_in_memory(net.spec, X, y, sample_weight)
     whole = feed.rows - feed.rows % min(batch_size, feed.rows)  # those of whole batches
     check_step(net.layers, whole, min(batch_size, whole))
     growing = ExponentialDecay(low, factor=high / low, steps=steps - 1)
-    copy = twin(net, optimizer=replace(net.optimizer, learning_rate=growing))
+    copy = net.twin(optimizer=replace(net.optimizer, learning_rate=growing))
 
-    with copy._lock:
-        workspace = copy._workspace(min(batch_size, feed.rows))
+    with copy.lock:
+        workspace = copy.workspace(min(batch_size, feed.rows))
         untouched = np.fromiter(_losses(workspace, feed, "evaluate", steps, batch_size, seed), float)
         if len(untouched) < steps:
             raise DivergedError("the loss is not finite before any step: there is no rate to find")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
@@ -13,14 +13,12 @@ from ..activations import ActivationFunction
 from ..display import reports
 from ..layers import Activation, Dense, Flatten
 from ..losses import MSE, BinaryCrossEntropy, SquaredError
+from ..model import Model
 from ..optimizers import SGD
 from .case import parts_of
 from .formulas import FUNCTIONS, NEURON_LOSSES, SLOPES, loss_formulas
+from .layer_explanation import LayerExplanation
 from .steps import constants_of, coupled_decay, step_of
-
-if TYPE_CHECKING:
-    from ..network import Network
-    from .explanation import LayerExplanation
 
 MOST_INPUTS = 8  # of a single neuron, whose sums are written out
 # Arrays are shown to so many digits, and shortened from so many elements on.
@@ -41,7 +39,7 @@ class Story:
 
     def __init__(
         self,
-        net: Network,
+        net: Model,
         layers: list[LayerExplanation],
         output: np.ndarray,
         target: np.ndarray,
@@ -275,7 +273,7 @@ class Story:
             yield (name if i == 0 else "", formula, _array(array))
 
 
-def _penalties(net: Network) -> Iterator[str]:
+def _penalties(net: Model) -> Iterator[str]:
     """What is added to the loss, by layer."""
     for bound in net.layers:
         for prefix, layer, _ in parts_of(bound.layer, bound.input_shape):

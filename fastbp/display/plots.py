@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, Protocol, cast
 
 from .reports import check_axes, new_figure, style
 
@@ -12,12 +12,18 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-    from ..training.loop import History
 
 _FEW, _LONG = 10, 10.0  # epochs that get a marker; from here on a range is shown on a log scale
 
 
-def plot_history(history: History, title: str | None = None, loss: str = "loss", *, ax: Axes | None = None) -> Figure:
+class Recorded(Protocol):
+    """What a picture is made of: see History."""
+
+    history: dict[str, list[float]]
+    epoch: list[int]
+
+
+def plot_history(history: Recorded, title: str | None = None, loss: str = "loss", *, ax: Axes | None = None) -> Figure:
     """The numbers of a training over its epochs, from 1: losses in one panel, the others, if any, in a second.
 
     A learning rate gets a panel of its own. title: above all; loss: what the loss is called; ax: see History.plot.

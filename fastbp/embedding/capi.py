@@ -160,7 +160,11 @@ class CPointers(ctypes.Structure):
     `p.predict(p.handle, x, len(x), out)`. Python lets go of its lock meanwhile. `p.address` is that of the struct.
     """
 
-    _handle: Handle  # keeps the memory
+    _handle: Handle
+
+    def keep(self, handle: Handle) -> None:
+        """Let the handle, whose memory C code works in, live as long as the struct."""
+        self._handle = handle
 
     @property
     def address(self) -> int:
@@ -204,7 +208,7 @@ def make_pointers(handle: Handle, dtype: np.dtype, *, labels: bool) -> CPointers
     """The struct of a handle; labels: whether the loss takes labels."""
     struct = _struct(dtype, labels=labels)()
     fields: dict[str, Any] = dict(struct._fields_)  # type: ignore[arg-type]
-    struct._handle = handle
+    struct.keep(handle)
     struct.handle, struct.rows = handle.record.ctypes.data, handle.rows
     struct.inputs, struct.outputs, struct.num_params = handle.features, handle.outputs, handle.params.size
     struct.params = handle.params.ctypes.data_as(fields["params"])

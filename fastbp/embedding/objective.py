@@ -7,10 +7,10 @@ from typing import Any
 
 import numpy as np
 
+from ..model import Spec, check_params
 from ..program.plan import BATCH_LOSS, Plan
 from ..program.workspace import Workspace
 from ..runtime.locks import give_lock
-from ..training.data import Spec, check_params
 from ..training.feeds import Feed, feed_in_memory
 
 _DOUBLE = np.dtype(np.float64)
@@ -23,7 +23,7 @@ class Objective:
     of the arrays later matters to it. Several Python threads may call it; they take turns.
     """
 
-    _lock: threading.RLock
+    lock: threading.RLock
 
     def __init__(self, plan: Plan, arrays: dict[str, np.ndarray], spec: Spec, X: Any, y: Any, sample_weight: Any):
         spec = Spec(spec.input_shape, spec.output_shape, spec.loss, _DOUBLE)
@@ -42,7 +42,7 @@ class Objective:
         Raises ValueError for another shape, TypeError for what is not real numbers.
         """
         vector = check_params(params, self._params.shape)
-        with self._lock:
+        with self.lock:
             self._params[:] = vector
             self._feed.run(self._workspace, "gradient", self._feed.rows)
             return float(self._workspace.totals[BATCH_LOSS]), self._grads.copy()

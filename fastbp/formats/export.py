@@ -5,43 +5,41 @@ from __future__ import annotations
 import math
 import os
 import re
-from typing import TYPE_CHECKING
 
 import numpy as np
 
+from ..display import summaries
 from ..errors import brief, check_path
 from ..layers.base import write_layer
+from ..model import Model
 from ..program.c_source import CSource
 from .files import replacing
 
-if TYPE_CHECKING:
-    from ..network import Network
 
-
-def export_c(net: Network, path: str | os.PathLike, name: str) -> None:
+def export_c(net: Model, path: str | os.PathLike, name: str) -> None:
     """Write the file. See Network.export_c."""
     check_path("path", path)
     if not isinstance(name, str):
         raise TypeError(f"name must be a name in C, got {brief(name)}")
     if not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", name):
         raise ValueError(f"name must be a name in C: letters, digits and _, no digit first, got {name!r}")
-    with net._lock:
+    with net.lock:
         text = _text(net, name)
     with replacing(path) as file:
         file.write(text.encode())
 
 
-def _text(net: Network, name: str) -> str:
+def _text(net: Model, name: str) -> str:
     source = CSource(net.dtype, net.input_shape)
     inputs, outputs = source.size, math.prod(net.output_shape)
-    for bound, runs in zip(net.layers, net._emitters(), strict=True):
+    for bound, runs in zip(net.layers, net.emitters(), strict=True):
         write_layer(source, bound.name, runs.layer, {**bound.weights, **bound.statistics})
     if net.loss.link is not None:
         net.loss.link.write_c(source, "the loss")
 
     real = "float" if net.dtype == np.float32 else "double"
     prototype = f"void {name}_predict(const {real} x[{inputs}], {real} y[{outputs}])"
-    about = "\n   ".join(line.rstrip() for line in net.summary().splitlines())
+    about = "\n   ".join(line.rstrip() for line in summaries.text(net).splitlines())
     arrays = ", ".join(f"{array}[{size}]" for array, size in source.arrays.items())
     stack = sum(source.arrays.values()) * net.dtype.itemsize
     steps = "\n    ".join(source.steps)

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
 from types import MappingProxyType
 from typing import Any
 
 import numpy as np
 
 from ..program.plan import Plan, Shape, Tensor
-from .base import Layer, WeightedLayer
+from .base import Layer, Parameter, WeightedLayer
 
 
 class BoundLayer:
@@ -24,6 +24,7 @@ class BoundLayer:
     grad                       names of parameters, and live views of their gradients, which lie in net.grads
     trainable                  whether training changes its parameters; can be set
     learning_rate              factor of the optimizer's learning rate, greater than 0; can be set
+    wanted, counted            what parameters and statistics it needs, in the order in which they lie in memory
     """
 
     layer: Layer
@@ -32,14 +33,15 @@ class BoundLayer:
     output_shape: Shape
     weights: dict[str, np.ndarray]
     statistics: dict[str, np.ndarray]
+    wanted: tuple[Parameter, ...]
+    counted: tuple[Parameter, ...]
 
-    def __init__(self, layer: Layer, name: str, input_shape: Shape):
+    def __init__(self, layer: Layer, name: str, input_shape: Shape, places: Sequence[Tensor] = ()):
         shapes = {"input_shape": input_shape, "output_shape": layer.output_shape(input_shape)}
         self.__dict__.update(layer=layer, name=name, **shapes, weights={}, statistics={})
+        self.__dict__.update(wanted=layer.parameters(input_shape), counted=layer.statistics(input_shape))
         self._gradients: dict[str, np.ndarray] = {}
-        self._wanted = layer.parameters(input_shape)
-        self._counted = layer.statistics(input_shape)
-        self._places: list[Tensor] = []
+        self._places = list(places)
         self._changed: Callable[[], None] | None = None
 
     def __getattr__(self, name: str) -> Any:
@@ -71,7 +73,7 @@ class BoundLayer:
 
     @trainable.setter
     def trainable(self, value: bool) -> None:
-        self._replace(trainable=value)
+        self.replace(trainable=value)
 
     @property
     def learning_rate(self) -> float:
@@ -79,18 +81,41 @@ class BoundLayer:
 
     @learning_rate.setter
     def learning_rate(self, value: float) -> None:
-        self._replace(learning_rate=value)
+        self.replace(learning_rate=value)
 
-    def _replace(self, **fields: Any) -> None:
-        """Change the description, and tell the network."""
-        self._describe(**fields)
+    def place_parameter(self, name: str, values: np.ndarray, gradient: np.ndarray, place: Tensor) -> None:
+        """Give it memory for the next of the parameters that it wants; place: where that lies, for plans."""
+        self.weights[name], self._gradients[name] = values, gradient
+        self._places.append(place)
+
+    def place_statistic(self, name: str, values: np.ndarray, place: Tensor) -> None:
+        """Likewise for the next of its statistics, when all parameters have theirs."""
+        self.statistics[name] = values
+        self._places.append(place)
+
+    def parts_of(self, array: np.ndarray) -> dict[str, np.ndarray]:
+        """The parts of an array (num_params,), laid out as net.params, that belong to its parameters, by name."""
+        places = zip(self.weights, self._places, strict=False)  # behind these, statistics
+        return {name: array[at.value.fixed :][: at.size].reshape(at.shape) for name, at in places}
+
+    def without_activation(self) -> BoundLayer:
+        """The layer, in the same memory, without the activation that it ends with."""
+        return BoundLayer(self.layer.without_activation(), self.name, self.input_shape, self._places)
+
+    def when_changed(self, changed: Callable[[], None]) -> None:
+        """Let `changed` be called whenever trainable or learning_rate has been set."""
+        self._changed = changed
+
+    def replace(self, **fields: Any) -> None:
+        """Change fields of the description, and tell the network."""
+        self.describe(**fields)
         if self._changed is not None:
             self._changed()
 
-    def _describe(self, **fields: Any) -> None:
-        """Change the description."""
+    def describe(self, **fields: Any) -> None:
+        """Likewise without telling the network."""
         if isinstance(self.layer, WeightedLayer):
-            self.__dict__["layer"] = replace(self.layer, **fields)
+            self.__dict__["layer"] = dataclasses.replace(self.layer, **fields)
         else:  # nothing to train
             WeightedLayer(**fields)  # checks them
 

@@ -88,11 +88,11 @@ def _compile(dispatcher, name: str | None, signature):
     """The compiled overload of `signature`, from the cache if it is there; without a name it is not cached."""
     with (
         interrupts_later(),
-        locks._lock,
+        locks.one_at_a_time(),
     ):  # LLVM calls back into Python while it loads code, and loses an exception there
         if signature.args not in dispatcher.overloads:
             if name is not None and (folder := cache.folder()) is not None:
-                dispatcher._cache = _Cache(name, folder)
+                dispatcher._cache = _Cache(name, folder)  # noqa: SLF001, Numba has no other way to set it
             else:
                 _tell_once()
             dispatcher.compile(signature)

@@ -16,9 +16,16 @@ _lock = threading.RLock()
 _owners: weakref.WeakSet[Any] = weakref.WeakSet()
 
 
+@contextlib.contextmanager
+def one_at_a_time() -> Iterator[None]:
+    """Other Python threads that come here wait until this ends; nobody is inside in a child process that is forked."""
+    with _lock:
+        yield
+
+
 def give_lock(owner: Any) -> None:
-    """Make `owner._lock`, a reentrant lock, and another one in each child process that is forked."""
-    owner._lock = threading.RLock()
+    """Make `owner.lock`, a reentrant lock, and another one in each child process that is forked."""
+    owner.lock = threading.RLock()
     _owners.add(owner)
 
 
@@ -27,7 +34,7 @@ def _unlock() -> None:
     global _lock
     _lock = threading.RLock()
     for owner in _owners:
-        owner._lock = threading.RLock()
+        owner.lock = threading.RLock()
 
 
 if hasattr(os, "register_at_fork"):

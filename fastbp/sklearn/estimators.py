@@ -46,20 +46,13 @@ try:
 except ImportError:  # scikit-learn before 1.6
 
     def validate_data(estimator, *args, **kwargs):
-        return estimator._validate_data(*args, **kwargs)
+        return estimator._validate_data(*args, **kwargs)  # noqa: SLF001, scikit-learn's own name for it then
 
 
 def _is_stochastic(model: _MLP) -> bool:
     """Whether there is partial_fit. Raises AttributeError if not."""
     if model.solver == "lbfgs":
         raise AttributeError("partial_fit is only available for stochastic optimizers. lbfgs is not stochastic.")
-    return True
-
-
-def _has_probabilities(model: MLPClassifier) -> bool:
-    """Whether there is predict_proba. Raises AttributeError if not."""
-    if model._is_hinge():
-        raise AttributeError("there are no probabilities with loss='hinge'")
     return True
 
 
@@ -108,6 +101,10 @@ class _MLP(Settings):
 
     _peer: ClassVar[Any]  # scikit-learn's class of the same name
     _numeric: ClassVar[bool]  # whether y holds numbers
+    network_: Network
+    n_outputs_: int
+    _no_improvement_count: int  # as solvers.Patience has it, for the next fit
+    _best_params: np.ndarray
 
     # --- what users call ---
 
@@ -160,7 +157,19 @@ class _MLP(Settings):
         Training can go on, by partial_fit or warm_start, with an optimizer that begins anew.
         Raises TypeError if it is of another class, sklearn.exceptions.NotFittedError if it isn't fitted.
         """
-        return exchange.from_sklearn(cls, cls._peer, fitted, settings)
+        model = exchange.unfitted_from_sklearn(cls, cls._peer, fitted, settings)
+        cls._go_on_from(model, fitted)
+        return model
+
+    def _go_on_from(self, fitted: Any) -> None:
+        """Become what scikit-learn's fitted estimator is, whose settings this one has."""
+        self._check_settings()
+        exchange.carry_record(fitted, self)
+        dtype = self._dtype() or fitted.coefs_[0].dtype
+        seed = draw_seed(check_random_state(self.random_state))
+        self.network_ = self._new_network(seed, self.n_features_in_, self.n_outputs_, dtype, 0.0)
+        self.coefs_, self.intercepts_ = fitted.coefs_, fitted.intercepts_
+        self._best_params = self.network_.params.copy()
 
     def to_sklearn(self) -> Any:
         """scikit-learn's estimator of this name with the same weights and record, which predicts the same.
@@ -168,7 +177,7 @@ class _MLP(Settings):
         Settings that it doesn't have (dropout, say, or an optimizer of fastbp's) are left at its defaults.
         Raises ValueError if it can't predict the same, sklearn.exceptions.NotFittedError if this isn't fitted.
         """
-        return exchange.to_sklearn(self, self._peer, self._sklearn_loss)
+        return exchange.to_sklearn(self, self._peer, self._sklearn_loss, self._hidden)
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()
@@ -245,7 +254,21 @@ class _MLP(Settings):
             return
         self._begin_record(first, validation is not None)
         epochs = 1 if incremental else self.max_iter
-        solvers.fit_stochastic(self, rows, validation, batch_size, epochs=epochs, warn=not incremental)
+        patience = solvers.Patience(self._no_improvement_count, self._best_params)
+        try:
+            solvers.fit_stochastic(
+                self,
+                rows,
+                validation,
+                batch_size,
+                patience,
+                metrics=() if validation is None else (self._metric(),),
+                callbacks=self._callbacks(),
+                epochs=epochs,
+                warn=not incremental,
+            )
+        finally:
+            self._no_improvement_count, self._best_params = patience.count, patience.best_params
 
     def _validated(self, X: Any, y: Any, dtype: Any, *, reset: bool) -> tuple[Any, Any]:
         """X and y as arrays, or CSR where they are sparse, checked as scikit-learn does."""
@@ -290,7 +313,7 @@ class _MLP(Settings):
         if incremental and not first and self.network_.steps_trained:
             for layer in self._dense_layers():
                 if layer.layer.l2 != l2:
-                    layer._replace(l2=l2)
+                    layer.replace(l2=l2)
             return
         outputs = self._outputs_for(rows.y)
         net = self._new_network(seed, rows.x.shape[1], outputs, rows.x.dtype, l2)
@@ -306,7 +329,7 @@ class _MLP(Settings):
             if wanted != had:
                 raise ValueError(f"hidden_layer_sizes must be as before with warm_start: weights {had}, got {wanted}")
             net.params, net.epochs_trained = self.network_.params, self.network_.epochs_trained
-        self.network_: Network = net
+        self.network_ = net
 
     def _begin_record(self, first: bool, validates: bool) -> None:
         """Empty what is recorded epoch by epoch; with warm_start and partial_fit, go on with it."""
@@ -436,6 +459,12 @@ class MLPClassifier(ClassifierMixin, _MLP):
         if binarizer.y_type_ == "multilabel-indicator" and not binarizer.sparse_input_:
             return answers
         return binarizer.inverse_transform(answers)
+
+    def _has_probabilities(self) -> bool:
+        """Whether there is predict_proba. Raises AttributeError if not."""
+        if self._is_hinge():
+            raise AttributeError("there are no probabilities with loss='hinge'")
+        return True
 
     @available_if(_has_probabilities)
     def predict_proba(self, X: Any) -> np.ndarray:

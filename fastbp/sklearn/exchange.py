@@ -9,7 +9,6 @@ from typing import Any
 
 import numpy as np
 from sklearn.base import BaseEstimator
-from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted
 
 from ..errors import brief
@@ -28,7 +27,8 @@ def draw_seed(random: np.random.RandomState) -> int:
     return int(random.randint(np.iinfo(np.int32).max))
 
 
-def _carry(source: Any, target: Any) -> None:
+def carry_record(source: Any, target: Any) -> None:
+    """Copy what a fitted estimator has beside its weights to another one."""
     for name in _RECORD:
         if hasattr(source, name):
             setattr(target, name, copy(getattr(source, name)))
@@ -40,25 +40,22 @@ def _settings_for(kind: Any, model: BaseEstimator) -> dict[str, Any]:
     return {name: value for name, value in model.get_params(deep=False).items() if name in names}
 
 
-def from_sklearn(kind: Any, peer: Any, fitted: Any, settings: dict[str, Any]) -> Any:
-    """An estimator of ours, of the class `kind`, from scikit-learn's `fitted`. See MLPClassifier.from_sklearn."""
+def unfitted_from_sklearn(kind: Any, peer: Any, fitted: Any, settings: dict[str, Any]) -> Any:
+    """An estimator of ours, of the class `kind`, with the settings of scikit-learn's `fitted`.
+
+    Raises as MLPClassifier.from_sklearn does.
+    """
     if not isinstance(fitted, peer):
         raise TypeError(f"fitted must be scikit-learn's {peer.__name__}, got {brief(fitted)}")
     check_is_fitted(fitted)
-    model: Any = kind(**{**_settings_for(kind, fitted), "dtype": str(fitted.coefs_[0].dtype), **settings})
-    model._check_settings()
-    _carry(fitted, model)
-    dtype, seed = model._dtype() or fitted.coefs_[0].dtype, draw_seed(check_random_state(model.random_state))
-    model.network_ = model._new_network(seed, model.n_features_in_, model.n_outputs_, dtype, 0.0)
-    model.coefs_, model.intercepts_ = fitted.coefs_, fitted.intercepts_
-    model._best_params = model.network_.params.copy()
-    return model
+    return kind(**{**_settings_for(kind, fitted), "dtype": str(fitted.coefs_[0].dtype), **settings})
 
 
-def to_sklearn(model: Any, peer: Any, loss_for_sklearn: Callable[[], str]) -> Any:
+def to_sklearn(model: Any, peer: Any, loss_for_sklearn: Callable[[], str], hidden_layers: Callable[[], list]) -> Any:
     """scikit-learn's estimator, of the class `peer`, from ours. See MLPClassifier.to_sklearn.
 
     loss_for_sklearn: gives its loss with the same predictions. Raises ValueError if there is none.
+    hidden_layers: gives (units, activation, dropout) of each.
     """
     check_is_fitted(model)
     settings, loss = _settings_for(peer, model), loss_for_sklearn()
@@ -66,15 +63,15 @@ def to_sklearn(model: Any, peer: Any, loss_for_sklearn: Callable[[], str]) -> An
         settings["loss"] = loss
     elif loss == "poisson":
         raise ValueError("loss must be 'squared_error' for scikit-learn before 1.7, got 'poisson'")
-    hidden = {SKLEARN_NAMES.get(function.name, function.name) for _, function, _ in model._hidden()} or {"relu"}
+    hidden = {SKLEARN_NAMES.get(function.name, function.name) for _, function, _ in hidden_layers()} or {"relu"}
     if len(hidden) > 1 or not hidden <= {"identity", "logistic", "tanh", "relu"}:
         raise ValueError(f"activation must be one of scikit-learn's for all layers, got {model.activation!r}")
     settings["activation"] = hidden.pop()
     if model.solver not in ("lbfgs", "sgd", "adam"):
         del settings["solver"]
     theirs = peer(**settings)
-    _carry(model, theirs)
+    carry_record(model, theirs)
     theirs.coefs_ = [weight.copy() for weight in model.coefs_]
     theirs.intercepts_ = [bias.copy() for bias in model.intercepts_]
-    theirs._best_coefs, theirs._best_intercepts = list(theirs.coefs_), list(theirs.intercepts_)
+    vars(theirs).update(_best_coefs=list(theirs.coefs_), _best_intercepts=list(theirs.intercepts_))
     return theirs

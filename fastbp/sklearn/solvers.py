@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -100,7 +100,7 @@ class _SparseBatches:
         net, count = self._net, len(self._rows)
         order = np.arange(count)
         if self._shuffle:
-            order = Shuffle(net._shuffle_key(), net.epochs_trained).order(count)
+            order = Shuffle(net.shuffle_key(), net.epochs_trained).order(count)
         for start in range(0, count, self._batch_size):
             yield self._rows[order[start : start + self._batch_size]].dense()
 
@@ -146,16 +146,37 @@ class _Scale:
 # --- adam, sgd and the like ---------------------------------------------------------------------------
 
 
+@dataclass
+class Patience:
+    """What stopping depends on from one fit to the next.
+
+    count        epochs in a row that were not better than the best
+    best_params  of the network, after the epoch with the best validation score
+    """
+
+    count: int
+    best_params: np.ndarray
+
+
 def fit_stochastic(
-    model: Any, rows: Rows, validation: Rows | None, batch_size: int, *, epochs: int, warn: bool
+    model: Any,
+    rows: Rows,
+    validation: Rows | None,
+    batch_size: int,
+    patience: Patience,
+    *,
+    metrics: Sequence[Any],
+    callbacks: Sequence[Any],
+    epochs: int,
+    warn: bool,
 ) -> None:
     """Train model.network_ for some epochs, or until nothing becomes better; keeps the record in the model.
 
-    warn: whether it is worth a ConvergenceWarning that `epochs` were not enough.
+    metrics, callbacks: see Network.fit; warn: whether it is worth a ConvergenceWarning that `epochs` were not enough.
     Raises NonFiniteWeightsError if the loss turns NaN or infinite, unless early_stopping has kept the best weights.
     """
     net, factor = model.network_, _weight_of_loss(model.network_)
-    watch = _Watch(model, rows, validation)
+    watch = _Watch(model, rows, validation, patience)
     source: dict[str, Any] = {}
     train, given = rows.scaled(factor), None if validation is None else validation.scaled(factor).dense()
     if sparse.issparse(train.x) and len(train) > _rows_at_once(train.x):
@@ -169,8 +190,8 @@ def fit_stochastic(
             batch_size=batch_size,
             shuffle=model.shuffle,
             validation_data=given,
-            metrics=() if given is None else (model._metric(),),
-            callbacks=(watch, *model._callbacks()),
+            metrics=metrics,
+            callbacks=(watch, *callbacks),
             verbose=False,
         ).stopped
     except DivergedError as error:
@@ -179,7 +200,7 @@ def fit_stochastic(
         watch.record_divergence()
         stopped = "diverged"
     if model.early_stopping:
-        net.params[:] = model._best_params
+        net.params[:] = patience.best_params
     _warn(stopped, model, epochs if warn else None)
 
 
@@ -202,8 +223,8 @@ def _warn(stopped: str, model: Any, most: int | None) -> None:
 class _Watch:
     """Callback: keeps scikit-learn's record of training, changes the learning rate and stops as it does."""
 
-    def __init__(self, model: Any, rows: Rows, validation: Rows | None):
-        self._model, self._rows, net = model, len(rows), model.network_
+    def __init__(self, model: Any, rows: Rows, validation: Rows | None, patience: Patience):
+        self._model, self._rows, self._patience, net = model, len(rows), patience, model.network_
         self._scale = _Scale.of(net, rows)
         self._validation_scale = None if validation is None else _Scale.of(net, validation)
 
@@ -214,11 +235,10 @@ class _Watch:
         self._say(f"Iteration {model.n_iter_}, loss = {model.loss_:.8f}")
         if self._validation_scale is not None:
             self._say(f"Validation score: {score:.6f}, loss = {model.validation_loss_curve_[-1]:.8f}")
-        worse = self._is_worse(net)
-        model._no_improvement_count = model._no_improvement_count + 1 if worse else 0
+        self._patience.count = self._patience.count + 1 if self._is_worse(net) else 0
         if self._follows(net, "invscaling"):
             _change_rate(net, model.learning_rate_init / (model.t_ + 1) ** model.power_t)
-        if model._no_improvement_count > model.n_iter_no_change:
+        if self._patience.count > model.n_iter_no_change:
             self._stop(net)
 
     def record_divergence(self) -> None:
@@ -244,7 +264,7 @@ class _Watch:
         if model.n_iter_no_change == math.inf:
             return model.max_iter
         # an earlier fit, or partial_fit, may have left a count at which training stops as soon as it is worse
-        return max(1, int(model.n_iter_no_change) + 1 - model._no_improvement_count)
+        return max(1, int(model.n_iter_no_change) + 1 - self._patience.count)
 
     def _is_worse(self, net: Network) -> bool:
         """Whether this epoch is not better than the best by tol; and record the best."""
@@ -259,7 +279,7 @@ class _Watch:
             if score > model.best_validation_score_:
                 model.best_validation_score_ = score
                 if model.early_stopping:
-                    model._best_params = net.params.copy()
+                    self._patience.best_params = net.params.copy()
         return worse
 
     def _stop(self, net: Network) -> None:
@@ -270,7 +290,7 @@ class _Watch:
         text = f"{what} did not improve more than tol={model.tol:f} for {count}."
         if self._follows(net, "adaptive") and net.learning_rate > _LEAST_RATE:
             _change_rate(net, net.learning_rate / 5)
-            model._no_improvement_count = 0
+            self._patience.count = 0
             self._say(f"{text} Setting learning rate to {net.learning_rate:f}")
         else:
             net.stop_training = True
@@ -288,7 +308,7 @@ class _Watch:
 
 def _change_rate(net: Network, rate: float) -> None:
     """Change SGD's learning rate; scikit-learn's velocity, which is ours times minus the rate, stays as it is."""
-    net._state *= net.learning_rate / rate
+    net.state[...] *= net.learning_rate / rate
     net.learning_rate = rate
 
 
@@ -302,8 +322,7 @@ def fit_lbfgs(model: Any, rows: Rows) -> None:
     """
     net = model.network_
     if net.dtype != np.float64:
-        net = model._new_network(net.seed, *net.input_shape, *net.output_shape, np.float64, net.layers[0].layer.l2)
-        net.params = model.network_.params
+        net = net.twin(dtype=np.dtype(np.float64))
     train, scale = rows.scaled(_weight_of_loss(net)), _Scale.of(net, rows)
     step = min(_ROWS_AT_ONCE, _rows_at_once(rows.x))
     loss, done, reached = math.nan, 0, net.params.copy()

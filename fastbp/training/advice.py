@@ -6,15 +6,16 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from ..model import Model
+
 if TYPE_CHECKING:
-    from ..network import Network
     from .feeds import Feed
 
 _LARGE = 30.0  # a number that scaled data hardly has
 _LOOKED_AT = 10_000  # rows
 
 
-def advice(net: Network, feed: Feed | None = None) -> str:
+def advice(net: Model, feed: Feed | None = None) -> str:
     """A sentence: a smaller learning rate, and inputs or targets scaled, where those of `feed` are large."""
     slower = f"A smaller learning_rate than {net.learning_rate:g} may help"
     found = [] if feed is None else [_of_targets(feed), _of_inputs(feed)]

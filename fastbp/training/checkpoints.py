@@ -3,29 +3,24 @@
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
-from ..errors import FileFormatError, check_number
-from .loop import History
-
-if TYPE_CHECKING:
-    from ..network import Network
+from ..errors import FileFormatError, check_number, check_path
+from ..formats import networks
+from ..model import Model
+from .history import History
+from .hooks import has_state
 
 _KEY = "run"  # in a file's header
 State = dict[str, Any]
 
 
-def has_state(callback: Any) -> bool:
-    """Whether a callback has something that a checkpoint must hold."""
-    methods = callable(getattr(callback, "state", None)) and callable(getattr(callback, "restore", None))
-    return methods and bool(getattr(callback, "has_state", True))
-
-
-def write(path: str | os.PathLike, net: Network, history: History, callbacks: Sequence[Any]) -> None:
+def write(path: str | os.PathLike, net: Model, history: History, callbacks: Sequence[Any]) -> None:
     """Save a network and where the run that trains it stands. Raises as Network.save does."""
     arrays = {"history": np.array(list(history.history.values()), np.float64)}
     states = []
@@ -36,7 +31,7 @@ def write(path: str | os.PathLike, net: Network, history: History, callbacks: Se
         values = {name: value for name, value in state.items() if name not in names}
         states.append({"class": type(callback).__name__, "values": values, "arrays": names})
     run = {"seconds": history.seconds, "history": list(history.history), "callbacks": states}
-    net._save(path, {_KEY: run}, arrays)
+    networks.write(path, net, header={_KEY: run}, arrays=arrays)
 
 
 def _place(number: int, name: str) -> str:
@@ -55,11 +50,11 @@ class Resumed:
     """
 
     path: str
-    net: Network
+    net: Model
     history: History
     states: Sequence[State | None]
 
-    def restore(self, net: Network, number: int, callback: Any) -> bool:
+    def restore(self, net: Model, number: int, callback: Any) -> bool:
         """Give a callback its state back; False if it has none. Raises FileFormatError if it can't be its state."""
         state = self.states[number]
         if state is None:
@@ -74,7 +69,7 @@ class Resumed:
 
 def parse(
     path: str | os.PathLike,
-    net: Network,
+    net: Model,
     header: Mapping[str, Any],
     arrays: Mapping[str, Any],
     callbacks: Sequence[Any],
@@ -114,3 +109,33 @@ def _history(run: Mapping[str, Any], values: np.ndarray) -> History:
 
 def _state(number: int, state: Mapping[str, Any], arrays: Mapping[str, Any]) -> State:
     return {**state["values"], **{name: arrays[_place(number, name)] for name in state["arrays"]}}
+
+
+def resume(net: Model, path: Any, callbacks: Sequence[Any], *, verbose: bool) -> Resumed | None:
+    """The run in a checkpoint of this network; None if there is no such file yet. See Network.fit.
+
+    verbose: whether a line says where it goes on. Raises as Network.fit does.
+    """
+    path = os.fspath(check_path("resume_from", path))
+    try:
+        saved, header, arrays = networks.read(path, net.custom_parts(), type(net))
+    except FileNotFoundError:
+        _tell(verbose, f"there is no {path} yet: beginning with the first epoch")
+        return None
+    except FileFormatError:
+        raise
+    except ValueError as error:  # it lacks parts of the user's own
+        raise ValueError(f"resume_from must be of a network like this one: {error}") from error
+    its = saved.architecture()
+    for name, mine in net.architecture().items():
+        if mine != its[name]:
+            shown = [[b.layer for b in one.layers] if name == "layers" else getattr(one, name) for one in (net, saved)]
+            raise ValueError(f"resume_from must be of a network with {name} {shown[0]}, got {shown[1]} in {path}")
+    resumed = parse(path, saved, header, arrays, callbacks)
+    _tell(verbose, f"going on from {path}, epoch {len(resumed.history.epoch)}")
+    return resumed
+
+
+def _tell(verbose: bool, text: str) -> None:
+    if verbose and sys.stderr is not None:
+        print(f"fastbp: {text}", file=sys.stderr, flush=True)

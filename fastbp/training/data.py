@@ -5,43 +5,18 @@ from __future__ import annotations
 import math
 import numbers
 from collections.abc import Iterable, Iterator, Mapping
-from typing import Any, NamedTuple, Protocol
+from typing import Any, Protocol
 
 import numpy as np
 
 from ..errors import brief, check_number
-from ..losses import Loss
+from ..model import Spec
 from ..program.plan import Shape
 from ..runtime.functions import DTYPES
 
 _CHECKED_AT_ONCE = 1 << 20  # elements
 _COLUMNS_NAMED = 5  # in an error
 _LARGEST = {dtype: np.finfo(dtype).max for dtype in DTYPES}
-
-
-class Spec(NamedTuple):
-    """What a network takes: the shapes of a row of X and of its outputs, its loss, its dtype."""
-
-    input_shape: Shape
-    output_shape: Shape
-    loss: Loss
-    dtype: np.dtype
-
-    @property
-    def outputs(self) -> int:
-        return int(np.prod(self.output_shape))
-
-    @property
-    def targets(self) -> int:
-        """How many numbers a row of y has, if they are no labels."""
-        return self.loss.targets(self.outputs)
-
-    @property
-    def classes(self) -> int:
-        """How many classes a row is of one of: outputs, or two for one output; 0 where rows have no classes."""
-        if not self.loss.accuracy:
-            return 0
-        return self.outputs if "labels" in self.loss.kernels else 2 if self.outputs == 1 else 0
 
 
 def _as_numbers(name: str, value: Any) -> np.ndarray:
@@ -157,30 +132,6 @@ def check_finite(name: str, array: np.ndarray, dtype: np.dtype, first: int = 0) 
         row, column = np.argwhere(~(np.abs(values) <= limit))[0]
         got = f"got {values[row, column]} in row {first + start + row}"
         raise ValueError(f"{name} must be finite numbers within ±{limit:.4g} ({dtype}), {got}")
-
-
-def check_params(params: Any, shape: Shape, name: str = "params") -> np.ndarray:
-    """params as an array. Raises TypeError if it holds no real numbers, ValueError for another shape."""
-    array = np.asarray(params)
-    if array.dtype.kind not in "biuf":
-        raise TypeError(f"{name} must be real numbers, got {array.dtype}")
-    if array.shape != shape:
-        raise ValueError(f"{name} must have shape {shape}, got {array.shape}")
-    return array
-
-
-def convert_params(name: str, params: Any, shape: Shape, dtype: np.dtype) -> np.ndarray:
-    """params, or a gradient laid out as they are, as a copy of `dtype`.
-
-    Raises TypeError if it holds no real numbers, ValueError for another shape or a number that `dtype` hasn't.
-    """
-    given = check_params(params, shape, name)
-    with np.errstate(over="ignore"):
-        array = given.astype(dtype)
-    if not np.isfinite(array).all():
-        place = int(np.argmin(np.isfinite(array)))
-        raise ValueError(f"{name} must be finite numbers that {dtype} has, got {given[place]} at place {place}")
-    return array
 
 
 def check_inputs(X: Any, input_shape: Shape, name: str = "X") -> np.ndarray:

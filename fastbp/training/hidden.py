@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from ..errors import brief
+from ..model import Model
 from .feeds import Feed, Mapped
 
-if TYPE_CHECKING:
-    from ..network import Network
 
-
-def layer_numbers(net: Network, layer: Any) -> list[int]:
+def layer_numbers(net: Model, layer: Any) -> list[int]:
     """The numbers, from 0, of the layers that an argument `layer` names: one, or a sequence of several."""
     if isinstance(layer, (tuple, list, range, np.ndarray)):
         if len(layer) == 0:
@@ -23,7 +21,7 @@ def layer_numbers(net: Network, layer: Any) -> list[int]:
     return [_layer_number(net, layer)]
 
 
-def _layer_number(net: Network, layer: Any) -> int:
+def _layer_number(net: Model, layer: Any) -> int:
     names = [bound.name for bound in net.layers]
     if isinstance(layer, str):
         if layer not in names:
@@ -37,13 +35,13 @@ def _layer_number(net: Network, layer: Any) -> int:
     return int(layer) % count
 
 
-def layer_outputs(net: Network, layers: Sequence[int], source: Feed | Mapped, batch_size: int) -> list[np.ndarray]:
+def layer_outputs(net: Model, layers: Sequence[int], source: Feed | Mapped, batch_size: int) -> list[np.ndarray]:
     """What comes out of each of these layers (rows, *its output_shape). See Network.forward."""
     batch_size, done = min(batch_size, source.rows), 0
     outs = [np.empty((source.rows, *net.layers[k].output_shape), net.dtype) for k in layers]
-    with net._lock:
-        plan = net._new_plan(keep=True, last=max(layers))
-        workspace = net._new_workspace(batch_size, plan)
+    with net.lock:
+        plan = net.new_plan(keep=True, last=max(layers))
+        workspace = net.new_workspace(batch_size, plan)
         unused = np.empty((batch_size, plan.output.size), net.dtype)  # where the program itself puts the last output
         for feed, _ in source.pieces(batch_size):
             for lo in range(0, feed.rows, batch_size):

@@ -2,22 +2,24 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 
+from ..model import Model
 from ..parts import Part
-from ..program.plan import Plan, Shape
-
-if TYPE_CHECKING:
-    from ..network import Network
+from ..program.plan import Plan
 
 
 class InStep(Part):
     """A callback that adds ops to the training program, and memory that they work on."""
 
-    def check(self, input_shape: Shape) -> None:
-        """Raise ValueError if the callback is not for networks with that input."""
+    def check(self, net: Model, callbacks: Sequence[Any]) -> None:
+        """Raise ValueError if the callback is not for that network, or not for a fit with all these callbacks."""
+
+    def check_logs(self, logged: list[str]) -> None:
+        """It wants no number, and adds none."""
 
     def emit(self, plan: Plan) -> None:
         """Add the ops to a plan."""
@@ -27,20 +29,20 @@ class InStep(Part):
         """The arenas that the ops need beside the network's own, by name."""
         return {}
 
-    def before_steps(self, net: Network) -> None:
+    def before_steps(self, net: Model) -> None:
         """Called before training steps are done, be they one or an epoch of them."""
 
-    def behind_steps(self, net: Network) -> None:
+    def behind_steps(self, net: Model) -> None:
         """Called behind them, whatever has happened."""
 
-    def on_train_begin(self, net: Network) -> None:
+    def on_train_begin(self, net: Model) -> None:
         """Become a part of the network's training step."""
         try:
-            net._put_in_step((*net._in_step, self))
+            net.put_in_step((*net.in_step, self))
         except BaseException:  # Ctrl-C too: on_train_end is for callbacks that have begun
             self.on_train_end(net)
             raise
 
-    def on_train_end(self, net: Network) -> None:
+    def on_train_end(self, net: Model) -> None:
         """Leave it again."""
-        net._put_in_step(tuple(other for other in net._in_step if other is not self))
+        net.put_in_step(tuple(other for other in net.in_step if other is not self))

@@ -2,31 +2,26 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import numpy as np
 
 from ..layers.bound import BoundLayer
+from ..model import Model, convert_params
 from ..runtime.locks import interrupts_later
-from .data import convert_params
-
-if TYPE_CHECKING:
-    from ..network import Network
 
 
-def copy_from(net: Network, other: Network) -> None:
+def copy_from(net: Model, other: Model) -> None:
     """Give `net` the parameters and the statistics of another network. See Network.copy_from."""
     _check_layers(net, other)
-    with other._lock:
-        given = {"params": other._params.copy(), "statistics": other._statistics.copy()}
-    ours = {"params": net._params, "statistics": net._statistics}
+    with other.lock:
+        given = {"params": other.params.copy(), "statistics": other.statistics.copy()}
+    ours = {"params": net.params, "statistics": net.statistics}
     new = {name: convert_params(f"other's {name}", given[name], ours[name].shape, net.dtype) for name in ours}
-    with net._lock, interrupts_later():
+    with net.lock, interrupts_later():
         for name, array in ours.items():
             np.copyto(array, new[name])
 
 
-def _check_layers(net: Network, other: Network) -> None:
+def _check_layers(net: Model, other: Model) -> None:
     """Raise ValueError at the first layer with parameters or statistics of other shapes than ours."""
     ours, theirs = ([layer for layer in n.layers if _shapes(layer)] for n in (net, other))
     for mine, its in zip(ours, theirs, strict=False):

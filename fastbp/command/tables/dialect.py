@@ -62,12 +62,11 @@ class CSVFormat:
         """Raise TableError if that can't be."""
         if self.encoding is not None:
             try:
-                text = codecs.lookup(self.encoding)._is_text_encoding
+                "".encode(self.encoding)
             except (LookupError, ValueError):
-                text = False
-            if not text:
                 known = "such as utf-8, cp1252, cp1250, mac-roman or utf-16"
-                raise TableError(f"--encoding must be one that Python knows, {known}, got {self.encoding!r}")
+                text = f"--encoding must be one that Python knows, {known}, got {self.encoding!r}"
+                raise TableError(text) from None
         if self.decimal is not None and self.decimal == self.thousands:
             raise TableError(f"--decimal and --thousands must differ, got {self.decimal!r} for both")
 

@@ -5,13 +5,14 @@ from __future__ import annotations
 import warnings
 
 import numpy as np
-from fastbp.networks import NETWORKS, build, make_data
 from numba import njit
 from sklearn import neural_network
 from sklearn.datasets import load_digits
 
 import fastbp as fb
-from fastbp import reference
+
+from . import reference
+from .networks import NETWORKS, build, make_data
 
 
 class Prediction:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import numpy as np
-from fastbp.networks import Spec
 
 import fastbp as fb
+
+from .networks import Spec
 
 # f(x), and f'(x) from y = f(x)
 ACTIVATIONS = {

@@ -5,10 +5,11 @@ from __future__ import annotations
 import math
 
 import numpy as np
-from fastbp.networks import CONVOLUTIONS, NETWORKS, build, make_data
 
 import fastbp as fb
-from fastbp import reference
+
+from . import reference
+from .networks import CONVOLUTIONS, NETWORKS, build, make_data
 
 
 class Training:

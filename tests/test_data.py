@@ -177,7 +177,7 @@ def test_training_from_a_map_learns(tmp_path, small_pieces):
 def test_shuffling_a_map_does_not_depend_on_threads(tmp_path):
     code = f"""
 import hashlib, numpy as np, fastbp as fb
-from fastbp import feeds
+from fastbp.training import feeds
 feeds._MAPPED_FROM, feeds._PIECE = 1, 1 << 20
 X = np.load({str(tmp_path / "x.npy")!r}, mmap_mode="r")
 net = fb.Network([fb.Dense(300, "relu"), fb.Dense(3)], (500,), loss="cross_entropy", seed=0)

@@ -28,6 +28,8 @@ checkpoint ends as one that was never interrupted:
                                     it sets net.stop_training
     has_state                       an attribute, for those that have these methods but do not always need them: False
                                     if there is nothing to remember
+
+A callback that writes a file has an attribute writes_to, its path: the members of an ensemble can't write the same.
 """
 
 from __future__ import annotations
@@ -398,6 +400,11 @@ class CSVLogger:
             self._file.close()
             self._file = None
 
+    @property
+    def writes_to(self) -> str | os.PathLike:
+        """The path of the file that it writes."""
+        return self.path
+
 
 @dataclass
 class Checkpoint:
@@ -492,3 +499,8 @@ class Checkpoint:
         best_epoch = None if best is None else check_integer("best_epoch", state["best_epoch"], low=0)
         files.check_place(self.path)
         self.best, self.best_epoch, self._seen = best, best_epoch, 0
+
+    @property
+    def writes_to(self) -> str | os.PathLike:
+        """The path of the file that it writes."""
+        return self.path

@@ -16,7 +16,6 @@ import numpy as np
 
 from . import activations
 from .activations import ActivationFunction
-from .callbacks import Checkpoint, CSVLogger
 from .errors import DivergedError, FileFormatError, brief, check_integer, check_path, check_verbose
 from .formats import files, networks
 from .layers import Activation
@@ -153,9 +152,8 @@ class Ensemble:
         else:
             checked = check_callbacks(given, logged)
             found = [copy.deepcopy(checked) for _ in self.members]
-        paths = [
-            os.path.abspath(each.path) for own in found for each in own if isinstance(each, (Checkpoint, CSVLogger))
-        ]
+        files_written = (getattr(callback, "writes_to", None) for own in found for callback in own)
+        paths = [os.path.abspath(path) for path in files_written if path is not None]
         if twice := next((path for path in paths if paths.count(path) > 1), None):
             cure = 'callbacks=lambda i: [fb.Checkpoint(f"member{i}.npz")]'
             raise ValueError(f"callbacks must not write one file for several members, got {twice}: give {cure}")

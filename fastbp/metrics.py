@@ -15,7 +15,7 @@ from __future__ import annotations
 import inspect
 import math
 from collections.abc import Callable, Mapping
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 
@@ -23,10 +23,11 @@ from ._names import shown
 from .errors import brief, check_choice, check_integer
 
 Metric = Callable[..., float]
+M = TypeVar("M", bound=Metric)
 METRICS: dict[str, Metric] = {}
 
 
-def _known(metric: Metric) -> Metric:
+def _known(metric: M) -> M:
     """The metric, which METRICS has from now on."""
     METRICS[metric.__name__] = metric
     return metric

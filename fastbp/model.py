@@ -19,6 +19,7 @@ from .errors import brief, check_integer, check_number
 from .kernels.updates import RATE, STEP
 from .layers import Activation, Dropout, Flatten, Layer
 from .layers.bound import BoundLayer
+from .layers.chain import bind_layers
 from .losses import Loss
 from .optimizers import Optimizer
 from .parts import construct, custom_parts
@@ -120,7 +121,7 @@ class Model:
         if seed is None:
             seed = int(np.random.SeedSequence().generate_state(1)[0])
         self.seed = check_integer("seed", seed, low=0)
-        self.layers = _bind(layers, self.input_shape)
+        self.layers = bind_layers(layers, self.input_shape)
         self.output_shape = self.layers[-1].output_shape
         self.outputs = math.prod(self.output_shape)
         self.loss.check(self.outputs)
@@ -489,28 +490,6 @@ def _check_dtype(dtype: Any) -> np.dtype:
     except TypeError:
         pass  # NumPy doesn't know it either
     raise ValueError(f"dtype must be {' or '.join(repr(str(known)) for known in DTYPES)}, got {brief(dtype)}")
-
-
-def _bind(layers: Sequence[Layer], shape: Shape) -> tuple[BoundLayer, ...]:
-    """The layers with their names and shapes, the first of which takes rows of `shape`."""
-    if isinstance(layers, Layer) or not isinstance(layers, Sequence):
-        raise TypeError(f"layers must be a list of layers, got {brief(layers)}")
-    if not layers:
-        raise ValueError("layers must hold at least one layer, got none")
-    bound: list[BoundLayer] = []
-    counts: dict[str, int] = {}
-    for place, layer in enumerate(layers):
-        if not isinstance(layer, Layer):
-            raise TypeError(f"layers must hold layers such as Dense(10), got {brief(layer)} at place {place}")
-        kind = type(layer).__name__
-        counts[kind] = counts.get(kind, 0) + 1
-        name = f"{kind}_{counts[kind]}"
-        try:
-            bound.append(BoundLayer(layer, name, shape))
-        except ValueError as error:
-            raise ValueError(f"layers: {name}: {error}") from None
-        shape = bound[-1].output_shape
-    return tuple(bound)
 
 
 def check_params(params: Any, shape: Shape, name: str = "params") -> np.ndarray:

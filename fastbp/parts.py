@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import MISSING, fields, is_dataclass
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, TypeVar, cast
 
 
 class Part:
@@ -36,6 +36,7 @@ class Part:
 
 
 P = TypeVar("P", bound=Part)
+Class = TypeVar("Class", bound=type[Part])
 PARTS: dict[str, type[Part]] = {}  # the classes of all registries: a file may name these and no others
 
 
@@ -46,13 +47,14 @@ class Registry(dict[str, type[P]], Generic[P]):
     tests and the documentation must have a row, follow from that.
     """
 
-    def register(self, part: type[P]) -> type[P]:
+    def register(self, part: Class) -> Class:
         """Add a class, and return it. Raises ValueError if another class has its name, of whatever kind."""
         name = part.__name__
         known = PARTS.get(name, part)
         if (known.__module__, known.__qualname__) != (part.__module__, part.__qualname__):
             raise ValueError(f"a part must have a name of its own, got a second class {name!r}")
-        PARTS[name] = self[name] = part
+        PARTS[name] = part
+        self[name] = cast(type[P], part)
         return part
 
 

@@ -276,6 +276,16 @@ def test_parts_of_ones_own_in_files(tmp_path):
 # --- callbacks ----------------------------------------------------------------------------------------
 
 
+class Writer:
+    """Says that it writes a file."""
+
+    def __init__(self, path):
+        self.writes_to = path
+
+    def on_train_end(self, net):
+        pass
+
+
 class Stop:
     """Stops a member after some epochs, and counts."""
 
@@ -336,6 +346,7 @@ def test_bad_callbacks(tmp_path):
             r"not write one file for several .*a.npz: give callbacks=lamb",
         ),
         ([fb.CSVLogger(tmp_path / "a.csv")], ValueError, r"callbacks must not write one file for several members"),
+        (Writer(tmp_path / "a.txt"), ValueError, r"callbacks must not write one file for several members, got .*a.txt"),
         (lambda i: fb.Checkpoint(tmp_path / "a.npz"), ValueError, r"must not write one file for several members"),
     ):
         with pytest.raises(error, match=message):

@@ -240,6 +240,7 @@ SCORED = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("name", "settings"), SCORED)
 def test_scores_are_those_of_scikit_learn(name, settings):
     """Mean scores over five seeds differ by less than three standard errors of the difference, and a row."""

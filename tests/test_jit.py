@@ -103,6 +103,7 @@ def learn(h, X, y, grad, slope, n):
     return first, second, last
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 @pytest.mark.parametrize("case", CASES)
 def test_learning_gives_the_bits_of_the_network(case, dtype):
@@ -315,6 +316,7 @@ def forward_halves(h, X, out):
         fb.jit.forward(h, X[t * half : (t + 1) * half], out[t * half : (t + 1) * half])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("work", [predict_rows, forward_halves])
 def test_one_handle_in_a_prange_gives_each_row_right_or_nan(work):
     """Or an error, of the thread that began the loop: on the others nobody would hear it."""
@@ -446,6 +448,7 @@ def test_many_networks_in_a_users_prange():
         assert (net.params == twin.params).all() and losses[seed] == history["loss"][-1]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("build", [make, make_of_maps])
 def test_nothing_is_allocated(build):
     from numba.core.runtime import _nrt_python, rtsys

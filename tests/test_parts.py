@@ -571,3 +571,39 @@ def test_two_classes_of_parts_cannot_have_one_name():
         with pytest.raises(ValueError, match="a part must have a name of its own, got a second class 'Adam'"):
             registry.register(Adam)
     assert known == PARTS and OPTIMIZERS["Adam"] is fb.Adam and "Adam" not in LAYERS
+
+
+# --- layers within networks and residuals ---
+
+
+@pytest.mark.parametrize(
+    ("layers", "error", "message"),
+    [
+        (fb.Dense(3), TypeError, r"^layers must be a list of layers, got Dense\(3\)"),
+        (7, TypeError, "^layers must be a list of layers, got 7"),
+        ([], ValueError, "^layers must hold at least one layer, got none"),
+        ([fb.Dense(3), "relu"], TypeError, r"^layers must hold layers such as Dense\(10\), got 'relu' at place 1"),
+    ],
+)
+def test_networks_and_residuals_check_their_layers_alike(layers, error, message):
+    for make in (lambda: fb.Network(layers, (3,), loss="mse"), lambda: fb.Residual(layers)):
+        with pytest.raises(error, match=message):
+            make()
+
+
+def test_a_layer_that_does_not_fit_is_named_with_all_that_hold_it():
+    inside = fb.Residual([fb.Dense(3), fb.Residual([fb.Dense(3), fb.Dense(3), fb.Conv1D(2, 3)])])
+    with pytest.raises(ValueError, match=r"^layers: Residual_1: Residual_1: Conv1D_1: Conv1D takes rows of shape"):
+        fb.Network([fb.Dense(3), inside], (3,), loss="mse")
+
+
+def test_what_a_residual_is_made_of():
+    inside = fb.Residual([fb.Residual([fb.Dense(3), fb.BatchNorm()]), fb.Dense(4)], trainable=False)
+    links = inside.inner((3,))
+    assert [link.name for link in links] == ["Residual_1", "Dense_1", "projection"]
+    assert [(link.input_shape, link.output_shape) for link in links] == [((3,), (3,)), ((3,), (4,)), ((3,), (4,))]
+    assert all(not link.layer.trainable for link in links[:2])
+    names = [wanted.name for wanted in inside.parameters((3,))]
+    assert names[:2] == ["Residual_1.Dense_1.weight", "Residual_1.Dense_1.bias"] and names[-1] == "projection.weight"
+    assert [wanted.name.rpartition(".")[0] for wanted in inside.statistics((3,))] == ["Residual_1.BatchNorm_1"] * 2
+    assert fb.Dense(3).inner((3,)) == ()

@@ -3,6 +3,7 @@
 import re
 from pathlib import Path
 
+import fastbp as fb
 from fastbp.command import cli
 
 README = Path(__file__).parent.parent / "README.md"
@@ -36,3 +37,21 @@ def test_the_report_of_a_command(tmp_path, monkeypatch, capsys):
     assert re.sub(r"\d+", "#", printed) == re.sub(r"\d+", "#", shown[2])
     for line in shown[2].splitlines():
         assert line in printed or re.match("trained|test accuracy|benign|malignant|macro average", line), line
+
+
+def test_the_table_names_every_part():
+    rows = dict(re.findall(r"^\| (\w[\w ]*) \| (.*) \|$", README.read_text(), re.MULTILINE))
+    registries = {
+        "layers": fb.layers.LAYERS,
+        "activations": fb.activations.ACTIVATIONS,
+        "losses": fb.losses.LOSSES,
+        "optimizers": fb.optimizers.OPTIMIZERS,
+        "schedules": fb.schedules.SCHEDULES,
+        "metrics": fb.metrics.METRICS,
+    }
+    for kind, parts in registries.items():
+        named = set(re.findall(r"`(\w+)", rows[kind]))
+        missing = {name for name in parts if not named & {name, name.removesuffix("1D").removesuffix("2D")}}
+        assert not missing, f"{kind}: {missing}"
+    for name in fb.initializers.INITIALIZERS:
+        assert name.partition("_")[0] in rows["initial values"].lower()

@@ -11,7 +11,7 @@ import numpy as np
 
 from .. import losses
 from ..activations import ActivationFunction
-from ..layers import Activation, Dropout, Flatten, Layer, Residual
+from ..layers import Activation, Dropout, Flatten, Layer
 from ..model import Model
 from ..parts import Custom
 from ..program.records import Shape
@@ -163,8 +163,8 @@ class Case:
 
 def parts_of(layer: Layer, input_shape: Shape, prefix: str = "") -> Iterator[tuple[str, Layer, Shape]]:
     """The layer itself, or those within it: what their parameters' names begin with, and the shapes of their inputs."""
-    if not isinstance(layer, Residual):
+    inner = layer.inner(input_shape)
+    if not inner:
         yield prefix, layer, input_shape
-        return
-    for name, inner, shape in layer._named(input_shape):
-        yield from parts_of(inner, shape, f"{prefix}{name}.")
+    for link in inner:
+        yield from parts_of(link.layer, link.input_shape, f"{prefix}{link.name}.")

@@ -62,6 +62,10 @@ class Layer(Part):
         """The fewest rows that a training step may have."""
         return 1
 
+    def inner(self, input_shape: Shape) -> tuple[Link, ...]:
+        """The layers that it is made of; none for a layer that is one by itself."""
+        return ()
+
     def emit(self, plan: Emitter, x: Tensor, *weights: Tensor) -> Tensor:
         """Add the layer's ops to a plan; returns its output. weights: the parameters, and then the statistics."""
         raise TypeError(f"{type(self).__name__} must define emit")
@@ -73,6 +77,17 @@ class Layer(Part):
         Raises ValueError, naming the layer, if it can't be written.
         """
         raise TypeError(f"{type(self).__name__} must define write_c")
+
+
+class Link(NamedTuple):
+    """A layer within a composite: its name, the shapes of a row that it gets and gives, and what memory it wants."""
+
+    name: str
+    layer: Layer
+    input_shape: Shape
+    output_shape: Shape
+    parameters: tuple[Parameter, ...]
+    statistics: tuple[Parameter, ...]
 
 
 LAYERS: Registry[Layer] = Registry()

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from ..errors import brief
 from ..kernels import elementwise as kernels
 from ..program.c_source import CSource
 from ..program.emitter import Emitter
 from ..program.records import MOVE, Record, Shape, Tensor
-from .base import LAYERS, Layer, Parameter, WeightedLayer, Weights, write_layer
+from .base import LAYERS, Layer, Link, Parameter, WeightedLayer, Weights
+from .chain import Chain, check_layers, named
 from .conv import Conv1D, Conv2D
 from .dense import Dense
 
@@ -34,76 +34,55 @@ class Residual(WeightedLayer):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if isinstance(self.layers, Layer) or not isinstance(self.layers, Sequence):
-            raise TypeError(f"layers must be a list of layers, got {brief(self.layers)}")
-        if not self.layers:
-            raise ValueError("layers must hold at least one layer, got none")
-        for place, layer in enumerate(self.layers):
-            if not isinstance(layer, Layer):
-                raise TypeError(f"layers must hold layers such as Dense(10), got {brief(layer)} at place {place}")
+        layers = check_layers(self.layers)
+        for layer in layers:
             if isinstance(layer, WeightedLayer) and (not layer.trainable or layer.learning_rate != 1):
                 raise ValueError(f"trainable and learning_rate must be given to Residual, got {layer!r}")
-        self._store(layers=tuple(self.layers))
+        self._store(layers=layers)
 
-    def _named(self, input_shape: Shape) -> Iterator[tuple[str, Layer, Shape]]:
-        """(name, layer, shape of its input) for each layer, and for the projection if there is one.
+    def _ways(self, input_shape: Shape) -> tuple[Chain, Chain]:
+        """The way through the layers, and the way around them: the projection, or nothing.
 
         Of what is frozen, a BatchNorm inside takes the running statistics, too.
         """
-        counts: dict[str, int] = {}
-        shape = input_shape
-        for layer in self.layers:
-            if not self.trainable and isinstance(layer, WeightedLayer):
-                layer = replace(layer, trainable=False)
-            kind = type(layer).__name__
-            counts[kind] = counts.get(kind, 0) + 1
-            yield f"{kind}_{counts[kind]}", layer, shape
-            shape = layer.output_shape(shape)
-        if shape != input_shape:
-            yield "projection", _projection(input_shape, shape), input_shape
+        layers = [
+            replace(layer, trainable=False) if not self.trainable and isinstance(layer, WeightedLayer) else layer
+            for layer in self.layers
+        ]
+        through = Chain(named(layers), input_shape)
+        different = through.output_shape != input_shape
+        projection = [("projection", _projection(input_shape, through.output_shape))] if different else []
+        return through, Chain(projection, input_shape)
 
     def output_shape(self, input_shape: Shape) -> Shape:
-        shape = input_shape
-        for name, layer, shape_in in self._named(input_shape):
-            try:
-                shape = layer.output_shape(shape_in)
-            except ValueError as error:
-                raise ValueError(f"{name}: {error}") from None
-        return shape
+        through, _ = self._ways(input_shape)
+        return through.output_shape
 
     def parameters(self, input_shape: Shape) -> tuple[Parameter, ...]:
-        return tuple(
-            parameter._replace(name=f"{name}.{parameter.name}")
-            for name, layer, shape in self._named(input_shape)
-            for parameter in layer.parameters(shape)
-        )
+        through, around = self._ways(input_shape)
+        return (*through.parameters, *around.parameters)
 
     def statistics(self, input_shape: Shape) -> tuple[Parameter, ...]:
-        return tuple(
-            statistic._replace(name=f"{name}.{statistic.name}")
-            for name, layer, shape in self._named(input_shape)
-            for statistic in layer.statistics(shape)
-        )
+        through, around = self._ways(input_shape)
+        return (*through.statistics, *around.statistics)
 
     def least_batch(self, input_shape: Shape) -> int:
-        return max(layer.least_batch(shape) for _, layer, shape in self._named(input_shape))
+        through, _ = self._ways(input_shape)
+        return through.least_batch
+
+    def inner(self, input_shape: Shape) -> tuple[Link, ...]:
+        through, around = self._ways(input_shape)
+        return (*through.links, *around.links)
 
     def emit(self, plan: Emitter, x: Tensor, *weights: Tensor) -> Tensor:
-        named = list(self._named(x.shape))
-        parameters = iter(weights[: len(self.parameters(x.shape))])
-        statistics = iter(weights[len(self.parameters(x.shape)) :])
-
-        def emitted(layer: Layer, shape: Shape, z: Tensor) -> Tensor:
-            own = [next(parameters) for _ in layer.parameters(shape)]
-            return layer.emit(plan, z, *own, *(next(statistics) for _ in layer.statistics(shape)))
+        layers, projection = self._ways(x.shape)
+        names = [wanted.name for wanted in (*self.parameters(x.shape), *self.statistics(x.shape))]
+        own = dict(zip(names, weights, strict=True))
 
         through, around = plan.branch(x), plan.branch(x)
         layout: Record = dict(features=x.size, blocked=x.blocked)
         plan.backward(kernels.add, MOVE * x.size, z=x.grad, x=through.grad, y=around.grad, **layout)
-        for _, layer, shape in named[: len(self.layers)]:
-            through = emitted(layer, shape, through)
-        for _, layer, shape in named[len(self.layers) :]:
-            around = emitted(layer, shape, around)
+        through, around = layers.emit(plan, through, own), projection.emit(plan, around, own)
         around = plan.blocked(around) if through.blocked else plan.plain(around)
 
         a = plan.tensor(through.shape, through.blocked)
@@ -117,23 +96,15 @@ class Residual(WeightedLayer):
         source.define("copy", _COPY)
         source.define("add", _ADD)
         shape = source.shape
+        layers, projection = self._ways(shape)
         x = source.call("copy", str(source.size), shape)  # as layers may change values in place
-        named = list(self._named(shape))
-        for part, layer, _ in named[: len(self.layers)]:
-            write_layer(source, f"{name}.{part}", layer, _of(weights, part))
+        layers.write_c(source, name, weights)
         through = source.now
         source.now, source.shape = x, shape
-        for part, layer, _ in named[len(self.layers) :]:
-            write_layer(source, f"{name}.{part}", layer, _of(weights, part))
+        projection.write_c(source, name, weights)
         source.add(f"add({through}, {source.now}, {source.size});")
         source.release(source.now)
         source.now = through
-
-
-def _of(weights: Weights, part: str) -> Weights:
-    """The weights of one of the layers."""
-    start = f"{part}."
-    return {name.removeprefix(start): values for name, values in weights.items() if name.startswith(start)}
 
 
 def _projection(input_shape: Shape, output_shape: Shape) -> Layer:

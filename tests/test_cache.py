@@ -157,6 +157,7 @@ def _fresh(tmp_path, monkeypatch):
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "tmp"))
     monkeypatch.setattr(numba.config, "CACHE_DIR", "")
     monkeypatch.setattr(cache, "_found", None)
+    monkeypatch.setattr(cache, "_this", None)
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(cache, "_version", lambda: "0123456789abcdef")
 
@@ -178,6 +179,8 @@ def test_variables_say_where(tmp_path, monkeypatch, capsys):
     assert found_root(monkeypatch) == tmp_path / "numba" / "fastbp"
     monkeypatch.setenv("FASTBP_CACHE_DIR", str(tmp_path / "own" / "place"))
     assert found_root(monkeypatch) == tmp_path / "own" / "place"
+    monkeypatch.setenv("FASTBP_CACHE_DIR", "~/mine")
+    assert found_root(monkeypatch) == tmp_path / "home" / "mine"
     monkeypatch.setenv("FASTBP_CACHE_DIR", "relative")
     assert found_root(monkeypatch) == tmp_path / "relative"
     monkeypatch.chdir(tmp_path / "tmp")
@@ -308,6 +311,82 @@ def test_among_temporary_files_a_link_is_refused(tmp_path, monkeypatch, capsys):
     assert found_root(monkeypatch) is None
     assert "(the folder for temporary files): it is not a folder; it is not kept" in capsys.readouterr().err
     assert not list((tmp_path / "elsewhere").iterdir())
+
+
+@pytest.mark.usefixtures("_fresh")
+@pytest.mark.parametrize("switch", ["0", "1"])
+def test_a_report_makes_nothing(tmp_path, monkeypatch, capsys, switch):
+    monkeypatch.setenv("FASTBP_CACHE", switch)
+    root = tmp_path / "home" / ".cache" / "fastbp"
+    for command in (["cache"], ["cache", "--clear"], ["info"]):
+        assert cli.main(command) == 0
+        assert not (tmp_path / "home").exists()
+        assert (str(root) in capsys.readouterr().out) == (switch == "1" or command[0] == "cache")
+    (tmp_path / "file").write_text("")
+    monkeypatch.setenv("FASTBP_CACHE_DIR", str(tmp_path / "file" / "own"))
+    assert cli.main(["cache"]) == 0
+    out, err = capsys.readouterr()
+    assert f"cache folder    {root}" in out and "(FASTBP_CACHE_DIR): Not a directory; it is kept in" in err
+
+
+@pytest.mark.usefixtures("_fresh")
+def test_code_is_loaded_from_every_safe_folder_and_saved_in_the_first_that_can_be_written(
+    tmp_path, monkeypatch, capsys
+):
+    home = found_root(monkeypatch) / "0123456789abcdef"
+    cache.save(home, "kernel", b"code")
+    monkeypatch.setenv("FASTBP_CACHE_DIR", str(tmp_path / "own"))
+    assert cache.find("kernel") == b"code" and cache.find("other") is None and not (tmp_path / "own").exists()
+    own = found_root(monkeypatch) / "0123456789abcdef"
+    cache.save(own, "kernel", b"newer")
+    assert cache.find("kernel") == b"newer" and cache.sources() == [own, home]
+    assert cli.main(["cache"]) == 0
+    assert f"also loaded     from {home.parent}\n" in capsys.readouterr().out
+    if os.name == "posix":
+        own.chmod(0o777)
+        assert cache.find("kernel") == b"code" and cache.sources() == [home]
+    monkeypatch.setenv("FASTBP_CACHE", "0")
+    assert cache.sources() == [] and cache.find("kernel") is None
+
+
+@pytest.fixture
+def folder_for_all():
+    """Which other users can get to, as those of pytest's they can't."""
+    with tempfile.TemporaryDirectory() as name:
+        Path(name).chmod(0o755)
+        yield Path(name)
+
+
+AS_ANOTHER_USER = """
+import os, sys
+os.setgid({user})
+os.setuid({user})
+"""
+
+
+@posix
+def test_a_cache_that_can_only_be_read_is_used_without_a_warning(folder_for_all):
+    """As root's in a container image, for a user who has no home; what is compiled besides is kept elsewhere."""
+    if os.geteuid() != 0:
+        pytest.skip("only root can run code as another user")
+    tmp_path = folder_for_all
+    copy_package(tmp_path)
+    (tmp_path / "tmp").mkdir()
+    (tmp_path / "tmp").chmod(0o1777)
+    environment = {"FASTBP_CACHE_DIR": str(tmp_path / "warm"), "TMPDIR": str(tmp_path / "tmp"), "HOME": "/dev/null"}
+    code = RUN.replace(", fb.runtime.cache.folder())", ")")
+    warmed = start(tmp_path, code, **environment)
+    out, err = warmed.communicate(timeout=300)
+    assert warmed.returncode == 0 and TOLD in err
+    subprocess.run(["chmod", "-R", "a+rX", str(tmp_path)], check=True)
+    user = start(tmp_path, AS_ANOTHER_USER.format(user=OTHER_USER) + code, **environment)
+    assert user.communicate(timeout=300) == (out, "") and user.returncode == 0
+    assert list((tmp_path / "tmp").iterdir()) == []
+    other = code.replace("seed=0)", "seed=0, dtype='float64')")
+    user = start(tmp_path, AS_ANOTHER_USER.format(user=OTHER_USER) + other, **environment)
+    _, err = user.communicate(timeout=300)
+    assert user.returncode == 0 and TOLD in err
+    assert "(FASTBP_CACHE_DIR): Permission denied" in err and f"it is kept in {tmp_path / 'tmp'}" in err
 
 
 # --- files ---

@@ -13,6 +13,7 @@ from .case import Case
 from .measures import measure
 from .probe import Probe
 from .report import Diagnosis
+from .summary import summarise
 
 if TYPE_CHECKING:
     from ..network import Network
@@ -24,7 +25,7 @@ def diagnose(net: Network, X: Any, y: Any, sample_weight: Any = None) -> Diagnos
     """See Network.diagnose."""
     feed = net._feed(X, y, sample_weight)
     assert feed.y is not None
-    chosen = np.linspace(0, feed.rows - 1, min(feed.rows, MOST_ROWS)).round().astype(np.int64)
+    chosen = _chosen(feed.rows)
     targets = feed.y[chosen]
     with np.errstate(all="ignore"):
         probe = Probe(net, feed, chosen)
@@ -39,8 +40,16 @@ def diagnose(net: Network, X: Any, y: Any, sample_weight: Any = None) -> Diagnos
             kind=feed.kind,
             counts=feed.count(classes) if classes > 2 else None,
             weighted=sample_weight is not None,
+            inputs=summarise(feed.x),
+            targets=summarise(feed.y),
         )
         return Diagnosis(layers, list(_sentences(case)), probe.loss, len(chosen))
+
+
+def _chosen(rows: int) -> np.ndarray:
+    """The rows to look at: MOST_ROWS at random, always the same, as rows at equal distances may all be of one kind."""
+    generator = np.random.default_rng(0)
+    return np.sort(generator.choice(rows, min(rows, MOST_ROWS), replace=False, shuffle=False)).astype(np.int64)
 
 
 def _sentences(case: Case) -> Iterator[str]:

@@ -70,7 +70,7 @@ def loss_formulas(loss: Loss, t: np.ndarray, outputs: int, *, through_link: bool
     if isinstance(loss, SquaredError):
         return LossFormulas(None, f"½ {'Σ ' if outputs > 1 else ''}(t - a)²", "(a - t)")
     if isinstance(loss, MSE):
-        return LossFormulas(None, f"{mean}(t - a)²", f"2{over.replace(' ', '')} (a - t)")
+        return LossFormulas(None, f"{mean}(t - a)²", _two_over(outputs, "(a - t)"))
     if isinstance(loss, MAE):
         return LossFormulas(None, f"{mean}|a - t|", f"sign(a - t){over}")
     if isinstance(loss, Huber):
@@ -95,6 +95,13 @@ def loss_formulas(loss: Loss, t: np.ndarray, outputs: int, *, through_link: bool
     else:
         return LossFormulas(None, f"{loss.name}(t, a)", None)
     return found if through_link else found._replace(slope=None)
+
+
+def _two_over(number: int, term: str) -> str:
+    """2 / number × the term, shortened."""
+    if number % 2:
+        return f"2{'' if number == 1 else f'/{number}'} {term}"
+    return term if number == 2 else f"{term} / {number // 2}"
 
 
 def _cross_entropy(loss: CrossEntropy, t: np.ndarray, outputs: int) -> LossFormulas:

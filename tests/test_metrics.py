@@ -282,4 +282,4 @@ def test_labels_of_mixed_objects_are_refused():
         (np.array([1, None, 2], object), [1, 2, 3]),
     ):
         with pytest.raises(ValueError, match="labels of one kind, numbers or texts, got"):
-            confusion_matrix(y_true, y_pred)
+            fb.metrics.confusion_matrix(y_true, y_pred)

@@ -525,7 +525,7 @@ def test_row_numbers_are_named(capsys):
 def test_columns_that_rise_with_the_rows_are_named_before_rows_are_skipped(number, options, kind, missing, capsys):
     """A file sorted by its target."""
     rng = np.random.default_rng(0)
-    rows = [[number(i), rng.normal(), "" if i in missing else "no yes".split()[i // 150]] for i in range(300)]
+    rows = [[number(i), rng.normal(), "" if i in missing else ["no", "yes"][i // 150]] for i in range(300)]
     path = write_csv("t.csv", ["id", "a", "y"], rows)
     options = [*options, "--skip-missing-target"]
     assert cli.main(["train", path, *FAST, "--no-save", *options]) == 0
@@ -541,13 +541,14 @@ def test_few_rows_in_order_are_no_row_numbers():
 
 
 def test_columns_of_text_are_read_at_once(monkeypatch):
-    passes = []
-    texts = delimited._Rows.texts
-    monkeypatch.setattr(
-        delimited._Rows,
-        "texts",
-        lambda rows, places: (passes.append(places) if places else None, texts(rows, places))[1],
-    )
+    passes, texts = [], delimited._Rows.texts
+
+    def counted(rows, places):
+        if places:
+            passes.append(places)
+        return texts(rows, places)
+
+    monkeypatch.setattr(delimited._Rows, "texts", counted)
     path = write_csv("t.csv", [*"abcdefy"], [[i % 3, i % 4, i % 5, i % 3, i % 4, i % 5, i + 0.5] for i in range(60)])
     table = tables.read_to_train(path, text=list("abcdef"))
     assert [place for places in passes for place in places] == list(range(6)) and len(passes) == 1

@@ -357,10 +357,17 @@ def folder_for_all():
         yield Path(name)
 
 
+# What is imported comes first: the other user may not be able to read Python's own files.
 AS_ANOTHER_USER = """
-import os, sys
+import os, random, sys, tempfile
+from fastbp.runtime import cache
+cache._current()
 os.setgid({user})
 os.setuid({user})
+print(bytes(cache.find("kernel")), cache.find("other"), sep=";", flush=True)
+print("before saving", file=sys.stderr, flush=True)
+cache.save(cache.folder(), "other", b"more")
+print(bytes(cache.find("kernel")), bytes(cache.find("other")), cache.folder().parent, sep=";")
 """
 
 
@@ -369,24 +376,36 @@ def test_a_cache_that_can_only_be_read_is_used_without_a_warning(folder_for_all)
     """As root's in a container image, for a user who has no home; what is compiled besides is kept elsewhere."""
     if os.geteuid() != 0:
         pytest.skip("only root can run code as another user")
-    tmp_path = folder_for_all
-    copy_package(tmp_path)
-    (tmp_path / "tmp").mkdir()
-    (tmp_path / "tmp").chmod(0o1777)
-    environment = {"FASTBP_CACHE_DIR": str(tmp_path / "warm"), "TMPDIR": str(tmp_path / "tmp"), "HOME": "/dev/null"}
-    code = RUN.replace(", fb.runtime.cache.folder())", ")")
-    warmed = start(tmp_path, code, **environment)
-    out, err = warmed.communicate(timeout=300)
-    assert warmed.returncode == 0 and TOLD in err
-    subprocess.run(["chmod", "-R", "a+rX", str(tmp_path)], check=True)
-    user = start(tmp_path, AS_ANOTHER_USER.format(user=OTHER_USER) + code, **environment)
-    assert user.communicate(timeout=300) == (out, "") and user.returncode == 0
-    assert list((tmp_path / "tmp").iterdir()) == []
-    other = code.replace("seed=0)", "seed=0, dtype='float64')")
-    user = start(tmp_path, AS_ANOTHER_USER.format(user=OTHER_USER) + other, **environment)
-    _, err = user.communicate(timeout=300)
-    assert user.returncode == 0 and TOLD in err
-    assert "(FASTBP_CACHE_DIR): Permission denied" in err and f"it is kept in {tmp_path / 'tmp'}" in err
+    warm, temporary = folder_for_all / "warm", folder_for_all / "tmp"
+    temporary.mkdir()
+    temporary.chmod(0o1777)
+    copy_package(folder_for_all)
+    environment = {"FASTBP_CACHE_DIR": str(warm), "TMPDIR": str(temporary), "HOME": "/dev/null"}
+    warmed = start(folder_for_all, 'from fastbp.runtime import cache; cache.save(cache.folder(), "kernel", b"code")')
+    assert warmed.wait(timeout=300) == 0
+    (folder_for_all / "home" / ".cache" / "fastbp").rename(warm)
+    subprocess.run(["chmod", "-R", "a+rX", str(warm)], check=True)
+    user = start(folder_for_all, AS_ANOTHER_USER.format(user=OTHER_USER), **environment)
+    out, err = user.communicate(timeout=300)
+    assert user.returncode == 0, err
+    kept = temporary / f"fastbp-{OTHER_USER}"
+    assert out.splitlines() == ["b'code';None", f"b'code';b'more';{kept}"]
+    before, told = err.split("before saving\n")
+    assert before == ""
+    assert f"in {warm} (FASTBP_CACHE_DIR): Permission denied" in told and f"it is kept in {kept}" in told
+
+
+@pytest.mark.usefixtures("_fresh")
+def test_kernels_are_loaded_where_they_can_only_be_read(tmp_path, monkeypatch, capsys):
+    """The same without another user: a kernel that is found asks for no folder to save in."""
+    first = found_root(monkeypatch) / "0123456789abcdef"
+    add = functions.Kernel(lambda dtype, rows, lo, hi: None, "nothing")
+    assert add.address(functions.np.dtype("float32"))
+    assert [path.suffix for path in first.iterdir()] == [".nbc"]
+    monkeypatch.setattr(cache, "_found", None)
+    monkeypatch.setattr(cache, "_find", lambda open_in: pytest.fail("a folder to save in was looked for"))
+    again = functions.Kernel(lambda dtype, rows, lo, hi: None, "nothing")
+    assert again.address(functions.np.dtype("float32"))
 
 
 # --- files ---

@@ -382,7 +382,8 @@ def test_a_cache_that_can_only_be_read_is_used_without_a_warning(folder_for_all)
     copy_package(folder_for_all)
     environment = {"FASTBP_CACHE_DIR": str(warm), "TMPDIR": str(temporary), "HOME": "/dev/null"}
     warmed = start(folder_for_all, 'from fastbp.runtime import cache; cache.save(cache.folder(), "kernel", b"code")')
-    assert warmed.wait(timeout=300) == 0
+    _, err = warmed.communicate(timeout=300)
+    assert warmed.returncode == 0, err
     (folder_for_all / "home" / ".cache" / "fastbp").rename(warm)
     subprocess.run(["chmod", "-R", "a+rX", str(warm)], check=True)
     user = start(folder_for_all, AS_ANOTHER_USER.format(user=OTHER_USER), **environment)

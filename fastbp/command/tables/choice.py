@@ -58,7 +58,7 @@ def read_to_train(
     chosen = table.find(target, "--target") if target is not None else there[-1] if there else ""
     if chosen in dropped:
         raise TableError(f"the column {chosen!r} can't be both dropped and the target")
-    if len(there) < 2 and dropped:
+    if len(there) < 2 and drop:
         left = f"only {there[0]!r} is left" if there else "no column is left"
         raise TableError(f"{source}: {left} of the columns {listed(names)}: a feature besides the target must stay")
     if len(there) < 2:

@@ -159,7 +159,12 @@ def _classes(name: str, y_true: Any, y_pred: Any) -> tuple[np.ndarray, np.ndarra
         if _are_texts(truth) != _are_texts(answer):
             got = f"got {truth.dtype} for {answer.dtype}"
             raise ValueError(f"{name} needs y_true and y_pred to hold labels of one kind, numbers or texts, {got}")
-        labels, places = np.unique(np.concatenate([truth, answer]), return_inverse=True)
+        try:
+            labels, places = np.unique(np.concatenate([truth, answer]), return_inverse=True)
+        except TypeError:
+            found = {type(label).__name__: None for label in [*truth.tolist(), *answer.tolist()]}
+            got = f"got some of type {', others of type '.join(found)}"
+            raise ValueError(f"{name} needs labels of one kind, numbers or texts, {got}") from None
         classes, (truth, answer) = len(labels), np.split(places, 2)
     return truth, answer, classes
 

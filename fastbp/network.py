@@ -241,7 +241,7 @@ class Network(Model):
 
         For each layer: how large its activations, gradients and steps are, how many of its units are saturated or
         dead; and in sentences what is wrong in layers, X, y or the learning rate, and what may help. It looks at all
-        rows of X as one batch; of more than 2048, at so many, evenly spaced. Dropout is active, as in training. Where
+        rows of X as one batch; of more than 2048, at so many, at random. Dropout is active, as in training. Where
         the step looks too long or too short, some others in its direction are tried.
 
         Shapes and errors as in fit; nothing is updated. A loss that is not finite is a finding too.

@@ -161,6 +161,7 @@ def _fresh(tmp_path, monkeypatch):
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "tmp"))
     monkeypatch.setattr(numba.config, "CACHE_DIR", "")
     monkeypatch.setattr(cache, "_found", None)
+    monkeypatch.setattr(cache, "_this", None)
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(cache, "_version", lambda: "0123456789abcdef")
 
@@ -182,6 +183,8 @@ def test_variables_say_where(tmp_path, monkeypatch, capsys):
     assert found_root(monkeypatch) == tmp_path / "numba" / "fastbp"
     monkeypatch.setenv("FASTBP_CACHE_DIR", str(tmp_path / "own" / "place"))
     assert found_root(monkeypatch) == tmp_path / "own" / "place"
+    monkeypatch.setenv("FASTBP_CACHE_DIR", "~/mine")
+    assert found_root(monkeypatch) == tmp_path / "home" / "mine"
     monkeypatch.setenv("FASTBP_CACHE_DIR", "relative")
     assert found_root(monkeypatch) == tmp_path / "relative"
     monkeypatch.chdir(tmp_path / "tmp")
@@ -312,6 +315,102 @@ def test_among_temporary_files_a_link_is_refused(tmp_path, monkeypatch, capsys):
     assert found_root(monkeypatch) is None
     assert "(the folder for temporary files): it is not a folder; it is not kept" in capsys.readouterr().err
     assert not list((tmp_path / "elsewhere").iterdir())
+
+
+@pytest.mark.usefixtures("_fresh")
+@pytest.mark.parametrize("switch", ["0", "1"])
+def test_a_report_makes_nothing(tmp_path, monkeypatch, capsys, switch):
+    monkeypatch.setenv("FASTBP_CACHE", switch)
+    root = tmp_path / "home" / ".cache" / "fastbp"
+    for command in (["cache"], ["cache", "--clear"], ["info"]):
+        assert cli.main(command) == 0
+        assert not (tmp_path / "home").exists()
+        assert (str(root) in capsys.readouterr().out) == (switch == "1" or command[0] == "cache")
+    (tmp_path / "file").write_text("")
+    monkeypatch.setenv("FASTBP_CACHE_DIR", str(tmp_path / "file" / "own"))
+    assert cli.main(["cache"]) == 0
+    out, err = capsys.readouterr()
+    assert f"cache folder    {root}" in out and "(FASTBP_CACHE_DIR): Not a directory; it is kept in" in err
+
+
+@pytest.mark.usefixtures("_fresh")
+def test_code_is_loaded_from_every_safe_folder_and_saved_in_the_first_that_can_be_written(
+    tmp_path, monkeypatch, capsys
+):
+    home = found_root(monkeypatch) / "0123456789abcdef"
+    cache.save(home, "kernel", b"code")
+    monkeypatch.setenv("FASTBP_CACHE_DIR", str(tmp_path / "own"))
+    assert cache.find("kernel") == b"code" and cache.find("other") is None and not (tmp_path / "own").exists()
+    own = found_root(monkeypatch) / "0123456789abcdef"
+    cache.save(own, "kernel", b"newer")
+    assert cache.find("kernel") == b"newer" and cache.sources() == [own, home]
+    assert cli.main(["cache"]) == 0
+    assert f"also loaded     from {home.parent}\n" in capsys.readouterr().out
+    if os.name == "posix":
+        own.chmod(0o777)
+        assert cache.find("kernel") == b"code" and cache.sources() == [home]
+    monkeypatch.setenv("FASTBP_CACHE", "0")
+    assert cache.sources() == [] and cache.find("kernel") is None
+
+
+@pytest.fixture
+def folder_for_all():
+    """Which other users can get to, as those of pytest's they can't."""
+    with tempfile.TemporaryDirectory() as name:
+        Path(name).chmod(0o755)
+        yield Path(name)
+
+
+# What is imported comes first: the other user may not be able to read Python's own files.
+AS_ANOTHER_USER = """
+import os, random, sys, tempfile
+from fastbp.runtime import cache
+cache._current()
+os.setgid({user})
+os.setuid({user})
+print(bytes(cache.find("kernel")), cache.find("other"), sep=";", flush=True)
+print("before saving", file=sys.stderr, flush=True)
+cache.save(cache.folder(), "other", b"more")
+print(bytes(cache.find("kernel")), bytes(cache.find("other")), cache.folder().parent, sep=";")
+"""
+
+
+@posix
+def test_a_cache_that_can_only_be_read_is_used_without_a_warning(folder_for_all):
+    """As root's in a container image, for a user who has no home; what is compiled besides is kept elsewhere."""
+    if os.geteuid() != 0:
+        pytest.skip("only root can run code as another user")
+    warm, temporary = folder_for_all / "warm", folder_for_all / "tmp"
+    temporary.mkdir()
+    temporary.chmod(0o1777)
+    copy_package(folder_for_all)
+    environment = {"FASTBP_CACHE_DIR": str(warm), "TMPDIR": str(temporary), "HOME": "/dev/null"}
+    warmed = start(folder_for_all, 'from fastbp.runtime import cache; cache.save(cache.folder(), "kernel", b"code")')
+    _, err = warmed.communicate(timeout=300)
+    assert warmed.returncode == 0, err
+    (folder_for_all / "home" / ".cache" / "fastbp").rename(warm)
+    subprocess.run(["chmod", "-R", "a+rX", str(warm)], check=True)
+    user = start(folder_for_all, AS_ANOTHER_USER.format(user=OTHER_USER), **environment)
+    out, err = user.communicate(timeout=300)
+    assert user.returncode == 0, err
+    kept = temporary / f"fastbp-{OTHER_USER}"
+    assert out.splitlines() == ["b'code';None", f"b'code';b'more';{kept}"]
+    before, told = err.split("before saving\n")
+    assert before == ""
+    assert f"in {warm} (FASTBP_CACHE_DIR): Permission denied" in told and f"it is kept in {kept}" in told
+
+
+@pytest.mark.usefixtures("_fresh")
+def test_kernels_are_loaded_where_they_can_only_be_read(tmp_path, monkeypatch, capsys):
+    """The same without another user: a kernel that is found asks for no folder to save in."""
+    first = found_root(monkeypatch) / "0123456789abcdef"
+    add = functions.Kernel(lambda dtype, rows, lo, hi: None, "nothing")
+    assert add.address(functions.np.dtype("float32"))
+    assert [path.suffix for path in first.iterdir()] == [".nbc"]
+    monkeypatch.setattr(cache, "_found", None)
+    monkeypatch.setattr(cache, "_find", lambda open_in: pytest.fail("a folder to save in was looked for"))
+    again = functions.Kernel(lambda dtype, rows, lo, hi: None, "nothing")
+    assert again.address(functions.np.dtype("float32"))
 
 
 # --- files ---

@@ -11,7 +11,7 @@ from support import run_python
 from test_errors import DATA, classifier, unchanged
 
 import fastbp as fb
-from fastbp.diagnosis import examination
+from fastbp.diagnosis import examination, summary
 from fastbp.diagnosis.probe import Probe
 from fastbp.initializers import VarianceScaling
 
@@ -159,14 +159,32 @@ def test_layers_on_maps(name):
     assert fb.check_gradients(net, X, y).ok
 
 
-def test_more_rows_than_the_limit_are_looked_at_evenly_spaced():
+def test_of_more_rows_than_the_limit_as_many_at_random_are_looked_at():
     X, y = data(rows=5000)
     net = network([fb.Dense(8, "tanh"), fb.Dense(4)])
-    chosen = np.round(np.linspace(0, 4999, examination.MOST_ROWS)).astype(int)
+    chosen = examination._chosen(5000)
+    assert len(set(chosen)) == len(chosen) == examination.MOST_ROWS and (np.diff(chosen) > 0).all()
+    for period in (7, 12, 24):  # in rows of hours, say, all hours are among them
+        assert np.bincount(chosen % period).min() > 0.7 * len(chosen) / period
     found = net.diagnose(X, y)
-    assert found.rows == examination.MOST_ROWS == len(set(chosen))
+    assert found.rows == examination.MOST_ROWS
     assert found == net.diagnose(X[chosen], y[chosen])
     assert found == net.diagnose(np.asfortranarray(X), y.tolist())
+
+
+@pytest.mark.parametrize("shape", [(1, 3), (5, 2), (700, 4), (30, 2, 5, 5), (9, 3, 4)])
+def test_a_summary_is_of_all_rows(shape, monkeypatch):
+    monkeypatch.setattr(summary, "_ELEMENTS_AT_ONCE", 64)  # so that there are several pieces
+    values = np.random.default_rng(0).normal(3, 2, shape)
+    values[:, 1] = 0.1
+    columns = values.reshape(*shape[:2], -1)
+    found = summary.summarise(values)
+    assert found.rows == shape[0] and found.same_rows == (shape[0] == 1)
+    np.testing.assert_allclose(found.mean, columns.mean(axis=(0, 2)), rtol=1e-12)
+    np.testing.assert_allclose(found.spread, columns.std(axis=(0, 2)), rtol=1e-12, atol=1e-15)
+    np.testing.assert_allclose(found.size, np.sqrt((columns**2).mean(axis=(0, 2))), rtol=1e-12)
+    np.testing.assert_array_equal(found.constant, np.ptp(columns, axis=(0, 2)) == 0)
+    assert summary.summarise(np.tile(values[:1], (50, *[1] * (len(shape) - 1)))).same_rows
 
 
 def test_rows_count_by_their_weights():

@@ -653,3 +653,21 @@ def test_noise_and_an_optimizer_of_unknown_formulas_are_told_plainly():
 
     own = neuron(optimizer=Own(0.1, momentum=0.5)).explain([1.0, 2.0], 1)
     assert "ΔW, by Own" in str(own) and "W ← W + ΔW" in str(own)
+
+
+def test_formulas_are_as_short_as_they_can_be_and_as_long_as_they_must():
+    rng = np.random.default_rng(0)
+
+    def told(outputs, loss="mse", optimizer=None, l2=0.0):
+        net = fb.Network([fb.Dense(outputs, l2=l2)], (2,), loss=loss, optimizer=optimizer, dtype="float64", seed=0)
+        return str(net.explain([1.0, -2.0], rng.standard_normal(outputs)))
+
+    for outputs, slope in ((2, "= a - t"), (3, "= 2/3 (a - t)"), (4, "= (a - t) / 2"), (6, "= (a - t) / 3")):
+        assert f"δ = ∂E/∂z {slope}  " in told(outputs)
+    assert "E = (mean of (t - a)²) + 0.1 ΣW²" in told(2, l2=0.1)
+    assert "E = |a - t| + 0.1 ΣW²" in told(1, "mae", l2=0.1)
+    assert "E = (½ (t - a)² where |t - a| ≤ 1, else (|t - a| - 0.5)) + 0.1 ΣW²" in told(1, "huber", l2=0.1)
+    clipped = told(2, optimizer=fb.SGD(0.1, clip_norm=0.1, momentum=0.9))
+    formula = re.escape("r = min(1, 0.1 / (‖∂E/∂w‖ of all layers + 10⁻⁶))")
+    found = re.search(formula + r" +=\s+min\(1, 0.1 / \((\S+) \+ 10⁻⁶\)\) = (\S+)", clipped)
+    assert found and float(found[2]) == pytest.approx(0.1 / (float(found[1]) + 1e-6), rel=2e-5)

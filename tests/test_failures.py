@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import healthy
 import numpy as np
 import pytest
+import sklearn.datasets
 
 import fastbp as fb
 from fastbp.diagnosis.relation import relation
@@ -483,6 +485,66 @@ def test_rows_are_counted_before_something_is_told_of_them():
         net = net_of(tanh_net(3), X)
         assert net.diagnose(X[:rows], np.zeros(rows)).warnings == []  # one class, in few rows
         assert net.diagnose(np.tile(X[0], (rows, 1)), y[:rows]).warnings == []
+
+
+@pytest.mark.parametrize("kind", ["flag", "hour", "target"])
+def test_what_is_rare_or_regular_in_many_rows_is_not_constant(kind):
+    """Eight ones among 40,000 zeros; an hour in rows of as many days as are looked at."""
+    rng = np.random.default_rng(0)
+    rows = (2048 - 1) * 24 + 1 if kind == "hour" else 40_000
+    X, flag = rng.standard_normal((rows, 3)), np.zeros(rows)
+    flag[rng.choice(rows, 8, replace=False)] = 1
+    column = np.arange(rows) % 24 / 24 if kind == "hour" else flag
+    y = X[:, :1] + 3 * column[:, np.newaxis]
+    if kind == "target":
+        y = np.column_stack([X[:, 0], flag])
+    else:
+        X = np.column_stack([X, column])
+    assert net_of([fb.Dense(16, "relu"), fb.Dense(y.shape[1])], X, "mse").diagnose(X, y).warnings == []
+
+
+def test_columns_that_are_constant_in_many_rows_are_told_with_the_number_of_all():
+    X, y = np.random.default_rng(0).standard_normal((5000, 3)), np.ones(5000)
+    X[:, 1] = 2.0
+    inputs, targets = net_of([fb.Dense(1)], X, "mse").diagnose(X, y).warnings[:2]
+    assert inputs.startswith("Constant inputs: X[:, 1] is 2 in all 5,000 rows")
+    assert targets.startswith("Constant targets: y is 1 in all 5,000 rows")
+
+
+@pytest.mark.parametrize("loss", ["mse", "mae", "huber", fb.losses.Quantile(0.9), "gaussian_nll"])
+def test_targets_that_are_not_scaled_are_told_until_the_network_has_got_there(loss):
+    """However well it fits: three fifths of these targets' variance is noise."""
+    rng = np.random.default_rng(1)
+    X = rng.standard_normal((2000, 3))
+    y = 100 + 20 * (0.8 * X[:, :1] + rng.standard_normal((2000, 1)))
+    net = net_of([fb.Dense(8, "tanh"), fb.Dense(2 if loss == "gaussian_nll" else 1)], X, loss, fb.Adam(0.05))
+    (warning,) = [w for w in net.diagnose(X, y).warnings if w.startswith("Targets")]
+    assert warning.startswith("Targets are not scaled: numbers in y are about 10")
+    assert re.search(r"those that the network gives about \d", warning)
+    net.fit(X, y, epochs=150, batch_size=32, verbose=False)
+    assert not any(w.startswith("Targets") for w in net.diagnose(X, y).warnings)
+
+
+@pytest.mark.parametrize(("rows", "inputs", "share"), [(500, 4, 0.05), (2000, 20, 0.03), (2000, 40, 0.03)])
+def test_a_weak_relation_to_one_of_many_inputs_is_seen(rows, inputs, share):
+    for seed in range(5):
+        rng = np.random.default_rng(seed)
+        x, noise = rng.standard_normal((rows, inputs)), rng.standard_normal((rows, 1))
+        found, _ = relation(x, np.sqrt(share) * x[:, :1] + np.sqrt(1 - share) * noise)
+        assert found > 5, seed
+        assert relation(x, noise).found < 5, seed
+    assert relation(np.zeros((200, 2)), np.ones((200, 1))) == (0, 0)
+
+
+@pytest.mark.parametrize("name", ["iris", "wine", "cancer", "diabetes", "digits"])
+def test_targets_in_another_order_are_unrelated(name):
+    """Of five data sets, as their rows are."""
+    loaded = getattr(sklearn.datasets, f"load_{'breast_cancer' if name == 'cancer' else name}")()
+    t = loaded.target[:, np.newaxis] if name == "diabetes" else np.eye(loaded.target.max() + 1)[loaded.target]
+    for seed in range(12):
+        found, wanted = relation(loaded.data, np.random.default_rng(seed).permutation(t))
+        assert found < 5 < wanted - 3, seed
+    assert relation(loaded.data, t).found > 10
 
 
 def test_a_relation_is_seen_where_there_is_one():

@@ -272,3 +272,14 @@ def wrong_metric(value):
         return value
 
     return wrong
+
+
+def test_labels_of_mixed_objects_are_refused():
+    mixed = np.array([1, "a", 2], object)
+    for y_true, y_pred in (
+        (mixed, mixed),
+        (mixed, np.array(["a", "b", "c"])),
+        (np.array([1, None, 2], object), [1, 2, 3]),
+    ):
+        with pytest.raises(ValueError, match="labels of one kind, numbers or texts, got"):
+            fb.metrics.confusion_matrix(y_true, y_pred)

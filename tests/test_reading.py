@@ -1,6 +1,7 @@
 """CSV files as spreadsheets, pandas, R and databases write them: what is read, what is noted, and what is refused."""
 
 import gzip
+import re
 import shlex
 from pathlib import Path
 
@@ -10,8 +11,10 @@ from commands import line_of_error, read_predictions, write_csv
 
 import fastbp as fb
 from fastbp.command import cli, tables
-from fastbp.command.tables import CSVFormat, numbers
+from fastbp.command.tables import CSVFormat, TableError, delimited, numbers
+from fastbp.command.tables.counting import row_number_kind
 from fastbp.command.tables.notation import Notation, parse
+from fastbp.command.tables.table import check_names
 from fastbp.formats import files
 
 FAST = ["--hidden", "4", "--epochs", "1", "--no-plot", "--quiet"]
@@ -500,7 +503,105 @@ def test_row_numbers_are_named(capsys):
     assert lines == [
         "row numbers     'id' numbers the rows: --drop id leaves it out",
         "row numbers     'my key' numbers the rows: --drop 'my key' leaves it out",
+        "row numbers     'c' rises with the rows: --drop c leaves it out",
     ]
+
+
+@pytest.mark.parametrize(
+    ("number", "options", "kind"),
+    [
+        (lambda i: i + 1, [], "numbers"),
+        (lambda i: i + 1 + i // 100, [], "rises with"),
+        (lambda i: "" if i == 7 else i + 1, ["--impute"], "rises with"),
+        (lambda i: 1_000_000 + 10 * i, [], "rises with"),
+        (lambda i: f"{i + 1:,}", [], "numbers"),
+        (lambda i: 5000 - 3 * i, [], "falls with"),
+        (lambda i: 2 * (i // 2), [], None),  # each twice
+        (lambda i: i + 0.5, [], None),
+        (lambda i: (7 * i) % 331 * 2, [], None),  # with gaps and in no order
+    ],
+)
+@pytest.mark.parametrize("missing", [(), (5, 200)], ids=["whole", "skipped"])
+def test_columns_that_rise_with_the_rows_are_named_before_rows_are_skipped(number, options, kind, missing, capsys):
+    """A file sorted by its target."""
+    rng = np.random.default_rng(0)
+    rows = [[number(i), rng.normal(), "" if i in missing else ["no", "yes"][i // 150]] for i in range(300)]
+    path = write_csv("t.csv", ["id", "a", "y"], rows)
+    options = [*options, "--skip-missing-target"]
+    assert cli.main(["train", path, *FAST, "--no-save", *options]) == 0
+    lines = [line for line in capsys.readouterr().out.splitlines() if line.startswith("row numbers")]
+    assert lines == ([f"row numbers     'id' {kind} the rows: --drop id leaves it out"] if kind else [])
+
+
+def test_few_rows_in_order_are_no_row_numbers():
+    ordered = np.arange(9.0) * 2
+    assert row_number_kind(ordered) == "" and row_number_kind(np.arange(10.0) * 2) == "rises with"
+    assert row_number_kind(np.array(["1", "2"], object)) == row_number_kind(np.full(20, np.nan)) == ""
+    assert row_number_kind(np.zeros((20, 2))) == "" and row_number_kind(np.arange(3)) == "numbers"
+
+
+def test_columns_of_text_are_read_at_once(monkeypatch):
+    passes, texts = [], delimited._Rows.texts
+
+    def counted(rows, places):
+        if places:
+            passes.append(places)
+        return texts(rows, places)
+
+    monkeypatch.setattr(delimited._Rows, "texts", counted)
+    path = write_csv("t.csv", [*"abcdefy"], [[i % 3, i % 4, i % 5, i % 3, i % 4, i % 5, i + 0.5] for i in range(60)])
+    table = tables.read_to_train(path, text=list("abcdef"))
+    assert [place for places in passes for place in places] == list(range(6)) and len(passes) == 1
+    assert table.columns["c"].tolist()[:6] == ["0", "1", "2", "3", "4", "0"]
+
+
+@pytest.mark.parametrize("lines", [["# a; b", "x;y"], ["# one", "# two; words", "x;y"], ["x;y", "mm;EUR"]])
+def test_lines_above_the_names_and_units_below_them(lines):
+    """The advice of each error leads to a table."""
+    Path("t.csv").write_text("\n".join([*lines, *(f"{i}.5;{i}" for i in range(30))]) + "\n")
+    skip = None
+    for _ in range(3):
+        try:
+            table = tables.read_to_train("t.csv", form=CSVFormat(skip_lines=skip))
+            break
+        except TableError as error:
+            found = re.search(r"if the columns' names are in line (\d+), --skip-lines (\d+) leaves out", str(error))
+            assert found and int(found[1]) == int(found[2]) + 1
+            skip = int(found[2])
+    assert list(table.columns) == lines[-1].split(";") and len(table) == 30
+    Path("t.csv").write_text("x;y\n" + "\n".join(f"{i}.5;{'oops' if i == 0 else i}" for i in range(30)))
+    with pytest.raises(TableError, match=r"^(?!.*skip-lines).*'oops' is not a number"):
+        tables.read_to_train("t.csv")
+
+
+def test_columns_that_are_left_out_or_text():
+    path = write_csv("t.csv", [*"aby"], [[i % 3, i % 4, "pqr"[i % 3]] for i in range(30)])
+    with pytest.raises(TableError, match="only 'y' is left of the columns a, b, y: a feature besides the target must"):
+        tables.read_to_train(path, drop=["a", "b"])
+    with pytest.raises(TableError, match="no column is left of"):
+        tables.read_to_train(path, drop=["a", "b", "y"])
+    with pytest.raises(TableError, match="the column 'a' can't be both dropped and text"):
+        tables.read_to_train(path, drop=["a"], text=["1"])
+    wanted = "line 2, column 'y': 'p' is not a number .--task classification takes texts for names of classes"
+    with pytest.raises(TableError, match=wanted):
+        tables.read_to_train(path, task="regression")
+
+
+def test_names_of_many_columns_are_compared_once():
+    class Name(str):
+        compared = 0
+
+        def __eq__(self, other):
+            Name.compared += 1
+            return str.__eq__(self, other)
+
+        __hash__ = str.__hash__
+
+    names = [Name(i) for i in range(2000)]
+    check_names("t.csv", names)
+    assert Name.compared < 4000
+    with pytest.raises(TableError, match="two columns have the name '7'"):
+        check_names("t.csv", [*names, "7"])
 
 
 def test_an_index_teaches_nothing_and_may_be_missing(capsys):

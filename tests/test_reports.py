@@ -10,6 +10,7 @@ from commands import line_of_error, read_predictions, write_csv
 import fastbp as fb
 from fastbp.command import cli, report, tables
 from fastbp.command.tables.split import split
+from fastbp.formats import files
 
 FAST = ["--hidden", "8", "--epochs", "3", "--no-plot", "--quiet"]
 SCORED = r"(-?\d+\.\d+), RMSE (\S+), MAE (\S+)\n"
@@ -115,7 +116,8 @@ def test_scores_of_numbers_are_in_the_units_of_the_file(capsys):
     truth = preparation.unscaled(parts.test[1][:, None])
     assert set(truth.round(2)) <= set(y)
     predicted = preparation.unscaled(fb.load("m.npz").predict(parts.test[0]))
-    guesses = [("test R²", predicted), ("mean guess", truth.mean()), ("median guess", np.median(truth))]
+    learnt = preparation.unscaled(parts.train[1][:, None])
+    guesses = [("test R²", predicted), ("mean guess", learnt.mean()), ("median guess", np.median(learnt))]
     for name, guess in guesses:
         found = re.search(rf"^{name} +{SCORED}", out, re.MULTILINE)
         assert found, out
@@ -124,7 +126,7 @@ def test_scores_of_numbers_are_in_the_units_of_the_file(capsys):
         assert r2 == pytest.approx(1 - (error**2).mean() / truth.var(), abs=1e-4)
         assert rmse == pytest.approx(np.sqrt((error**2).mean()), rel=1e-3)
         assert mae == pytest.approx(np.abs(error).mean(), rel=1e-3)
-    assert "mean guess      0.0000, RMSE 4" in out and "note" not in out and "e+" not in out
+    assert re.search(r"^mean guess      -0\.0\d+, RMSE 4", out, re.MULTILINE) and "note" not in out and "e+" not in out
 
     assert cli.main(["predict", "m.npz", path]) == 0
     out, err = capsys.readouterr()
@@ -185,6 +187,45 @@ def test_one_class_alone_says_nothing_on_the_network():
     assert report.report_on_classes(["a", "b"], np.array([1, 0]), np.array([1, 1])).scores[2][0] == "note"
 
 
+@pytest.mark.parametrize("earlier", [False, True])
+def test_guesses_are_those_of_the_rows_trained_on(earlier, capsys):
+    """As scikit-learn's Dummy estimators make them; what earlier versions saved is scored by the rows' own."""
+    dummy, metrics = pytest.importorskip("sklearn.dummy"), pytest.importorskip("sklearn.metrics")
+
+    def scored(path, rows):
+        net, extra = fb.load("fastbp-t.npz"), files.read("fastbp-t.npz")[0]["extra"]
+        if earlier:
+            for name in ("majority", "target_median"):
+                del extra["preparation"][name]
+            net.save("fastbp-t.npz", extra=extra)
+        write_csv(path, ["a", "b", "y"], rows)
+        capsys.readouterr()
+        assert cli.main(["predict", "fastbp-t.npz", path, "--output", "p.csv"]) == 0
+        return capsys.readouterr().out
+
+    train(capsys, write_classes({"no": 30, "yes": 20}), *FAST)
+    out = scored("new.csv", [[0.5, 0.5, "no"]] * 2 + [[0.5, 0.5, "yes"]] * 6)
+    share, name = ("0.7500 (6 of 8 rows)", "yes") if earlier else ("0.2500 (2 of 8 rows)", "no")
+    assert f"majority guess  {share}, always {name!r}\n" in out
+
+    y = np.random.default_rng(0).exponential(10, 50).round(3)
+    np.savez("t.npz", x_train=y[:40, None], y_train=y[:40], x_test=y[40:, None], y_test=y[40:])
+    out, _ = train(capsys, "t.npz", *FAST, "--task", "regression")
+    # an eighth of the rows to train on is for validation: what the median is, the model file says
+    kept = files.read("fastbp-t.npz")[0]["extra"]["preparation"]
+    for strategy, guess in (("mean", kept["target_mean"]), ("median", kept["target_median"])):
+        model = dummy.DummyRegressor(strategy="constant", constant=guess).fit(y[:1, None], y[:1])
+        r2 = metrics.r2_score(y[40:], model.predict(y[40:, None]))
+        assert f"{strategy} guess" in out and float(re.search(rf"^{strategy} guess +(\S+),", out, re.M)[1]) == (
+            pytest.approx(r2, abs=6e-5)
+        )
+    assert 0 < kept["target_median"] < kept["target_mean"] < 40
+    train(capsys, write_csv("t.csv", ["a", "b", "y"], [[i, i % 3, i + 0.5] for i in range(60)]), *FAST)
+    out = scored("new.csv", [[i, i % 3, i + 0.5] for i in range(100, 110)])
+    low = float(re.search(r"^mean guess +(\S+),", out, re.M)[1])
+    assert low == 0 if earlier else low < -10
+
+
 def test_numbers_as_large_as_they_can_be():
     shown = report.report_on_numbers(np.array([1e300, -1e300]), np.array([1.0, 2.0]))
     assert [label for label, _ in shown.scores[:3]] == ["R²", "mean guess", "median guess"]
@@ -199,7 +240,7 @@ def test_rare_classes_are_warned_of(capsys):
         "fastbp: classes with fewer than 10 rows can hardly be learnt or tested: 'one' (1), 'two' (2), 'nine' (9): get"
     )
     assert "'ten'" not in few and "--task" not in few
-    assert without == "fastbp: classes without a row in the test: 'one'"
+    assert without == "fastbp: no row of these classes is among the rows for the test: 'one'"
 
 
 def test_numbers_that_are_hardly_classes(capsys):
@@ -212,8 +253,8 @@ def test_a_class_of_the_test_set_alone(capsys):
     X = np.arange(40.0).reshape(20, 2)
     np.savez("t.npz", x_train=X, y_train=["a", "b"] * 10, x_test=X[:2], y_test=["a", "z"])
     _, err = train(capsys, "t.npz", *FAST)
-    assert "fastbp: classes without a row to train on: 'z'\n" in err
-    assert "fastbp: classes without a row in the test: 'b'\n" in err
+    assert "fastbp: no row of these classes is among the rows to train on: 'z'\n" in err
+    assert "fastbp: no row of these classes is among the rows for the test: 'b'\n" in err
 
 
 def test_classes_that_the_model_does_not_know_count_as_wrong(capsys):
@@ -307,7 +348,7 @@ def test_rows_without_a_target_can_be_skipped(kind, capsys):
     def target(i):
         return {"names": "xy"[i % 2], "numbers": i + 0.5, "whole numbers": i % 3}[kind]
 
-    rows = [[i, -i, target(i)] for i in range(60)]
+    rows = [[i + 0.5, -i - 0.5, target(i)] for i in range(60)]
     want, _ = train(capsys, write_csv("t.csv", ["a", "b", "y"], rows), *FAST)
     holes = [row for i, row in enumerate(rows) for row in [row] + [[i, i, ""]] * (i % 20 == 3)]
     out, err = train(capsys, write_csv("t.csv", ["a", "b", "y"], holes), *FAST, "--skip-missing-target")

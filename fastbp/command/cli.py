@@ -163,7 +163,7 @@ def _add_no_header(group: Any) -> None:
 
 
 def _add_format(parser: argparse.ArgumentParser) -> None:
-    """Options on how a CSV file is written, for `_format`."""
+    """Options on how a CSV file is written, which `csv_format` takes."""
     group = parser.add_argument_group("how a CSV file is written, where that can't be told from it")
     about = "such as cp1252 or utf-16 (default: as its byte-order mark says, UTF-8, or cp1252 if it is none)"
     group.add_argument("--encoding", metavar="NAME", help=about)
@@ -228,7 +228,8 @@ def _info(args: argparse.Namespace) -> int:
     say("processor", f"{llvmlite.binding.get_host_cpu_name()} (LLVM's name), {os.cpu_count()} logical cores")
     say("threads", str(threads.get_num_threads()))
     say("threading layer", threads.threading_layer())
-    say("cache folder", str(cache.folder() or "none: nothing that is compiled is kept"))
+    folder = cache.place() if cache.enabled() else None
+    say("cache folder", str(folder or "none: nothing that is compiled is kept"))
     return 0
 
 

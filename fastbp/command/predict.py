@@ -20,6 +20,7 @@ from ..network import Network
 from . import tables
 from .errors import CommandError
 from .lines import counted, warn, warn_of_header, warn_of_notes
+from .options import csv_format
 from .places import check_place
 from .report import Report, report_on_classes, report_on_numbers
 from .tables import Preparation, Table, TableError
@@ -33,7 +34,7 @@ def run_predict(args: argparse.Namespace) -> int:
         check_place("--output", output, [args.model, args.data])
     net = network.load(args.model)
     preparation = _preparation(args.model, net)
-    form, header = tables.CSVFormat(args.encoding, args.decimal, args.thousands, args.skip_lines), not args.no_header
+    form, header = csv_format(args), not args.no_header
     table = tables.read_to_predict(args.data, preparation, net.input_shape, keep=args.keep, header=header, form=form)
     warn_of_notes(table)
     if preparation.features is None:  # no name proves the first line a header
@@ -104,11 +105,15 @@ def _score(preparation: Preparation, outputs: np.ndarray, table: Table, *, verbo
     if not known.all():
         warn(f"the scores are of {known.sum():,} of {counted(len(known), 'row')}: the others have no target")
     if preparation.classes is not None:
-        return _score_labels(preparation.classes, labels[known], outputs[known].argmax(axis=1), verbose)
-    return report_on_numbers(values[known], preparation.unscaled(outputs[known].reshape(-1, 1)))
+        answer = outputs[known].argmax(axis=1)
+        return _score_labels(preparation.classes, labels[known], answer, preparation.majority, verbose)
+    predicted = preparation.unscaled(outputs[known].reshape(-1, 1))
+    return report_on_numbers(values[known], predicted, guesses=preparation.guesses)
 
 
-def _score_labels(classes: list[str], labels: np.ndarray, answer: np.ndarray, verbose: bool) -> Report:
+def _score_labels(
+    classes: list[str], labels: np.ndarray, answer: np.ndarray, majority: int | None, verbose: bool
+) -> Report:
     """The report where some labels may be no class of the model: they are classes of their own, never predicted."""
     truth = tables.places_in(classes, labels)
     unknown = truth < 0
@@ -118,7 +123,7 @@ def _score_labels(classes: list[str], labels: np.ndarray, answer: np.ndarray, ve
         classes = [*classes, *others.tolist()]
         names = listed([shown(name) for name in others.tolist()])
         warn(f"{counted(int(unknown.sum()), 'row')} of classes that the model does not know count as wrong: {names}")
-    return report_on_classes(classes, truth, answer, verbose=verbose)
+    return report_on_classes(classes, truth, answer, majority=majority, verbose=verbose)
 
 
 def _write_csv(path: Path | None, columns: dict[str, Sequence[str]]) -> None:

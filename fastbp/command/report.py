@@ -45,14 +45,21 @@ class Report:
 
 
 def report_on_classes(
-    names: Sequence[str], truth: np.ndarray, answer: np.ndarray, *, prefix: str = "", verbose: bool = False
+    names: Sequence[str],
+    truth: np.ndarray,
+    answer: np.ndarray,
+    *,
+    majority: int | None = None,
+    prefix: str = "",
+    verbose: bool = False,
 ) -> Report:
     """Accuracy, what the most frequent class would score everywhere, and the scores of each class.
 
     names: of the classes; truth, answer: (rows,), places among them, of at least one row.
+    majority: the most frequent class of the rows trained on; None if it isn't known, for that of these rows.
     prefix: stands before the main score's name; verbose: shows all classes and the confusion matrix.
     """
-    most = int(np.bincount(truth).argmax())
+    most = int(np.bincount(truth).argmax()) if majority is None else majority
     right, guessed = truth == answer, truth == most
     scores = [
         (f"{prefix}accuracy", _accuracy(right)),
@@ -123,29 +130,34 @@ def on_rare_classes(names: Sequence[str], parts: Sequence[np.ndarray]) -> Iterat
         if not any(math.isnan(number(name)) for name in names):
             cure += f"; --task {REGRESSION} takes the target for numbers"
         yield f"classes with fewer than {FEW_ROWS} rows can hardly be learnt or tested: {few}: {cure}"
-    for part, what in ((0, "to train on"), (2, "in the test")):
+    for part, what in ((0, "to train on"), (2, "for the test")):
         without = np.flatnonzero(counts[part] == 0)
         if len(without):
-            yield f"classes without a row {what}: {listed([shown(names[place]) for place in without.tolist()])}"
+            missing = listed([shown(names[place]) for place in without.tolist()])
+            yield f"no row of these classes is among the rows {what}: {missing}"
 
 
 # --- numbers ------------------------------------------------------------------------------------------
 
 
-def report_on_numbers(y: np.ndarray, predicted: np.ndarray, *, prefix: str = "") -> Report:
+def report_on_numbers(
+    y: np.ndarray, predicted: np.ndarray, *, guesses: tuple[float, float] | None = None, prefix: str = ""
+) -> Report:
     """R², RMSE and MAE, and what guessing the mean or the median everywhere would score.
 
-    y, predicted: (rows,), of at least one row, in the target's units. prefix: as for report_on_classes.
+    y, predicted: (rows,), of at least one row, in the target's units.
+    guesses: mean and median of the rows trained on; None if they aren't known, for those of these rows.
+    prefix: as for report_on_classes.
     """
-    guesses = {"mean guess": y.mean(), "median guess": np.median(y)}
+    mean, median = (y.mean(), np.median(y)) if guesses is None else guesses
     with np.errstate(over="ignore", invalid="ignore"):
-        scores = [(f"{prefix}R²", _fit(y, predicted)), *((name, _fit(y, guess)) for name, guess in guesses.items())]
-        if y.min() < y.max() and ((predicted - y) ** 2).mean() >= y.var():
+        scores = [(f"{prefix}R²", _fit(y, predicted)), ("mean guess", _fit(y, mean)), ("median guess", _fit(y, median))]
+        if y.min() < y.max() and ((predicted - y) ** 2).mean() >= ((mean - y) ** 2).mean():
             scores.append(("note", "the network is no better than the mean guess"))
     return Report(scores)
 
 
-def _fit(y: np.ndarray, predicted: np.ndarray | np.floating) -> str:
+def _fit(y: np.ndarray, predicted: np.ndarray | float) -> str:
     """R², root of the mean squared error and mean absolute error, the latter in the target's units."""
     squared, absolute = ((predicted - y) ** 2).mean(), np.abs(predicted - y).mean()
     r2 = "undefined (all targets are one number)"

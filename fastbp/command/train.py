@@ -23,6 +23,7 @@ from ..training.history import History
 from . import presets, tables
 from .errors import CommandError, blaming
 from .lines import counted, say, warn, warn_of_header, warn_of_notes
+from .options import csv_format
 from .places import places
 from .report import Report, on_rare_classes, report_on_classes, report_on_numbers
 from .tables import REGRESSION, Parts, Preparation, Table
@@ -42,7 +43,7 @@ def run_train(args: argparse.Namespace) -> int:
     optimizer = _optimizer(args)
     _set_threads(args.threads)
     model, picture = places(args)
-    table, task, skipped = _read(args)
+    table, task, skipped, row_numbers = _read(args)
     image = _image(args, table)
     channels = image and image[0]
     preparation, parts = tables.prepare(
@@ -51,7 +52,7 @@ def run_train(args: argparse.Namespace) -> int:
     if image is not None:
         parts = Parts(*((X.reshape(-1, *image), y) for X, y in parts))
     net = _network(args, preparation, parts, optimizer)
-    _describe(args, table, skipped, preparation, parts, net)
+    _describe(args, table, skipped, row_numbers, preparation, parts, net)
     stopping = EarlyStopping(patience=args.patience or PATIENCE) if args.early_stopping else None
     history = _fit(net, args, parts, stopping)
     _say_how_it_ended(history, stopping)
@@ -77,14 +78,20 @@ def _check(args: argparse.Namespace) -> None:
         raise CommandError(f"--class-weight needs a classification, got --task {REGRESSION}")
 
 
-def _read(args: argparse.Namespace) -> tuple[Table, str, int]:
-    """The table to train on, the task, and how many rows were left out."""
-    form, header = tables.CSVFormat(args.encoding, args.decimal, args.thousands, args.skip_lines), not args.no_header
+def _read(args: argparse.Namespace) -> tuple[Table, str, int, dict[str, str]]:
+    """The table to train on, the task, how many rows were left out, and which columns number the rows."""
     table = tables.read_to_train(
-        args.data, args.target, args.task, drop=args.drop, text=args.text, header=header, form=form
+        args.data,
+        args.target,
+        args.task,
+        drop=args.drop,
+        text=args.text,
+        header=not args.no_header,
+        form=csv_format(args),
     )
     warn_of_notes(table)
     warn_of_header(table)
+    row_numbers = tables.row_numbers(table)
     table, skipped = tables.with_targets(table, args.skip_missing_target)
     assert table.y is not None
     task = args.task or tables.guess_task(table.y)
@@ -93,7 +100,7 @@ def _read(args: argparse.Namespace) -> tuple[Table, str, int]:
         raise CommandError(
             f"--class-weight needs a classification, but {target}: --task classification makes classes of them"
         )
-    return table, task, skipped
+    return table, task, skipped, row_numbers
 
 
 def _image(args: argparse.Namespace, table: Table) -> tuple[int, int, int] | None:
@@ -151,7 +158,13 @@ def _layers(args: argparse.Namespace, input_shape: tuple[int, ...], outputs: int
 
 
 def _describe(
-    args: argparse.Namespace, table: Table, skipped: int, preparation: Preparation, parts: Parts, net: Network
+    args: argparse.Namespace,
+    table: Table,
+    skipped: int,
+    row_numbers: dict[str, str],
+    preparation: Preparation,
+    parts: Parts,
+    net: Network,
 ) -> None:
     rows = sum(len(part[0]) for part in parts)
     kind = f"{len(preparation.classes):,} classes" if preparation.classes else REGRESSION
@@ -162,8 +175,8 @@ def _describe(
     if skipped:
         say("skipped", f"{counted(skipped, 'row')} without a target")
     sizes = [f"{len(part[0]):,}" for part in parts]
-    for name in tables.row_numbers(table):
-        say("row numbers", f"{name!r} numbers the rows: --drop {shlex.quote(name)} leaves it out")
+    for name, kind in row_numbers.items():
+        say("row numbers", f"{name!r} {kind} the rows: --drop {shlex.quote(name)} leaves it out")
     say("rows", f"{sizes[0]} to train on, {sizes[1]} for validation, {sizes[2]} for the test")
     hidden = ["LeNet-5"] if args.preset else [f"{units} {args.activation}" for units in args.hidden]
     shape = ["×".join(map(str, net.input_shape)), *hidden, f"{net.output_shape[0]}"]
@@ -201,8 +214,10 @@ def _test(net: Network, preparation: Preparation, X: np.ndarray, y: np.ndarray, 
     outputs = net.predict(X)
     if preparation.classes is not None:
         answer = outputs.argmax(axis=1)
-        return report_on_classes(preparation.classes, y, answer, prefix="test ", verbose=verbose)
-    return report_on_numbers(preparation.unscaled(y[:, None]), preparation.unscaled(outputs), prefix="test ")
+        guess = preparation.majority
+        return report_on_classes(preparation.classes, y, answer, majority=guess, prefix="test ", verbose=verbose)
+    truth, predicted = preparation.unscaled(y[:, None]), preparation.unscaled(outputs)
+    return report_on_numbers(truth, predicted, guesses=preparation.guesses, prefix="test ")
 
 
 def _loss_name(preparation: Preparation) -> str:

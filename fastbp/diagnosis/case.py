@@ -18,6 +18,7 @@ from ..program.records import Shape
 from ..schedules import Schedule
 from .measures import LayerDiagnosis, step_size
 from .probe import Probe
+from .summary import Summary
 
 # A step of a fifth of the weights, where a shorter one would be better, soon leaves nothing of them: with such steps
 # ReLUs die within an epoch. In the healthy networks of the tests the largest are a sixth, or up to a half where
@@ -33,6 +34,7 @@ class Case:
     y          (rows, width) float64: labels (width 1), probabilities or values, as `kind` says
     counts     rows of each class among all rows given; None where rows have no classes
     weighted   whether rows have weights
+    inputs, targets  of all rows given, of which the step may have been done on a part
     """
 
     net: Model
@@ -43,6 +45,8 @@ class Case:
     kind: str
     counts: np.ndarray | None
     weighted: bool
+    inputs: Summary
+    targets: Summary
 
     @property
     def rows(self) -> int:
@@ -75,9 +79,19 @@ class Case:
     def is_regression(self) -> bool:
         """Whether targets are numbers of any size; nobody knows of a loss of one's own."""
         loss = self.net.loss
+        if isinstance(loss, losses.GaussianNLL):
+            return True
         return (
             not isinstance(loss, Custom) and loss.link is None and not loss.accuracy and loss.range == (-np.inf, np.inf)
         )
+
+    @property
+    def estimates(self) -> np.ndarray | None:
+        """The outputs that estimate the targets (rows, width), without variances; None where they are not as many."""
+        outputs, width = self.outputs, self.y.shape[1]
+        if isinstance(self.net.loss, losses.GaussianNLL):
+            outputs = outputs[:, :width]
+        return outputs if outputs.shape == self.y.shape else None
 
     @property
     def classes(self) -> np.ndarray | None:

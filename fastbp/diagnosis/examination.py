@@ -15,6 +15,7 @@ from .case import Case
 from .measures import measure
 from .probe import Probe
 from .report import Diagnosis
+from .summary import summarise
 
 MOST_ROWS = 2048  # that are looked at: shares of so many are known to about 1 %
 
@@ -23,7 +24,7 @@ def diagnose(net: Model, X: Any, y: Any, sample_weight: Any = None) -> Diagnosis
     """See Network.diagnose."""
     feed = feed_in_memory(net.spec, X, y, sample_weight)
     assert feed.y is not None
-    chosen = np.linspace(0, feed.rows - 1, min(feed.rows, MOST_ROWS)).round().astype(np.int64)
+    chosen = _chosen(feed.rows)
     targets = feed.y[chosen]
     with np.errstate(all="ignore"):
         probe = Probe(net, feed, chosen)
@@ -38,8 +39,16 @@ def diagnose(net: Model, X: Any, y: Any, sample_weight: Any = None) -> Diagnosis
             kind=feed.kind,
             counts=feed.count(classes) if classes > 2 else None,
             weighted=sample_weight is not None,
+            inputs=summarise(feed.x),
+            targets=summarise(feed.y),
         )
         return Diagnosis(layers, list(_sentences(case)), probe.loss, len(chosen))
+
+
+def _chosen(rows: int) -> np.ndarray:
+    """The rows to look at: MOST_ROWS at random, always the same, as rows at equal distances may all be of one kind."""
+    generator = np.random.default_rng(0)
+    return np.sort(generator.choice(rows, min(rows, MOST_ROWS), replace=False, shuffle=False)).astype(np.int64)
 
 
 def _sentences(case: Case) -> Iterator[str]:

@@ -10,6 +10,7 @@ import numpy as np
 from .. import activations
 from ..display import reports
 from ..layers import BatchNorm, Conv2D, LayerNorm
+from ..losses import Quantile
 from .case import Case, parts_of
 from .relation import relation
 
@@ -35,6 +36,9 @@ RELATED, CERTAIN, ROWS_FOR_RELATION, ROWS_OF_OTHER_CLASS = 5.0, 3.0, 150, 50
 FAR_TOO_LONG = 10.0
 # Images have a value for grey, three for colours, and one more for opacity.
 CHANNELS = (1, 3, 4)
+# Untrained outputs are less than a tenth of targets above LARGE; those that explain 4 % of the variance of centred
+# targets are a fifth of them.
+REACHED = 0.15
 # Targets may lie a little outside of where an activation gets to, by noise.
 OUT_OF_REACH = 0.01
 _RANGES = {
@@ -53,15 +57,12 @@ class Inputs:
     """X by columns: the second axis, which are features, channels or steps."""
 
     def __init__(self, case: Case):
+        whole = case.inputs
         columns = case.x.reshape(case.rows, case.x.shape[1], -1)
-        self.rows, self.count = case.rows, columns.shape[1]
-        self.spreads = columns.std(axis=(0, 2), dtype=np.float64)
-        self.means = columns.mean(axis=(0, 2), dtype=np.float64)
-        self.means[np.abs(self.means) < 1e-3 * self.spreads] = 0  # centred
-        self.sizes = np.hypot(self.means, self.spreads)
-        self.firsts = columns[0, :, 0]
-        self.constant = (columns == self.firsts[:, np.newaxis]).all(axis=(0, 2))
-        self.same_rows = bool((columns == columns[0]).all())
+        self.rows, self.count = whole.rows, columns.shape[1]
+        self.spreads, self.sizes, self.firsts, self.constant = whole.spread, whole.size, whole.first, whole.constant
+        self.means = np.where(np.abs(whole.mean) < 1e-3 * self.spreads, 0.0, whole.mean)  # centred
+        self.same_rows = whole.same_rows
         self._others = columns[:, ~self.constant]
         self._normalised = _is_normalised(case)
         self._shape = case.x.shape[1:]
@@ -152,31 +153,31 @@ def about_inputs(inputs: Inputs, saturated: str) -> Iterator[str]:
 
 
 def about_targets(case: Case) -> Iterator[str]:
-    spreads = np.where((case.y == case.y[0]).all(axis=0), 0.0, case.y.std(axis=0))
-    yield from _constant_targets(case, spreads)
+    yield from _constant_targets(case)
     yield from _unused_classes(case)
     if case.is_regression and not out_of_reach(case) and case.classes is None:
-        yield from _scale_of_targets(case, spreads)
+        yield from _scale_of_targets(case)
     yield from _reach(case)
 
 
-def _constant_targets(case: Case, spreads: np.ndarray) -> Iterator[str]:
-    constant = [int(c) for c in np.flatnonzero(spreads == 0)]
-    if case.rows < ROWS_FOR_CONSTANT or not constant:
+def _constant_targets(case: Case) -> Iterator[str]:
+    rows, count = case.targets.rows, len(case.targets.constant)
+    constant = [int(c) for c in np.flatnonzero(case.targets.constant)]
+    if rows < ROWS_FOR_CONSTANT or not constant:
         return
-    if len(constant) == len(spreads):
+    if len(constant) == count:
         what = (
             f"class {case.y[0, 0]:g}" if case.kind == "labels" else _listed([f"{value + 0.0:g}" for value in case.y[0]])
         )
         yield (
-            f"Constant targets: y is {what} in all {case.rows:,} rows, and nothing else can be learnt from them. Look"
+            f"Constant targets: y is {what} in all {rows:,} rows, and nothing else can be learnt from them. Look"
             " at how y is made, or at which rows were taken: sorted ones should be shuffled first."
         )
-    elif case.classes is None and len(spreads) < WIDE:
+    elif case.classes is None and count < WIDE:
         values = _listed([f"{case.y[0, c] + 0.0:g}" for c in constant])
         yield (
             f"Constant targets: {_columns(constant, 'y')} {'is' if len(constant) == 1 else 'are'} {values} in all"
-            f" {case.rows:,} rows, and nothing else can be learnt for {'it' if len(constant) == 1 else 'them'}."
+            f" {rows:,} rows, and nothing else can be learnt for {'it' if len(constant) == 1 else 'them'}."
         )
 
 
@@ -198,17 +199,16 @@ def _unused_classes(case: Case) -> Iterator[str]:
     )
 
 
-def _scale_of_targets(case: Case, spreads: np.ndarray) -> Iterator[str]:
-    """Of columns that the network doesn't know already."""
-    sizes = np.sqrt((case.y**2).mean(axis=0))
-    outputs = case.outputs
-    alike = outputs.shape == case.y.shape
-    known = ((outputs - case.y) ** 2).mean(axis=0) < 0.5 * spreads**2 if alike else np.zeros(len(sizes), bool)
-    if known.all() or not spreads.any() or (not alike and case.net.steps_trained > 0):
+def _scale_of_targets(case: Case) -> Iterator[str]:
+    spreads, sizes = case.targets.spread, case.targets.size
+    estimates = case.estimates
+    if not spreads.any() or (case.net.steps_trained > 0 if estimates is None else _are_reached(case, estimates)):
         return
     column = "y" if len(sizes) == 1 else "y[:, {}]"
     most, least = int(np.argmax(sizes)), int(np.argmin(np.where(spreads > 0, spreads, math.inf)))
-    now = f", those that the network gives about {reports.number(math.sqrt((outputs**2).mean()))}" if alike else ""
+    now = ""
+    if estimates is not None:
+        now = f", those that the network gives about {reports.number(math.sqrt((estimates**2).mean()))}"
     cure = "Give y mean 0 and variance 1, and undo that in predictions."
     if sizes[most] > LARGE:
         yield (
@@ -239,6 +239,21 @@ def _way_to_targets(case: Case) -> str:
         f"so that gradients are large, and steps far too long: the next one, of a learning rate of {case.probe.rate:g},"
         f" is {reports.rounded(ratio)} times as large as the parameters of {largest.name}"
     )
+
+
+def _are_reached(case: Case, estimates: np.ndarray) -> bool:
+    """Whether outputs are about as large as the targets already, however well they fit.
+
+    Outputs that fit are spread less than targets with noise, and a quantile lies beside the mean.
+    """
+    targets, near = case.targets, 3.0 if isinstance(case.net.loss, Quantile) else 1.0
+    means, spreads = estimates.mean(axis=0), estimates.std(axis=0)
+    reached = (
+        (np.abs(means - targets.mean) <= near * targets.spread)
+        & (np.hypot(means, spreads) >= REACHED * targets.size)
+        & (spreads <= 2 * targets.spread)
+    )
+    return bool(reached.all())
 
 
 def out_of_reach(case: Case) -> float:

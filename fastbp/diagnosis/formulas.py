@@ -83,7 +83,7 @@ def loss_formulas(loss: Loss, t: np.ndarray, outputs: int, *, through_link: bool
     if isinstance(loss, SquaredError):
         return LossFormulas(None, f"½ {'Σ ' if outputs > 1 else ''}(t - a)²", "(a - t)")
     if isinstance(loss, MSE):
-        return LossFormulas(None, f"{mean}(t - a)²", f"2{over.replace(' ', '')} (a - t)")
+        return LossFormulas(None, f"{mean}(t - a)²", _two_over(outputs, "(a - t)"))
     if isinstance(loss, MAE):
         return LossFormulas(None, f"{mean}|a - t|", f"sign(a - t){over}")
     if isinstance(loss, Huber):
@@ -121,6 +121,13 @@ def _gaussian(loss: GaussianNLL, targets: int) -> LossFormulas:
     least = f", v at least {loss.epsilon:g}"
     error = f"{mean}½ (ln(v) + (t - μ)² / v){least}"
     return LossFormulas(None, error, f"((μ - t) / v, ½ (1 - (t - μ)² / v)){over}", by_z=True)
+
+
+def _two_over(number: int, term: str) -> str:
+    """2 / number × the term, shortened."""
+    if number % 2:
+        return f"2{'' if number == 1 else f'/{number}'} {term}"
+    return term if number == 2 else f"{term} / {number // 2}"
 
 
 def _cross_entropy(loss: CrossEntropy, t: np.ndarray, outputs: int) -> LossFormulas:

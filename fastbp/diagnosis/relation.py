@@ -9,6 +9,7 @@ from typing import NamedTuple
 import numpy as np
 
 MOST_ROWS, MOST_OUTPUTS, NEIGHBOURS, PERMUTATIONS = 1000, 32, 5, 50
+INPUTS_AT_ONCE = 1024
 
 
 class Relation(NamedTuple):
@@ -26,28 +27,53 @@ class Relation(NamedTuple):
 def relation(x: np.ndarray, t: np.ndarray) -> Relation:
     """Whether rows whose inputs are alike have targets that are.
 
-    `found` is the largest of three numbers, one for each way to say how alike two rows' inputs are: their product, that
-    squared, and whether one of them is among the other's nearest. Each is |s - m| / d for s = Σ over pairs of rows of
-    likeness × product of the targets; m and d are the mean and the standard deviation of s over random orders of t.
+    `found` is the largest of four numbers |s - m| / d, where m and d are the mean and the standard deviation of s over
+    random orders of t. One s is the largest squared correlation of a single input with a single output: among many
+    inputs, one that matters hardly makes rows alike. The others are Σ over pairs of rows of likeness × product of the
+    targets, for three ways to say how alike two rows' inputs are: their product, that squared, and whether one of them
+    is among the other's nearest.
 
-    x (rows, inputs), t (rows, outputs); of more than 1000 rows or 32 outputs so many at most are looked at, evenly
-    spaced. Columns are standardised first; at least one of each must vary.
+    x (rows, inputs), t (rows, outputs); of more than 1000 rows as many at random are compared in pairs, and of more
+    than 32 outputs as many at most are looked at. Columns are standardised first; where none of x or of t varies, both
+    numbers are 0.
     Source: Gretton et al. 2005, Measuring Statistical Dependence with Hilbert-Schmidt Norms, with permutations.
     """
-    chosen = np.linspace(0, len(x) - 1, min(len(x), MOST_ROWS)).round().astype(int)
-    x, t = standardised(x[chosen]), standardised(t[chosen])
     t = t[:, :: -(-t.shape[1] // MOST_OUTPUTS)]
-    generator = np.random.default_rng(0)
-    orders = [np.arange(len(t)), *(generator.permutation(len(t)) for _ in range(PERMUTATIONS))]
+    correlated = _deviation(_correlations(x, standardised(t), _orders(len(t))))
+    chosen = np.sort(np.random.default_rng(0).permutation(len(x))[:MOST_ROWS])
+    x, t = standardised(x[chosen]), standardised(t[chosen])
+    if x.shape[1] == 0 or t.shape[1] == 0:
+        return Relation(0.0, 0.0)
+    orders = _orders(len(t))
     shuffled = np.hstack([t[order] for order in orders])
-    found = []
+    found = [correlated]
     for alike in _likenesses(x):
         np.fill_diagonal(alike, 0.0)
-        sums = np.einsum("ij,ij->j", shuffled, alike @ shuffled).reshape(len(orders), -1).sum(axis=1)
-        by_chance = sums[1:]
-        found.append(abs(sums[0] - by_chance.mean()) / max(by_chance.std(), 1e-12 * abs(sums[0]), 1e-300))
+        found.append(_deviation(np.einsum("ij,ij->j", shuffled, alike @ shuffled).reshape(len(orders), -1).sum(axis=1)))
     # s is rows² / (5 directions) for such a function, its deviation by chance √2 rows / √directions
     return Relation(float(max(found)), len(x) / 5 / math.sqrt(2 * _directions(x)))
+
+
+def _orders(rows: int) -> list[np.ndarray]:
+    """The order as it is, and random ones, always the same."""
+    generator = np.random.default_rng(0)
+    return [np.arange(rows), *(generator.permutation(rows) for _ in range(PERMUTATIONS))]
+
+
+def _deviation(sums: np.ndarray) -> float:
+    """How far the first number is from the others, in their standard deviations."""
+    by_chance = sums[1:]
+    return float(abs(sums[0] - by_chance.mean()) / max(by_chance.std(), 1e-12 * abs(sums[0]), 1e-300))
+
+
+def _correlations(x: np.ndarray, t: np.ndarray, orders: list[np.ndarray]) -> np.ndarray:
+    """The largest squared correlation of a column of x with one of t, for each order of the standardised t."""
+    largest = np.zeros(len(orders))
+    for start in range(0, x.shape[1], INPUTS_AT_ONCE):
+        part = standardised(x[:, start : start + INPUTS_AT_ONCE]).T
+        for number, order in enumerate(orders):
+            largest[number] = max(largest[number], float((np.abs(part @ t[order])).max(initial=0.0)) / len(t))
+    return largest**2
 
 
 def _directions(x: np.ndarray) -> float:

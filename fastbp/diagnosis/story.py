@@ -159,7 +159,7 @@ class Story:
             formula = _value(link) if self._through_link else f"{link.name}(a)"
             lines.append(("", f"a = {formula}", _array(self._output)))
         error, penalties = self._formulas.error, "".join(f" + {penalty}" for penalty in self._penalties)
-        if penalties and not error.startswith(("Σ", "½", "-Σ")):
+        if penalties and (error.startswith("mean of") or " where " in error):
             error = f"({error})"
         return [*lines, ("", f"E = {error}{penalties}", _text(self._loss))]
 
@@ -275,8 +275,8 @@ class Story:
             arrays = [np.clip(array, -cut, cut) for array in arrays]
         norm = np.sqrt(sum((array**2).sum() for array in arrays))
         of = f"‖∂E/∂w{f', cut to ±{cut:g}' if cut is not None else ''}‖"
-        numbers = f"min(1, {most:g} / {_text(norm)}) = {_text(min(1.0, most / (norm + 1e-6)))}"
-        return [("", f"r = min(1, {most:g} / {of} of all layers)", numbers)]
+        numbers = f"min(1, {most:g} / ({_text(norm)} + 10⁻⁶)) = {_text(min(1.0, most / (norm + 1e-6)))}"
+        return [("", f"r = min(1, {most:g} / ({of} of all layers + 10⁻⁶))", numbers)]
 
     def _named(self, name: str, lines: list[tuple[str, np.ndarray]]) -> Iterator[Line]:
         """Lines with the layer's name before the first."""

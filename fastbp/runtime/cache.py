@@ -1,8 +1,13 @@
-"""Compiled code on disk: in which folder it lies, whom that is safe from, how much of it is kept, and since when."""
+"""Compiled code on disk: in which folders it lies, whom they are safe from, how much of it is kept, and since when.
+
+It is loaded from every folder that is safe, and saved in the first of them that can be written to: a container image
+may bring compiled code in a folder of root's.
+"""
 
 from __future__ import annotations
 
 import contextlib
+import errno
 import hashlib
 import os
 import re
@@ -11,7 +16,7 @@ import stat
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
@@ -87,7 +92,7 @@ class _Root(NamedTuple):
 def _roots() -> Iterator[_Root]:
     """The roots, best first."""
     if os.environ.get("FASTBP_CACHE_DIR"):
-        yield _Root(Path(os.environ["FASTBP_CACHE_DIR"]).absolute(), "FASTBP_CACHE_DIR")
+        yield _Root(Path(os.path.expanduser(os.environ["FASTBP_CACHE_DIR"])).absolute(), "FASTBP_CACHE_DIR")
     if numba.config.CACHE_DIR:
         yield _Root(Path(numba.config.CACHE_DIR).absolute() / "fastbp", "NUMBA_CACHE_DIR")
     yield _Root(_user_cache(), "the user's cache folder")
@@ -137,28 +142,64 @@ def _judge(folder: Path, status: os.stat_result) -> None:
         raise _Unusable(danger)
 
 
-def _open(root: _Root, version: str) -> Path:
-    """The version's folder in that root, made if it is not there. Raises _Unusable."""
+def _folders(root: _Root, version: str) -> tuple[Path, Path]:
+    """The two that are ours: the root and, in it, the version's. Raises _Unusable."""
     if not root.path.is_absolute():
         raise _Unusable("there is no home folder")
-    folder = root.path / version
+    return root.path, root.path / version
+
+
+def _status(root: _Root, folder: Path) -> os.stat_result:
+    return folder.stat() if root.may_be_link else folder.lstat()
+
+
+def _to_save(root: _Root, version: str) -> Path:
+    """The version's folder in that root, made if it is not there, to save code in. Raises _Unusable."""
+    folders = _folders(root, version)
     try:
-        for each in (root.path, folder):
+        for each in folders:
             _make(each)
-            _judge(each, each.stat() if root.may_be_link else each.lstat())
-        with tempfile.TemporaryFile(dir=folder):
-            return folder
+            _judge(each, _status(root, each))
+        with tempfile.TemporaryFile(dir=folders[-1]):
+            return folders[-1]
     except OSError as error:
         raise _Unusable(error.strerror or str(error)) from None
 
 
-def _find() -> Path | None:
-    """The version's folder in the first root that can be used; says so where that is not the first of all."""
-    version, refused = _version(), []
+def _to_load(root: _Root, version: str) -> Path | None:
+    """The version's folder in that root, to load code from; None if it is not there or is not safe."""
+    try:
+        for each in _folders(root, version):
+            _judge(each, _status(root, each))
+    except (OSError, _Unusable):
+        return None
+    return each
+
+
+def _to_report(root: _Root, version: str) -> Path:
+    """As _to_save, but nothing is made: it may not be there yet. Raises _Unusable."""
+    folders = _folders(root, version)
+    try:
+        for each in folders:
+            if os.path.lexists(each):
+                _judge(each, _status(root, each))
+        nearest = next(path for path in (folders[-1], *folders[-1].parents) if os.path.lexists(path))
+        if not nearest.is_dir():
+            raise _Unusable(os.strerror(errno.ENOTDIR))
+        if not os.access(nearest, os.W_OK | os.X_OK):
+            raise _Unusable(os.strerror(errno.EACCES))
+    except OSError as error:
+        raise _Unusable(error.strerror or str(error)) from None
+    return folders[-1]
+
+
+def _find(open_in: Callable[[_Root, str], Path]) -> Path | None:
+    """The version's folder in the first root that can be used; where others come before it, prints why they can't."""
+    refused = []
     found: Path | None = None
     for root in _roots():
         try:
-            found = _open(root, version)
+            found = open_in(root, _current())
             break
         except _Unusable as error:
             refused.append(f"in {root.path} ({root.what}): {error}")
@@ -175,26 +216,52 @@ def _find() -> Path | None:
     return found
 
 
+_this: str | None = None
 _found: tuple[Path | None] | None = None
 
 
+def _current() -> str:
+    """This version."""
+    global _this
+    if _this is None:
+        _this = _version()
+    return _this
+
+
 def folder() -> Path | None:
-    """The folder of this version's compiled code; None when the cache is off or no folder can be used."""
-    return place() if enabled() else None
+    """The folder that this version's compiled code is saved in; None when the cache is off or no folder can be used.
+
+    The first call makes it, and prints which folders can't be used.
+    """
+    global _found
+    if not enabled():
+        return None
+    if _found is None:
+        _found = (_find(_to_save),)
+    return _found[0]
 
 
 def place() -> Path | None:
-    """The folder of this version's compiled code, whether or not the cache is on; None if no folder can be used."""
-    global _found
-    if _found is None:
-        _found = (_find(),)
-    return _found[0]
+    """What `folder` gives if the cache is on, whether it is or not; makes nothing. None if no folder can be used."""
+    return _find(_to_report) if _found is None else _found[0]
+
+
+def sources() -> list[Path]:
+    """The folders that this version's compiled code is loaded from, best first; none when the cache is off."""
+    found = [_to_load(root, _current()) for root in _roots()] if enabled() else []
+    return [folder for folder in found if folder is not None]
 
 
 # --- files --------------------------------------------------------------------------------------------
 
 _HASH = hashlib.sha256().digest_size
 _saved = 0
+
+
+def find(name: str) -> memoryview | None:
+    """What was saved under that name, from the first folder that has it; None if none has."""
+    loaded = (load(folder, name) for folder in sources())
+    return next((content for content in loaded if content is not None), None)
 
 
 def load(folder: Path, name: str) -> memoryview | None:
@@ -360,6 +427,9 @@ def report() -> Iterator[tuple[str, str]]:
     versions = _entries(current.parent)
     everything = [entry for entries in versions.values() for entry in entries]
     yield "in all", f"{_amount(everything)}, of at most {_megabytes(MOST_BYTES)}"
+    for folder in sources():
+        if folder != current:
+            yield "also loaded", f"from {folder.parent}"
     for folder in reversed(versions):
         label = "this version" if folder == current else "another version"
         yield label, f"{folder.name}: {_amount(versions[folder])}{_age(versions[folder])}"

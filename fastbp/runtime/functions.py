@@ -8,7 +8,6 @@ import sys
 import types as python_types
 import warnings
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import numba
@@ -40,37 +39,37 @@ inner = njit(forceinline=True, no_cpython_wrapper=True, no_cfunc_wrapper=True, *
 class _Implementation(caching.CompileResultCacheImpl):
     """Tells Numba's check of what can be cached which name to use in its warning."""
 
-    def __init__(self, folder: Path):
+    def __init__(self, name: str):
         self._lineno = 0
-        self._locator = python_types.SimpleNamespace(_py_file=str(folder))
+        self._locator = python_types.SimpleNamespace(_py_file=name)
 
 
 class _Cache(caching.NullCache):
-    """Numba's interface to the cache of a function that is compiled for one signature: a file in the folder.
+    """Numba's interface to the cache of a function that is compiled for one signature: a file in a folder.
 
     Numba's own keeps an index for each function, with a hash of what the function closes over, which differs from
     process to process for @njit functions. The folder's and the file's names already say all that the code depends on.
     """
 
-    def __init__(self, name: str, folder: Path):
+    def __init__(self, name: str):
         self._name = f"{name}.py{sys.version_info.major}{sys.version_info.minor}{getattr(sys, 'abiflags', '')}"
-        self._folder = folder
-        self._implementation = _Implementation(folder)
+        self._implementation = _Implementation(self._name)
 
     def load_overload(self, sig, target_context):
         target_context.refresh()
-        content = cache.load(self._folder, self._name)
+        content = cache.find(self._name)
         if content is None:
             _tell_once()
             return None
         return self._implementation.rebuild(target_context, pickle.loads(content))
 
     def save_overload(self, sig, data):
-        if self._implementation.check_cachable(data):
+        folder = cache.folder()
+        if folder is not None and self._implementation.check_cachable(data):
             try:
-                cache.save(self._folder, self._name, dumps(self._implementation.reduce(data)))
+                cache.save(folder, self._name, dumps(self._implementation.reduce(data)))
             except OSError as error:  # a full disk, say: what was compiled works all the same
-                warnings.warn(f"fastbp can't keep compiled code in {self._folder}: {error}", stacklevel=2)
+                warnings.warn(f"fastbp can't keep compiled code in {folder}: {error}", stacklevel=2)
 
 
 _told = False
@@ -91,8 +90,8 @@ def _compile(dispatcher, name: str | None, signature):
         locks.one_at_a_time(),
     ):  # LLVM calls back into Python while it loads code, and loses an exception there
         if signature.args not in dispatcher.overloads:
-            if name is not None and (folder := cache.folder()) is not None:
-                dispatcher._cache = _Cache(name, folder)  # noqa: SLF001, Numba has no other way to set it
+            if name is not None and cache.enabled():
+                dispatcher._cache = _Cache(name)  # noqa: SLF001, Numba has no other way to set it
             else:
                 _tell_once()
             dispatcher.compile(signature)

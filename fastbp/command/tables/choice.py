@@ -9,9 +9,12 @@ from dataclasses import replace
 
 import numpy as np
 
-from .delimited import is_counting, is_empty
+from .counting import row_number_kind
+from .delimited import is_empty
 from .dialect import CSVFormat
 from .kept import kept_columns
+from .notation import Parsed
+from .numbers import number
 from .preparation import FEW_TEXTS, Preparation, guess_task
 from .reading import read
 from .table import CLASSIFICATION, REGRESSION, Table, TableError, listed, one_spelling
@@ -44,7 +47,10 @@ def read_to_train(
         table = replace(table, columns={name: c for name, c in table.columns.items() if name not in table.left_out})
     names = list(table.columns)
     dropped = {table.find(column, "--drop") for column in drop}
-    texts = {table.find(column, "--text") for column in text} - dropped
+    texts = {table.find(column, "--text") for column in text}
+    for name in names:
+        if name in texts & dropped:
+            raise TableError(f"the column {name!r} can't be both dropped and text: give --drop or --text for it")
     wanted = texts | {table.find(target, "--target")} if target is not None else texts
     index = [name for name in table.left_out if name in names and name not in wanted | dropped]
     dropped |= set(index)
@@ -52,10 +58,14 @@ def read_to_train(
     chosen = table.find(target, "--target") if target is not None else there[-1] if there else ""
     if chosen in dropped:
         raise TableError(f"the column {chosen!r} can't be both dropped and the target")
+    if len(there) < 2 and drop:
+        left = f"only {there[0]!r} is left" if there else "no column is left"
+        raise TableError(f"{source}: {left} of the columns {listed(names)}: a feature besides the target must stay")
     if len(there) < 2:
         raise TableError(f"{source} has the one column {''.join(there)!r}: there must be features besides a target")
     table.notes.extend(_left_out(table, index))
     table = table.select([name for name in there if name != chosen], chosen)
+    table.spell([name for name in table.features if name in texts])
     for name in table.features:
         table.columns[name] = table.names(name) if name in texts else _typed(table, name)
     _set_target(table, task, chosen in texts)
@@ -73,10 +83,11 @@ def _left_out(table: Table, names: Sequence[str]) -> list[str]:
     return [f"{table.source}: column {place} {cure}" for place in places]
 
 
-def row_numbers(table: Table) -> list[str]:
-    """The features that number the rows, in any order, which are a leak where a file is sorted."""
+def row_numbers(table: Table) -> dict[str, str]:
+    """The features that number the rows, and how: a leak where a file is sorted. Rows must not be left out before."""
     names = table.features if table.named or table.guessed else []
-    return [name for name in names if len(table) > 1 and is_counting(table.columns[name])]
+    kinds = {name: row_number_kind(table.columns[name]) for name in names}
+    return {name: kind for name, kind in kinds.items() if kind}
 
 
 def _typed(table: Table, name: str) -> np.ndarray:
@@ -87,13 +98,29 @@ def _typed(table: Table, name: str) -> np.ndarray:
     parsed = table.parse(name) if table.guessed else None
     if parsed is None or not parsed.of_numbers:
         return table.names(name)
+    return _accepted(table, name, parsed)
+
+
+def _accepted(table: Table, name: str, parsed: Parsed) -> np.ndarray:
+    """The numbers of a column of texts; where one is none, the error says what may help."""
     if len(parsed.wrong) == 0:
         return table.accept(name, parsed)
-    text = column[parsed.wrong[0]]
-    problem = parsed.problem(text)
-    if problem.endswith("is not a number"):
-        problem += f" ({_cure(table, name)})"
-    raise table.error(name, parsed.wrong[0], problem)
+    row = int(parsed.wrong[0])
+    problem = parsed.problem(table.columns[name][row])
+    if not parsed.of_numbers:
+        problem += " (--task classification takes texts for names of classes, --target chooses another target)"
+    elif problem.endswith("is not a number"):
+        problem += f" ({_cure(table, name)}{_second_header(table, row)})"
+    raise table.error(name, row, problem)
+
+
+def _second_header(table: Table, row: int) -> str:
+    """Advice where the first row holds no number: it may be of units, or of names below a remark."""
+    cells = [column[0] for column in table.columns.values()]
+    if row > 0 or not (table.guessed and table.named) or any(not math.isnan(number(str(cell))) for cell in cells):
+        return ""
+    line = int(table.numbering[0])
+    return f"; if the columns' names are in line {line}, --skip-lines {line - 1} leaves out what is above it"
 
 
 def _cure(table: Table, name: str) -> str:
@@ -114,8 +141,8 @@ def _set_target(table: Table, task: str | None, apart: bool) -> None:
     assert table.target is not None
     columns, name = table.columns, table.target
     y = columns[name]
-    if task == REGRESSION:
-        y = table.numbers(name)
+    if task == REGRESSION and y.dtype == object:
+        y = _accepted(table, name, table.parse(name))
     elif task is None and not apart:
         y = _typed(table, name)
     numbers = y.dtype != object and not (apart and task is None)
@@ -193,7 +220,7 @@ def _choose(table: Table, preparation: Preparation, count: int) -> tuple[list[st
     names, width = list(table.columns), len(table.columns)
     whole = count + 1 + len(preparation.dropped)
     if preparation.features is not None and table.named:
-        missing = [repr(name) for name in preparation.features if name not in names]
+        missing = [repr(name) for name in preparation.features if name not in table.columns]
         if missing:
             columns = f"column{'s' * (len(missing) > 1)} {listed(missing)}"
             raise TableError(f"{table.source} lacks the model's {columns}; it has {listed(names)}")

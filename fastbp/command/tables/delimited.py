@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from .counting import is_counting
 from .dialect import CSVFormat, Lines, open_lines
 from .notation import Marks, Notation, agree, survey
 from .numbers import OTHER, is_missing, is_number, is_open, number
@@ -93,13 +94,6 @@ def left_out(names: Sequence[str], columns: Sequence[Any], unnamed: Sequence[str
         if place == 0 or name.startswith("__") or is_empty(column) or (given and is_counting(column, gaps=True)):
             found.append(name)
     return found
-
-
-def is_counting(column: np.ndarray, gaps: bool = False) -> bool:
-    """Whether a column holds consecutive integers, each once and in any order; gaps: whether some may be missing."""
-    if column.dtype == object or not np.isfinite(column).all() or (column % 1).any():
-        return False
-    return len(np.unique(column)) == len(column) and (gaps or np.ptp(column) == len(column) - 1)
 
 
 # --- rows ---------------------------------------------------------------------------------------------

@@ -2,13 +2,13 @@
 
 A column is one of numbers if at least half of the cells that aren't missing are numbers, however they are written.
 
-What an open cell is taken for, by the first line that holds:
+What an open cell such as 1,234 is taken for, by the first line that holds:
 
-    its mark separates thousands in another cell of the file, or was given to do so    thousands
-    its mark is the decimal mark of the column or the file, or was given as such       a fraction
-    the other mark is the decimal mark of the column or the file                       thousands; a note says so
-    its mark is the point, and commas separate the cells                               a fraction
-    none                                                                               nothing: an error names it
+    another cell of the file has the same mark between thousands, or --thousands names it    thousands
+    the same mark is the decimal mark of the column or the file, or --decimal names it       a fraction
+    the other mark is the decimal mark of the column or the file                             thousands; a note says so
+    its mark is the point, and commas separate the cells                                     a fraction
+    none                                                                                     nothing: an error names it
 """
 
 from __future__ import annotations

@@ -44,6 +44,8 @@ class Preparation:
     categories  for each feature its categories, "" being a missing one; None for numbers. None if all are numbers
     fill        what a missing number is taken for, as long as mean; None if nothing may be missing
     dropped     columns that were left out, from 1
+    majority    the place of the class with the most rows trained on; None in files of earlier versions
+    target_median  of a regression's target over the rows trained on; None in files of earlier versions
     """
 
     task: str
@@ -58,6 +60,13 @@ class Preparation:
     categories: list[list[str] | None] | None = None
     fill: list[float] | None = None
     dropped: list[int] = field(default_factory=list)
+    majority: int | None = None
+    target_median: float | None = None
+
+    @property
+    def guesses(self) -> tuple[float, float] | None:
+        """The mean and the median of a regression's target over the rows trained on; None if they are not known."""
+        return None if self.target_median is None else (self.target_mean, self.target_median)
 
     def valid_for(self, input_shape: tuple[int, ...], output_shape: tuple[int, ...]) -> bool:
         """Whether it belongs to a network of those shapes; also raises TypeError, ValueError if it is damaged."""
@@ -74,7 +83,9 @@ class Preparation:
             and output_shape == (1 if self.classes is None else len(self.classes),)
             and all(isinstance(name, str) for name in names)
             and all(isinstance(p, int) and 1 <= p <= len(kinds) + 1 + len(self.dropped) for p in places)
+            and (self.majority is None or self.majority in range(len(self.classes or ())))
             and bool(np.isfinite([*moments.ravel(), self.target_mean, self.target_deviation]).all())
+            and bool(np.isfinite(self.target_median or 0.0))
         )
 
     def inputs(self, table: Table, dtype: Any) -> np.ndarray:
@@ -250,11 +261,14 @@ def _learn(table: Table, task: str, classes: list[str] | None, impute: bool, cha
     if not finite.all():
         raise TableError(f"{numbers.label(int(np.argmin(finite)))} holds numbers too large to be standardised")
     assert table.target is not None and table.y is not None
-    target_mean, target_deviation = np.zeros(1), np.ones(1)
-    if classes is None:
+    target_mean, target_deviation, target_median, majority = np.zeros(1), np.ones(1), None, None
+    if classes is not None:
+        majority = int(np.bincount(places_in(classes, table.texts(table.target))).argmax())
+    else:
         target_mean, target_deviation = _moments(table.y[:, None], 1, None)
         if not np.isfinite([target_mean, target_deviation]).all():
             raise TableError(f"the target {table.target!r} holds numbers too large to be standardised")
+        target_median = float(np.median(table.y))
     return Preparation(
         task,
         target=table.target,
@@ -268,6 +282,8 @@ def _learn(table: Table, task: str, classes: list[str] | None, impute: bool, cha
         categories=categories if len(names) < len(columns) else None,
         fill=None if fill is None else fill.tolist(),
         dropped=table.dropped,
+        majority=majority,
+        target_median=target_median,
     )
 
 

@@ -43,9 +43,11 @@ def labels(values: np.ndarray) -> np.ndarray:
 
 def check_names(source: str, names: Sequence[str], advice: str = "") -> None:
     """Raise TableError if two columns have one name."""
-    for place, name in enumerate(names):
-        if name in names[:place]:
+    seen: set[str] = set()
+    for name in names:
+        if name in seen:
             raise TableError(f"{source}: two columns have the name {name!r}: rename one{advice}")
+        seen.add(name)
 
 
 def places_in(names: Sequence[str], texts: np.ndarray) -> np.ndarray:

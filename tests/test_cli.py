@@ -680,7 +680,7 @@ def test_output_that_the_terminal_cannot_show(colour_model):
 
 def test_help_imports_no_heavy_library():
     code = (
-        "import sys; from fastbp import cli; cli.main(['--help']);"
+        "import sys; from fastbp.command import cli; cli.main(['--help']);"
         " sys.exit(bool({'sklearn', 'matplotlib', 'tqdm', 'pandas', 'pyarrow'} & set(sys.modules)))"
     )
     assert subprocess.run([sys.executable, "-c", code], capture_output=True).returncode == 0

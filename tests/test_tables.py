@@ -224,7 +224,8 @@ def test_a_test_set_is_checked_too(capsys):
 
 def test_a_column_without_any_value(capsys):
     write_csv("t.csv", ["a", "b", "y"], [[i, "", i + 0.5] for i in range(30)])
-    assert "'b' holds no number" in line_of_error(capsys, 2, ["train", "t.csv", "--impute"])
+    for options in ([], ["--impute"]):
+        assert "t.csv: the column 'b' is empty: --drop b\n" in line_of_error(capsys, 2, ["train", "t.csv", *options])
 
 
 # --- which columns are what ---------------------------------------------------------------------------

@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 import pickle
 import sys
+import time
 import types as python_types
 import warnings
 from collections.abc import Callable
@@ -56,11 +57,13 @@ class _Cache(caching.NullCache):
         self._name = f"{name}.py{sys.version_info.major}{sys.version_info.minor}{getattr(sys, 'abiflags', '')}"
         self._folder = folder
         self._implementation = _Implementation(folder)
+        self.lacked = False
 
     def load_overload(self, sig, target_context):
         target_context.refresh()
         content = cache.load(self._folder, self._name)
         if content is None:
+            self.lacked = True
             _tell_once()
             return None
         return self._implementation.rebuild(target_context, pickle.loads(content))
@@ -74,6 +77,12 @@ class _Cache(caching.NullCache):
 
 
 _told = False
+_seconds = 0.0
+
+
+def seconds_compiling() -> float:
+    """How many seconds this process has spent on compiling so far; what comes from the cache counts for nothing."""
+    return _seconds
 
 
 def _tell_once() -> None:
@@ -86,16 +95,21 @@ def _tell_once() -> None:
 
 def _compile(dispatcher, name: str | None, signature):
     """The compiled overload of `signature`, from the cache if it is there; without a name it is not cached."""
+    global _seconds
     with (
         interrupts_later(),
         locks._lock,
     ):  # LLVM calls back into Python while it loads code, and loses an exception there
         if signature.args not in dispatcher.overloads:
+            kept = None
             if name is not None and (folder := cache.folder()) is not None:
-                dispatcher._cache = _Cache(name, folder)
+                dispatcher._cache = kept = _Cache(name, folder)
             else:
                 _tell_once()
+            begin = time.perf_counter()
             dispatcher.compile(signature)
+            if kept is None or kept.lacked:
+                _seconds += time.perf_counter() - begin
         return dispatcher.overloads[signature.args]
 
 

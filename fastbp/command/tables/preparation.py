@@ -46,7 +46,7 @@ class Preparation:
     fill        what a missing number is taken for, as long as mean; None if nothing may be missing
     dropped     columns that were left out, from 1
     header      whether data may have a header line
-    units       what the numbers of each feature, and behind them the target, carried in a CSV file, such as "%"; "" for
+    units       what the numbers of each feature, and behind them the target, carried, such as "%" in a CSV file; "" for
                 nothing; None if it isn't known
     """
 
@@ -305,7 +305,9 @@ def _learn(table: Table, task: str, classes: list[str] | None, impute: bool, cha
         fill=None if fill is None else fill.tolist(),
         dropped=table.dropped,
         header=table.header,
-        units=[table.units.get(name, "") for name in [*table.features, table.target]] if table.guessed else None,
+        units=[table.units.get(name, "") for name in [*table.features, table.target]]
+        if table.guessed or table.named
+        else None,
     )
 
 

@@ -124,12 +124,14 @@ def test_predict_remembers_that_there_is_no_header(capsys):
 
 
 def test_notes_come_before_errors(capsys):
-    rows = [[i, f"n{i}", i % 2] for i in range(30)]
+    rows = [[100 + i, f"n{i}", i % 2] for i in range(30)]
     write_csv("t.csv", None, rows)
     for options in (["--target", "9"], []):
         assert cli.main(["train", "t.csv", *options]) == 2
         note, error = capsys.readouterr().err.splitlines()
-        assert note == "fastbp: the first line of t.csv is taken for names, such as '0': --no-header takes it for data"
+        assert (
+            note == "fastbp: the first line of t.csv is taken for names, such as '100': --no-header takes it for data"
+        )
         assert error.startswith("fastbp: error: ")
 
 
@@ -272,7 +274,7 @@ def test_models_that_predict_does_not_take(capsys):
     fb.Ensemble(fb.Network([fb.Dense(1)], (2,), loss="mse", seed=0), 2).save("e.npz")
     line = line_of_error(capsys, 2, ["predict", "e.npz", "t.csv"])
     assert "e.npz holds an ensemble, and this command takes one network: predict in Python" in line
-    twice = fb.CustomActivation(lambda x: 2 * x, lambda x, y: 2.0, name="twice")
+    twice = fb.CustomActivation(lambda x: 2 * x, lambda x: 2.0, name="twice")
     fb.Network([fb.Dense(1, activation=twice)], (2,), loss="mse", seed=0).save("c.npz")
     line = line_of_error(capsys, 2, ["predict", "c.npz", "t.csv"])
     assert "c.npz has a CustomActivation or CustomLoss" in line and "custom_objects" in line

@@ -120,7 +120,7 @@ def _typed(table: Table, name: str) -> np.ndarray:
         return table.accept(name, parsed)
     text = column[parsed.wrong[0]]
     problem = parsed.problem(text)
-    if problem.endswith("is not a number"):
+    if problem.endswith(("is not a number", "lack", "have")):
         problem += f" ({_cure(table, name)})"
     raise table.error(name, parsed.wrong[0], problem)
 

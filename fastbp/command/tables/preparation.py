@@ -286,6 +286,7 @@ def _learn(table: Table, task: str, classes: list[str] | None, impute: bool, cha
     if not finite.all():
         raise TableError(f"{numbers.label(int(np.argmin(finite)))} holds numbers too large to be standardised")
     assert table.target is not None and table.y is not None
+    carried = [table.units.get(name, "") for name in [*table.features, table.target]]
     target_mean, target_deviation = np.zeros(1), np.ones(1)
     if classes is None:
         target_mean, target_deviation = _moments(table.y[:, None], 1, None)
@@ -305,9 +306,7 @@ def _learn(table: Table, task: str, classes: list[str] | None, impute: bool, cha
         fill=None if fill is None else fill.tolist(),
         dropped=table.dropped,
         header=table.header,
-        units=[table.units.get(name, "") for name in [*table.features, table.target]]
-        if table.guessed or table.named
-        else None,
+        units=carried if table.named or table.guessed else None,
     )
 
 

@@ -18,13 +18,15 @@ def write_csv(path, header, rows, delimiter=","):
 
 
 def line_of_error(capsys, status, argv):
-    """The one line that the command writes to stderr."""
+    """The line of the error, the last one that the command writes to stderr; those before it are notes."""
     capsys.readouterr()
     assert cli.main(argv) == status
     out, err = capsys.readouterr()
     assert out == ""
-    assert err.startswith("fastbp: error: ") and err.endswith("\n") and err.count("\n") == 1
-    return err
+    *notes, line = err.splitlines(keepends=True)
+    assert line.startswith("fastbp: error: ") and line.endswith("\n")
+    assert all(note.startswith("fastbp: ") and not note.startswith("fastbp: error") for note in notes)
+    return line
 
 
 def read_predictions(text):

@@ -314,7 +314,11 @@ MOSTLY = "a,b,y\n" + "".join(f"{i},{i}.5,{i}\n" for i in range(8))
         ("x\ny\na,b\n1,2\n3\n", "--skip-lines 2", ["t.csv, line 5: expected 2 cells, found 1"]),
         ('a,b\n1,"2\n3,4\n', "", ["t.csv, line 2: ", "a quotation mark is opened here and never closed"]),
         ('a,b\n1,2\n"3" x,4\n', "", ["t.csv, line 3: ", "a quotation mark inside of a quoted cell must be doubled"]),
-        ("a,ö\n1,2\n".encode() + b"caf\xe9,3\n", "", ["t.csv, line 3: the bytes e9 are not text in utf-8: --encoding"]),
+        (
+            "a,ö\n1,2\n".encode() + b"caf\xe9,3\n",
+            "",
+            ["t.csv, line 3: the bytes e9 are not text in utf-8, while", "line 1, are: two files", "--encoding"],
+        ),
         (b"a,b\r1,2\rcaf\x81,3\r", "", ["t.csv, line 3: the bytes 81 are not text in utf-8: --encoding names another"]),
         (b"a,b\n1,2\ncaf\x81,3\n", "--encoding cp1252", ["t.csv, line 3: the bytes 81 are not text in cp1252"]),
         (b"a,b\n1,22\n", "--encoding utf-16", ["t.csv, line 1: ", "not text in utf-16"]),
@@ -325,7 +329,7 @@ MOSTLY = "a,b,y\n" + "".join(f"{i},{i}.5,{i}\n" for i in range(8))
         (
             b"a,y\n" + b"1,2.5\n3,4.5\n" * 30 + b"\nSource: an office\n",
             "",
-            ["line 63: expected 2 cells, found 1: delete the line"],
+            ["line 63: expected 2 cells, found 1: complete what was cut off, or delete lines that are no rows"],
         ),
         (
             "a,y\n" + "".join(f"1,{i}.5\n" for i in range(60)) + "Sum,9 in all\n",
@@ -345,7 +349,7 @@ MOSTLY = "a,b,y\n" + "".join(f"{i},{i}.5,{i}\n" for i in range(8))
         (MOSTLY, "--thousands _", ["--thousands", "'_'"]),
         (MOSTLY, "--skip-lines -1", ["--skip-lines", "0 or more", "'-1'"]),
         (MOSTLY, "--skip-lines 99", ["t.csv is empty"]),
-        ("a,b,y\n" + "1,,2\n3,,4\n5,,6\n" * 9, "--impute", ["'b' holds no number", "--drop b leaves it out"]),
+        ("a,b,y\n" + "1,,2\n3,,4\n5,,6\n" * 9, "--impute", ["t.csv: the column 'b' is empty: --drop b"]),
         ("a,b\nx,1\nx,1\n" + "".join(f"{i},2\n" for i in range(9)), "", ["line 2, column 'a': 'x' is not a number"]),
         (
             "a,b\n" + "unknown,1\n" * 70 + "".join(f"{i}.5,2\n" for i in range(30)),

@@ -74,7 +74,7 @@ def test_a_table_of_text_alone(capsys):
     rows = [["ab"[i % 2], "xyz"[i % 3], ["no", "yes"][i % 2]] for i in range(40)]
     preparation = train(write_csv("t.csv", ["a", "b", "y"], rows))
     assert preparation.mean == [] and fb.load("m.npz").input_shape == (5,)
-    assert "2 features (2 of text), 2 classes" in capsys.readouterr().out
+    assert "2 features (2 of text: 'a', 'b'), 2 classes" in capsys.readouterr().out
 
 
 def test_csv_and_parquet_give_the_same_network(capsys):
@@ -197,7 +197,10 @@ def test_missing_values_at_prediction(capsys):
     path, new = write_csv("t.csv", HOUSES, houses()), write_csv("new.csv", HOUSES, [["", "", True, ""]])
     train(path)
     line = line_of_error(capsys, 2, ["predict", "m.npz", new])
-    assert "new.csv, line 2, column 'rooms': the value is missing (the model was trained without --impute)" in line
+    assert (
+        "new.csv, line 2, column 'rooms': the value is missing (the model was trained without --impute: delete the line"
+        in line
+    )
     preparation = train(path, "--impute")
     assert preparation.categories[1] == ["Basel", "Bern", "Zürich"]  # none was missing: none of them, then
     predictions, err = predict(capsys, "m.npz", new)
@@ -224,7 +227,8 @@ def test_a_test_set_is_checked_too(capsys):
 
 def test_a_column_without_any_value(capsys):
     write_csv("t.csv", ["a", "b", "y"], [[i, "", i + 0.5] for i in range(30)])
-    assert "'b' holds no number" in line_of_error(capsys, 2, ["train", "t.csv", "--impute"])
+    for options in ([], ["--impute"]):
+        assert "t.csv: the column 'b' is empty: --drop b\n" in line_of_error(capsys, 2, ["train", "t.csv", *options])
 
 
 # --- which columns are what ---------------------------------------------------------------------------
@@ -349,16 +353,16 @@ def test_text_without_header(capsys):
     rows = [[40, "private", "yes"], *[[i, ["public", "private"][i % 2], ["no", "yes"][i % 2]] for i in range(40)]]
     path = write_csv("t.csv", None, rows)
     preparation = train(path, "--no-header")
-    assert "41 rows, 2 features (1 of text), 2 classes, target '3'" in capsys.readouterr().out
+    assert "41 rows, 2 features (1 of text: '2'), 2 classes, target '3'" in capsys.readouterr().out
     assert preparation.features is None and preparation.position == 3
     predictions, _ = predict(capsys, "m.npz", path, "--no-header")
     assert len(predictions) == 41
-    write_csv("twice.csv", None, [["a", "a", 1], *rows])
-    assert "--no-header" in line_of_error(capsys, 2, ["train", "twice.csv"])
     np.savez("new.npz", X=np.ones((3, 2)))
     assert "2 features of the model, got 2 of numbers alone" in line_of_error(
         capsys, 2, ["predict", "m.npz", "new.npz"]
     )
+    train(write_csv("twice.csv", None, [["a", "a", 1], *rows]))
+    assert "(with --no-header the first line is data)" in capsys.readouterr().err
 
 
 def test_text_in_a_column_of_numbers_to_predict(capsys):

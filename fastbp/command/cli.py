@@ -19,7 +19,7 @@ from ..optimizers import OPTIMIZERS
 from ..runtime import cache, threads
 from . import bench, tables
 from .errors import CommandError
-from .lines import say
+from .lines import forget_reader, say
 from .predict import run_predict
 from .tables import CLASSIFICATION, REGRESSION, TableError
 from .train import (
@@ -131,7 +131,7 @@ def _add_train(commands: Any) -> None:
     data.add_argument("--target", metavar="COLUMN", help="name or number of what to predict (default: last column)")
     data.add_argument("--task", choices=(CLASSIFICATION, REGRESSION), help="default: guessed from the target")
     data.add_argument("--drop", metavar="COLUMN", action="append", default=[], help="leave it out (may be repeated)")
-    about = "take its numbers for names of categories (may be repeated)"
+    about = "take its numbers, and words such as NA, for names of categories (may be repeated)"
     data.add_argument("--text", metavar="COLUMN", action="append", default=[], help=about)
     about = "take missing numbers for their column's median, missing texts for a category"
     data.add_argument("--impute", action="store_true", help=about)
@@ -170,7 +170,7 @@ def _add_format(parser: argparse.ArgumentParser) -> None:
     about = "the mark before the fraction of a number: a point or a comma"
     group.add_argument("--decimal", metavar="MARK", choices=tables.DECIMALS, help=about)
     about = "the mark between thousands: a comma, a point, \"'\" or ' '"
-    group.add_argument("--thousands", metavar="MARK", choices=tables.THOUSANDS, help=about)
+    group.add_argument("--thousands", metavar="MARK", type=tables.plain_mark, choices=tables.THOUSANDS, help=about)
     about = "lines above the header, or above the data without a header (default: a title is recognised)"
     group.add_argument("--skip-lines", metavar="N", type=_seed, help=about)
 
@@ -260,8 +260,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         print("fastbp: interrupted", file=sys.stderr)
         return INTERRUPTED
     except BrokenPipeError:  # whoever read the output had enough, as `head` has
-        with contextlib.suppress(OSError):  # or Python complains when it flushes at its end
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        forget_reader(sys.stdout)
         return FAILED
     except DivergedError as error:
         return _fail(error, FAILED)
@@ -282,5 +281,6 @@ def _run(argv: Sequence[str] | None) -> int:
         parser.print_help(sys.stderr)
         return WRONG_USE
     status: int = args.run(args)
-    sys.stdout.flush()
+    if sys.stdout is not None:
+        sys.stdout.flush()
     return status

@@ -7,6 +7,7 @@ import contextlib
 import csv
 import io
 import math
+import shlex
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -15,16 +16,16 @@ import numpy as np
 
 from .. import network
 from ..errors import FileFormatError
-from ..formats import files
+from ..formats import files, kinds
 from ..network import Network
 from . import tables
 from .errors import CommandError
-from .lines import counted, warn, warn_of_header, warn_of_notes
+from .lines import counted, notes_told, warn, warn_of_header, warn_of_notes
 from .options import csv_format
 from .places import check_place
 from .report import Report, report_on_classes, report_on_numbers
 from .tables import Preparation, Table, TableError
-from .tables.table import listed, shown
+from .tables.table import listed, quoted, shown
 
 
 def run_predict(args: argparse.Namespace) -> int:
@@ -32,13 +33,18 @@ def run_predict(args: argparse.Namespace) -> int:
     output = None if args.output is None else Path(args.output)
     if output is not None:
         check_place("--output", output, [args.model, args.data])
-    net = network.load(args.model)
+    net = _load(args)
     preparation = _preparation(args.model, net)
     form, header = csv_format(args), not args.no_header
-    table = tables.read_to_predict(args.data, preparation, net.input_shape, keep=args.keep, header=header, form=form)
+    with notes_told():
+        table = tables.read_to_predict(
+            args.data, preparation, net.input_shape, keep=args.keep, header=header, form=form
+        )
     warn_of_notes(table)
     if preparation.features is None:  # no name proves the first line a header
         warn_of_header(table)
+    for line in preparation.other_units(table):
+        warn(line)
     if (unknown := preparation.unknown(table)) is not None:
         warn(unknown)
     X = preparation.inputs(table, net.dtype)
@@ -47,7 +53,7 @@ def run_predict(args: argparse.Namespace) -> int:
     for name in table.kept:
         if name in columns:
             raise CommandError(
-                f"--keep: the predictions have a column {name!r} of their own: rename the one in {args.data}"
+                f"--keep: the predictions have a column {quoted(name)} of their own: rename the one in {args.data}"
             )
     _write_csv(output, {**table.kept, **columns})
     report = _score(preparation, outputs, table, verbose=args.verbose)
@@ -55,6 +61,25 @@ def run_predict(args: argparse.Namespace) -> int:
         report.show_scores(aside=output is None)
         report.show_tables(aside=output is None)
     return 0
+
+
+def _load(args: argparse.Namespace) -> Network:
+    """The network in the model file. Raises CommandError if it is not one that can be used here."""
+    if kinds.is_model(args.data) and not kinds.is_model(args.model):
+        order = f"fastbp predict {shlex.quote(args.data)} {shlex.quote(args.model)}"
+        raise CommandError(f"{args.data} is a model, which comes before the data: {order}")
+    try:
+        return network.load(args.model)
+    except FileFormatError:
+        raise
+    except ValueError as error:
+        path = repr(args.model)
+        if "ensemble" in str(error):
+            problem, cure = "holds an ensemble, and this command takes one network", f"fb.Ensemble.load({path})"
+        else:
+            problem = "has a CustomActivation or CustomLoss, whose code no file holds"
+            cure = f"fb.load({path}, custom_objects={{...}})"
+        raise CommandError(f"{args.model} {problem}: predict in Python, with {cure}") from None
 
 
 def _preparation(model: str, net: Network) -> Preparation:

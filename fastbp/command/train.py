@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import math
 import shlex
+import sys
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
@@ -17,16 +19,18 @@ from ..formats import files
 from ..layers import Dense, Dropout, Layer
 from ..network import Network
 from ..optimizers import OPTIMIZERS, SGD, Optimizer
+from ..runtime.functions import seconds_compiling
 from ..runtime.threads import set_num_threads
 from ..schedules import CosineDecay
 from ..training.history import History
 from . import presets, tables
 from .errors import CommandError, blaming
-from .lines import counted, say, warn, warn_of_header, warn_of_notes
+from .lines import Leavable, counted, notes_told, say, warn, warn_of_header, warn_of_notes
 from .options import csv_format
 from .places import places
 from .report import Report, on_rare_classes, report_on_classes, report_on_numbers
 from .tables import REGRESSION, Parts, Preparation, Table
+from .tables.table import listed, quoted
 
 INTERRUPTED = 130
 HIDDEN, EPOCHS, BATCH_SIZE = (128,), 60, 32
@@ -36,7 +40,12 @@ PATIENCE = 10
 
 
 def run_train(args: argparse.Namespace) -> int:
-    """Do what the arguments say; returns the exit status."""
+    """Do what the arguments say; returns the exit status. Who reads the output may leave: the model is saved."""
+    with contextlib.redirect_stdout(sys.stdout and Leavable(sys.stdout)):
+        return _run_train(args)
+
+
+def _run_train(args: argparse.Namespace) -> int:
     _check(args)
     epochs, batch_size = (LENET_EPOCHS, LENET_BATCH_SIZE) if args.preset else (EPOCHS, BATCH_SIZE)
     args.epochs, args.batch_size = args.epochs or epochs, args.batch_size or batch_size
@@ -54,8 +63,9 @@ def run_train(args: argparse.Namespace) -> int:
     net = _network(args, preparation, parts, optimizer)
     _describe(args, table, skipped, row_numbers, preparation, parts, net)
     stopping = EarlyStopping(patience=args.patience or PATIENCE) if args.early_stopping else None
+    before = seconds_compiling()
     history = _fit(net, args, parts, stopping)
-    _say_how_it_ended(history, stopping)
+    _say_how_it_ended(history, stopping, seconds_compiling() - before)
     report = _test(net, preparation, *parts.test, verbose=args.verbose)
     report.show_scores()
     if model is not None and history.epoch:  # if nothing was learnt, a model that was there stays
@@ -80,23 +90,25 @@ def _check(args: argparse.Namespace) -> None:
 
 def _read(args: argparse.Namespace) -> tuple[Table, str, int, dict[str, str]]:
     """The table to train on, the task, how many rows were left out, and which columns number the rows."""
-    table = tables.read_to_train(
-        args.data,
-        args.target,
-        args.task,
-        drop=args.drop,
-        text=args.text,
-        header=not args.no_header,
-        form=csv_format(args),
-    )
+    with notes_told():
+        table = tables.read_to_train(
+            args.data,
+            args.target,
+            args.task,
+            drop=args.drop,
+            text=args.text,
+            header=not args.no_header,
+            form=csv_format(args),
+        )
     warn_of_notes(table)
     warn_of_header(table)
     row_numbers = tables.row_numbers(table)
     table, skipped = tables.with_targets(table, args.skip_missing_target)
     assert table.y is not None
     task = args.task or tables.guess_task(table.y)
+    assert table.target is not None
     if args.class_weight and task == REGRESSION:
-        target = f"the target {table.target!r} is taken for numbers"
+        target = f"the target {quoted(table.target)} is taken for numbers"
         raise CommandError(
             f"--class-weight needs a classification, but {target}: --task classification makes classes of them"
         )
@@ -166,17 +178,21 @@ def _describe(
     parts: Parts,
     net: Network,
 ) -> None:
+    assert table.target is not None
     rows = sum(len(part[0]) for part in parts)
     kind = f"{len(preparation.classes):,} classes" if preparation.classes else REGRESSION
-    texts = [names for names in preparation.categories or () if names is not None]
+    kinds = zip(table.features, preparation.categories or (), strict=False)
+    texts = [quoted(name) for name, names in kinds if names is not None]
     count = len(preparation.categories or ()) or math.prod(net.input_shape)
-    features = counted(count, "feature") + (f" ({len(texts):,} of text)" if texts else "")
-    say("data", f"{args.data}: {counted(rows, 'row')}, {features}, {kind}, target {table.target!r}")
+    features = counted(count, "feature") + (f" ({len(texts):,} of text: {listed(texts)})" if texts else "")
+    say("data", f"{args.data}: {counted(rows, 'row')}, {features}, {kind}, target {quoted(table.target)}")
     if skipped:
         say("skipped", f"{counted(skipped, 'row')} without a target")
+    for line in tables.filled(table, preparation) if args.impute else ():
+        say("filled in", line)
     sizes = [f"{len(part[0]):,}" for part in parts]
     for name, kind in row_numbers.items():
-        say("row numbers", f"{name!r} {kind} the rows: --drop {shlex.quote(name)} leaves it out")
+        say("row numbers", f"{quoted(name)} {kind} the rows: --drop {shlex.quote(name)} leaves it out")
     say("rows", f"{sizes[0]} to train on, {sizes[1]} for validation, {sizes[2]} for the test")
     hidden = ["LeNet-5"] if args.preset else [f"{units} {args.activation}" for units in args.hidden]
     shape = ["×".join(map(str, net.input_shape)), *hidden, f"{net.output_shape[0]}"]
@@ -200,11 +216,16 @@ def _fit(net: Network, args: argparse.Namespace, parts: Parts, stopping: EarlySt
     )
 
 
-def _say_how_it_ended(history: History, stopping: EarlyStopping | None) -> None:
-    """How many epochs there were, what ended them and, with early stopping, which one's weights are kept."""
+def _say_how_it_ended(history: History, stopping: EarlyStopping | None, compiling: float) -> None:
+    """How many epochs there were, what ended them and, with early stopping, which one's weights are kept.
+
+    compiling: how many of the training's seconds went into compiling.
+    """
     ends = {"interrupted": ", then interrupted", "callback": ", then stopped early"}
     trained = counted(len(history.epoch), "epoch")
-    say("trained", f"{trained} in {history.seconds:.2f} s{ends.get(history.stopped, '')}")
+    apart = f", after {compiling:.2f} s of compiling" if compiling >= 0.005 else ""
+    seconds = max(0.0, history.seconds - compiling)
+    say("trained", f"{trained} in {seconds:.2f} s{apart}{ends.get(history.stopped, '')}")
     if stopping is not None and stopping.best_epoch is not None:
         loss = f"{stopping.best:.4g}, the smallest validation loss"
         say("kept", f"the weights of epoch {stopping.best_epoch + 1}: {loss}")

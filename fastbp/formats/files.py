@@ -23,6 +23,7 @@ from typing import IO, Any
 import numpy as np
 
 from ..errors import FileFormatError, brief
+from . import kinds
 
 try:
     import fcntl
@@ -32,7 +33,7 @@ except ImportError:  # on Windows, where nobody can remove or rename a file that
 FORMAT = "fastbp model"
 VERSION = 1
 
-_SEAL = b"fastbp sha256 "
+_SEAL = kinds.SEAL
 _SEAL_SIZE = len(_SEAL) + 2 * hashlib.sha256().digest_size
 _PIECE = 1 << 20  # bytes that are hashed at once
 _ARRAY_HEADER = 1000  # characters of NumPy's own header of an array, at most
@@ -225,11 +226,11 @@ def read(path: str | os.PathLike) -> tuple[dict[str, Any], dict[str, np.ndarray]
 def _problem_of_seal(file: IO[bytes], size: int) -> str:
     """Why the file is not one that ends, behind `size` bytes, with their seal; nothing if it is."""
     if size < 0:
-        return "it is too short to be one"
+        return f"{kinds.kind_of(file)}, and too short to be one"
     file.seek(size)
     seal = file.read()
     if not seal.startswith(_SEAL):
-        return "it does not end with a seal, so it was cut off, or is none"
+        return f"{kinds.kind_of(file)}, and does not end as one does"
     return "" if seal == _seal(file, size) else "it was changed or damaged after it was written"
 
 

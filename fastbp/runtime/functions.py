@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 import pickle
 import sys
+import time
 import types as python_types
 import warnings
 from collections.abc import Callable
@@ -54,11 +55,13 @@ class _Cache(caching.NullCache):
     def __init__(self, name: str):
         self._name = f"{name}.py{sys.version_info.major}{sys.version_info.minor}{getattr(sys, 'abiflags', '')}"
         self._implementation = _Implementation(self._name)
+        self.lacked = False
 
     def load_overload(self, sig, target_context):
         target_context.refresh()
         content = cache.find(self._name)
         if content is None:
+            self.lacked = True
             _tell_once()
             return None
         return self._implementation.rebuild(target_context, pickle.loads(content))
@@ -73,6 +76,12 @@ class _Cache(caching.NullCache):
 
 
 _told = False
+_seconds = 0.0
+
+
+def seconds_compiling() -> float:
+    """How many seconds this process has spent on compiling so far; what comes from the cache counts for nothing."""
+    return _seconds
 
 
 def _tell_once() -> None:
@@ -85,16 +94,22 @@ def _tell_once() -> None:
 
 def _compile(dispatcher, name: str | None, signature):
     """The compiled overload of `signature`, from the cache if it is there; without a name it is not cached."""
+    global _seconds
     with (
         interrupts_later(),
         locks.one_at_a_time(),
     ):  # LLVM calls back into Python while it loads code, and loses an exception there
         if signature.args not in dispatcher.overloads:
+            kept = None
             if name is not None and cache.enabled():
-                dispatcher._cache = _Cache(name)  # noqa: SLF001, Numba has no other way to set it
+                kept = _Cache(name)
+                dispatcher._cache = kept  # noqa: SLF001, Numba has no other way to set it
             else:
                 _tell_once()
+            begin = time.perf_counter()
             dispatcher.compile(signature)
+            if kept is None or kept.lacked:
+                _seconds += time.perf_counter() - begin
         return dispatcher.overloads[signature.args]
 
 

@@ -2,7 +2,8 @@
 
 from .choice import read_to_predict, read_to_train, row_numbers
 from .dialect import CSVFormat
-from .numbers import DECIMALS, THOUSANDS
+from .filled import filled
+from .numbers import DECIMALS, THOUSANDS, plain_mark
 from .preparation import Parts, Preparation, guess_task, prepare
 from .reading import BUNDLED, stem
 from .table import CLASSIFICATION, REGRESSION, Table, TableError, places_in
@@ -19,8 +20,10 @@ __all__ = [
     "Preparation",
     "Table",
     "TableError",
+    "filled",
     "guess_task",
     "places_in",
+    "plain_mark",
     "prepare",
     "read_to_predict",
     "read_to_train",

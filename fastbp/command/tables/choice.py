@@ -17,7 +17,18 @@ from .notation import Parsed
 from .numbers import number
 from .preparation import FEW_TEXTS, Preparation, guess_task
 from .reading import read
-from .table import CLASSIFICATION, REGRESSION, Table, TableError, listed, one_spelling
+from .suspects import note_on_spellings, note_on_units
+from .table import (
+    CLASSIFICATION,
+    REGRESSION,
+    Table,
+    TableError,
+    listed,
+    notes_before_errors,
+    one_spelling,
+    quoted,
+    shown,
+)
 
 
 def read_to_train(
@@ -43,6 +54,12 @@ def read_to_train(
     Raises TableError, OSError as `read` does.
     """
     table = read(source, target, header=header, form=form or CSVFormat())
+    with notes_before_errors(table.notes, table.numbers_as_names(), source):
+        return _chosen(replace(table, header=header), target, task, drop, text)
+
+
+def _chosen(table: Table, target: str | None, task: str | None, drop: Sequence[str], text: Sequence[str]) -> Table:
+    """The table of the columns that are asked for, as numbers or names. See read_to_train."""
     if not table.named:  # what ends in empty columns has separators at the ends of lines
         table = replace(table, columns={name: c for name, c in table.columns.items() if name not in table.left_out})
     names = list(table.columns)
@@ -57,23 +74,35 @@ def read_to_train(
     there = [name for name in names if name not in dropped]
     chosen = table.find(target, "--target") if target is not None else there[-1] if there else ""
     if chosen in dropped:
-        raise TableError(f"the column {chosen!r} can't be both dropped and the target")
+        raise TableError(f"the column {quoted(chosen)} can't be both dropped and the target")
     if len(there) < 2 and drop:
-        left = f"only {there[0]!r} is left" if there else "no column is left"
-        raise TableError(f"{source}: {left} of the columns {listed(names)}: a feature besides the target must stay")
+        left = f"only {quoted(there[0])} is left" if there else "no column is left"
+        raise TableError(f"{table.source}: {left} of the columns {listed(names)}: a feature besides the target must stay")
     if len(there) < 2:
-        raise TableError(f"{source} has the one column {''.join(there)!r}: there must be features besides a target")
+        raise TableError(
+            f"{table.source} has the one column {quoted(''.join(there))}: there must be features besides a target"
+        )
     table.notes.extend(_left_out(table, index))
     table = table.select([name for name in there if name != chosen], chosen)
     table.spell([name for name in table.features if name in texts])
     for name in table.features:
-        table.columns[name] = table.names(name) if name in texts else _typed(table, name)
+        table.columns[name] = table.names(name, words=True) if name in texts else _typed(table, name)
+        if table.columns[name].dtype == object:
+            _suspect(table, name, name in texts)
     _set_target(table, task, chosen in texts)
     if table.test is not None:
         _set_target(table.test, CLASSIFICATION if table.columns[chosen].dtype == object else REGRESSION, False)
     if not (table.named or table.guessed):
         return table
     return replace(table, position=names.index(chosen) + 1, dropped=[names.index(name) + 1 for name in dropped])
+
+
+def _suspect(table: Table, name: str, asked_for: bool) -> None:
+    """Note what names of categories or classes look like, unless they were asked for."""
+    texts = table.columns[name].tolist()
+    found = [note_on_spellings(texts, "class" if name == table.target else "category")]
+    found += [] if asked_for else [note_on_units(texts)]
+    table.notes.extend(f"{table.source}, column {quoted(name)}: {note}" for note in found if note)
 
 
 def _left_out(table: Table, names: Sequence[str]) -> list[str]:
@@ -109,7 +138,7 @@ def _accepted(table: Table, name: str, parsed: Parsed) -> np.ndarray:
     problem = parsed.problem(table.columns[name][row])
     if not parsed.of_numbers:
         problem += " (--task classification takes texts for names of classes, --target chooses another target)"
-    elif problem.endswith("is not a number"):
+    elif problem.endswith(("is not a number", "lack", "have")):
         problem += f" ({_cure(table, name)}{_second_header(table, row)})"
     raise table.error(name, row, problem)
 
@@ -149,13 +178,14 @@ def _set_target(table: Table, task: str | None, apart: bool) -> None:
     if numbers and (task or guess_task(y[~np.isnan(y)])) == REGRESSION:
         columns[name] = y.astype(np.float64, copy=False)
     else:
-        names = table.names(name)
+        names = table.names(name, words=apart)
         columns[name] = names if apart else one_spelling(names)
         other = np.flatnonzero(columns[name] != names)
         if len(other):
-            both = f"{columns[name][other[0]]!r} and {names[other[0]]!r}"
+            both = f"{shown(columns[name][other[0]])} and {shown(names[other[0]])}"
             cure = f"--text {shlex.quote(name)} keeps them apart"
-            table.notes.append(f"{table.source}, column {name!r}: {both} are taken for one class ({cure})")
+            table.notes.append(f"{table.source}, column {quoted(name)}: {both} are taken for one class ({cure})")
+        _suspect(table, name, apart)
 
 
 def read_to_predict(
@@ -179,8 +209,20 @@ def read_to_predict(
     The target, where it is there, may be missing or unknown in any row.
     Raises TableError, OSError as `read` does.
     """
-    form, known = form or CSVFormat(), preparation.features or ()
+    form, known, asked_for = form or CSVFormat(), preparation.features or (), header
+    header = header and preparation.header
     table = read(source, preparation.target, header=header, form=form, known=known, predicting=True)
+    if asked_for and not header and table.guessed and form.skip_lines is None:
+        without = "is taken for data, as in training with --no-header"
+        table.notes.append(f"the first line of {source} {without} (--skip-lines 1 leaves a header out)")
+    with notes_before_errors(table.notes, [] if preparation.features else table.numbers_as_names(), source):
+        return _as_the_model_has_it(table, preparation, input_shape, keep)
+
+
+def _as_the_model_has_it(
+    table: Table, preparation: Preparation, input_shape: tuple[int, ...], keep: Sequence[str]
+) -> Table:
+    """The table of the model's features. See read_to_predict."""
     kept = kept_columns(table, keep)
     categories = preparation.categories
     count = len(categories) if categories else math.prod(input_shape)
@@ -195,11 +237,13 @@ def read_to_predict(
             if name in texts:
                 table.columns[name] = table.names(name, texts[name])
             elif name != table.target:
-                table.columns[name] = table.numbers(name)
+                table.columns[name] = table.numbers(name, " (correct the cell or delete its line)")
     else:
         width = table.columns[table.features[0]][0].size
         if categories or (width != count and len(input_shape) == 1):
-            raise TableError(f"{source} must have the {count} features of the model, got {width} of numbers alone")
+            raise TableError(
+                f"{table.source} must have the {count} features of the model, got {width} of numbers alone"
+            )
         _check_shape(table, input_shape)
     return replace(table, kept=kept)
 
@@ -212,7 +256,7 @@ def _check_shape(table: Table, input_shape: tuple[int, ...]) -> None:
     flat = len(row) == 1 or len(input_shape) == 1
     if math.prod(row) != math.prod(input_shape) or (wanted != given and not flat):
         shape = f"rows of shape {wanted}, as the model was trained on"
-        raise TableError(f"{table.source}: {name!r} must have {shape}, got {row}")
+        raise TableError(f"{table.source}: {quoted(name)} must have {shape}, got {row}")
 
 
 def _choose(table: Table, preparation: Preparation, count: int) -> tuple[list[str], str | None]:

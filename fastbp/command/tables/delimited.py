@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import math
 import re
 from array import array
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,10 +16,10 @@ import numpy as np
 from .counting import is_counting
 from .dialect import CSVFormat, Lines, open_lines
 from .notation import Marks, Notation, agree, survey
-from .numbers import OTHER, is_missing, is_number, is_open, number
-from .table import Table, TableError, check_names
+from .numbers import OTHER, is_missing, is_number, is_open, number, quoted
+from .table import Table, TableError, notes_before_errors
 
-_OR_DATA = " (with --no-header the first line is data)"
+_MOST_BAD_LINES = 3  # in an error
 _UNNAMED = re.compile(r"Unnamed: \d+(\.\d+)*|__index_level_\d+__")  # pandas' names for what has none
 _SAMPLE = 200  # rows
 _SHARED = 1 << 16  # different texts
@@ -40,9 +41,12 @@ def read_csv(path: str, form: CSVFormat, header: bool, known: Sequence[str]) -> 
         missing = "the first cell of each row is taken for the row's name, as R writes it"
         notes.append(f"the header of {path} has one name fewer than the rows have cells: {missing}")
         first = ["", *first]
-    names = _names(first, rows.named)
-    check_names(path, names, _OR_DATA)
-    values, numbering, texts = _numbers(rows)
+    first_names = _names(first, rows.named)
+    names = _told_apart(first_names)
+    if names != first_names:
+        notes.append(_note_on_twins(path, first_names, names))
+    with notes_before_errors(notes, (first if rows.named else []), path):
+        values, numbering, texts = _numbers(rows)
     columns: list[Any] = list(values.T)
     marks = {place: survey(cells) for place, cells in texts.items()}
     given = _given(form, rows.lines.separator)
@@ -107,17 +111,26 @@ class _Rows:
     named  whether the first record is a header
     width  the number of cells in each row
     empty  gets the numbers of the lines that hold separators alone, and are left out
+    first  the first record
     """
 
     lines: Lines
     named: bool
     width: int
     empty: set[int]
+    first: list[str]
 
     def __iter__(self) -> Iterator[tuple[int, list[str]]]:
         """The number of its first line and the cells of each row."""
         headers = int(self.named)
-        for line, cells in self.lines.records():
+        repeated = _repeats(self.first) if self.named else None
+        records = self.lines.records()
+        for line, cells in records:
+            if repeated and not headers and repeated(cells):
+                cure = (
+                    "two files pasted together? Delete the line (or, if the first line is no header, say --no-header)"
+                )
+                raise TableError(f"{self.lines.path}, line {line} repeats the header: {cure}")
             if not any(cells):
                 self.empty.add(line)
             elif headers:
@@ -127,10 +140,30 @@ class _Rows:
             elif len(cells) > self.width and not any(cells[self.width :]):
                 yield line, cells[: self.width]
             else:
-                found = f"expected {self.width} cells, found {len(cells)}"
-                quoted = f"put cells that hold {self.lines.separator!r} in quotation marks"
-                cure = f"delete the line if it is no row, and {quoted}"
-                raise TableError(f"{self.lines.path}, line {line}: {found}: {cure}")
+                raise self._error([(line, len(cells)), *self._misfits(records)])
+
+    def _misfits(self, records: Iterator[tuple[int, list[str]]]) -> Iterator[tuple[int, int]]:
+        """The lines with another number of cells, and that number, as far as the records can be read."""
+        with contextlib.suppress(TableError):
+            for line, cells in records:
+                if any(cells) and (len(cells) < self.width or any(cells[self.width :])):
+                    yield line, len(cells)
+
+    def _error(self, misfits: Sequence[tuple[int, int]]) -> TableError:
+        """What is wrong with lines that have another number of cells."""
+        shown = misfits[:_MOST_BAD_LINES]
+        (line, count), *others = shown
+        found = [f"line {line}: expected {self.width} cells, found {count}"]
+        found += [f"line {line}: found {count}" for line, count in others]
+        if len(misfits) > len(shown):
+            found.append(f"and so on, {len(misfits):,} such lines in all")
+        cures = []
+        if any(count > self.width for _, count in misfits):
+            cures.append(f"put cells that hold {self.lines.separator!r} in quotation marks")
+        if any(count < self.width for _, count in misfits):
+            cures.append("complete what was cut off")
+        cures.append("delete lines that are no rows")
+        return TableError(f"{self.lines.path}, {'; '.join(found)}: {', or '.join(cures)}")
 
     def texts(self, places: Sequence[int]) -> dict[int, list[str]]:
         """The cells of those columns."""
@@ -160,7 +193,7 @@ def _rows(lines: Lines, header: bool, known: Sequence[str]) -> tuple[_Rows, list
     named = header and _is_header(first, known)
     sample = list(itertools.islice(every, _SAMPLE)) if named else []
     wider = {len(cells) for cells in sample} == {len(first) + 1} and any(cells[-1] for cells in sample)
-    return _Rows(lines, named, len(first) + wider, set()), first
+    return _Rows(lines, named, len(first) + wider, set(), first), first
 
 
 def _is_header(first: Sequence[str], known: Sequence[str]) -> bool:
@@ -170,6 +203,23 @@ def _is_header(first: Sequence[str], known: Sequence[str]) -> bool:
     if counting and len(first) > 1:
         return True
     return any(map(_is_text, first)) or (len(known) > 0 and set(known) <= set(first))
+
+
+def _repeats(header: Sequence[str]) -> Callable[[Sequence[str]], bool] | None:
+    """Whether cells are the header's; None if its names are no texts.
+
+    Where two files in different encodings were joined, names with other letters differ: two that don't are enough.
+    """
+    if not any(map(_is_text, header)):
+        return None
+    plain = [place for place, name in enumerate(header) if name.isascii() and name]
+    if len(plain) < 2:
+        return lambda cells: list(cells) == list(header)
+    names = [header[place] for place in plain]
+    first, last = plain[0], plain[-1]
+    return lambda cells: (
+        len(cells) > last and cells[first] == header[first] and [cells[place] for place in plain] == names
+    )
 
 
 def _is_text(cell: str) -> bool:
@@ -182,6 +232,28 @@ def _names(first: Sequence[str], named: bool) -> list[str]:
     if named and first[0] == "" and names[0] in first:
         names[0] = "Unnamed: 0"
     return names
+
+
+def _told_apart(given: Sequence[str]) -> list[str]:
+    """The names, those that were there before with a number behind them."""
+    names, taken = list(given), set(given)
+    for place, name in enumerate(given):
+        if name in given[:place]:
+            numbered = (f"{name}.{number}" for number in itertools.count(2))
+            names[place] = next(other for other in numbered if other not in taken)
+            taken.add(names[place])
+    return names
+
+
+def _note_on_twins(path: str, given: Sequence[str], names: Sequence[str]) -> str:
+    """A line on the names that the header has more than once."""
+    others = [place for place, name in enumerate(names) if name != given[place]]
+    twins = "; ".join(
+        f"columns {given.index(given[place]) + 1} and {place + 1} are both named {quoted(given[place])}:"
+        f" the latter is read as {quoted(names[place])}"
+        for place in others
+    )
+    return f"{path}: {twins} (with --no-header the first line is data)"
 
 
 # --- columns ------------------------------------------------------------------------------------------
@@ -246,7 +318,8 @@ def _note_on_marks(path: str, names: Sequence[str], marks: dict[int, Marks], giv
             first.setdefault(mark, names[place])
     if len(first) < 2 or given.decimal:
         return []
-    columns = f"the column {first[',']!r} is read with a decimal comma, {first['.']!r} with a decimal point"
+    comma, point = quoted(first[","]), quoted(first["."])
+    columns = f"the column {comma} is read with a decimal comma, {point} with a decimal point"
     return [f"{path}: {columns}, as their cells are written"]
 
 

@@ -40,6 +40,7 @@ _NO_TEXT = re.compile(rb"[\x00-\x08\x0e-\x19\x1b-\x1f]")  # control characters t
 _SEP_LINE = re.compile(r'"?sep=(.)"?\s*', re.IGNORECASE)
 _SAMPLE = 200  # records
 _MOST_TITLES = 50  # lines above a header
+_COMMON = ("cp1252", "mac-roman", "utf-16", "utf-8")  # encodings, for advice
 _FALLBACK = "cp1252"  # what Excel writes on Windows in Western Europe and America
 
 
@@ -199,9 +200,23 @@ def _checked(lines: Lines) -> Lines:
         start, end = (error.start, error.end) if isinstance(error, UnicodeDecodeError) else (0, 1)
         where = f"{lines.path}, line {_line(lines.data[:start], lines.encoding)}"
         given = f"the bytes {lines.data[start:end].hex(' ')} are not text in {lines.encoding.removesuffix('-sig')}"
-        cure = "--encoding names another, such as cp1252, mac-roman or utf-16"
+        used = codecs.lookup(lines.encoding).name.removesuffix("-sig")
+        others = [name for name in _COMMON if codecs.lookup(name).name != used][:3]
+        cure = f"--encoding names another, such as {', '.join(others[:-1])} or {others[-1]}"
+        if used == "utf-8" and (line := _line_of_utf8(lines.data)):
+            joined = f"while others, such as those of line {line}, are: two files seem to be joined"
+            raise TableError(
+                f"{where}: {given}, {joined}: split the file there, or name one --encoding for all of it"
+            ) from None
         raise TableError(f"{where}: {given}: {cure}") from None
     return lines
+
+
+def _line_of_utf8(data: bytes) -> int:
+    """The number of the first line with UTF-8 beyond ASCII, in bytes that hold something else as well; 0 if none."""
+    text = data.decode(errors="replace")
+    match = re.search(r"[^\x00-\x7f\ufffd\ufeff]", text)
+    return 1 + len(re.findall(r"\r\n?|\n", text[: match.start()])) if match else 0
 
 
 def _line(before: bytes, encoding: str) -> int:

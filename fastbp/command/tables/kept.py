@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from .table import Table, TableError, listed
+from .table import Table, TableError, listed, quoted
 
 
 def kept_columns(table: Table, columns: Sequence[str]) -> dict[str, list[str]]:
@@ -28,5 +28,5 @@ def _name(table: Table, column: str) -> str:
         return table.find(column, "--keep")
     there = [*table.columns, *table.others]
     if column not in there:
-        raise TableError(f"{table.source} has no array {column!r} for --keep; it has {listed(there)}")
+        raise TableError(f"{table.source} has no array {quoted(column)} for --keep; it has {listed(there)}")
     return column

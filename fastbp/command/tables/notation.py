@@ -21,7 +21,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from .numbers import FLAGS, OTHER, Cell, cell_of, is_missing, shown
+from .numbers import FLAGS, OTHER, Cell, cell_of, is_missing, quoted, shown
 
 _NAMES = {".": "point", ",": "comma"}
 _MANY = 10  # times as many different numbers as other texts make a column one of numbers
@@ -49,6 +49,7 @@ class Marks:
 
     filled: int = 0
     numbers: int = 0
+    plain: int = 0  # numbers that are not written as accountants write them
     decimals: Counter[str] = field(default_factory=Counter)  # how many cells
     thousands: set[str] = field(default_factory=set)
     open: set[str] = field(default_factory=set)
@@ -62,6 +63,7 @@ class Marks:
         if cell is None:
             return
         self.numbers += count
+        self.plain += 0 if cell.accounting else count
         self.signs[cell.sign] += count
         if cell.decimal:
             self.decimals[cell.decimal] += count
@@ -72,7 +74,7 @@ class Marks:
 
     def add_alike(self, alike: _Alike) -> None:
         count = len(alike.values)
-        self.filled, self.numbers, self.different = count, count, [0, alike.different]
+        self.filled, self.numbers, self.plain, self.different = count, count, count, [0, alike.different]
         self.signs[""] = self.decimals[alike.decimal] = count
         for kind, found in (("thousands", self.thousands), ("open decimal", self.open), ("open thousands", self.open)):
             if alike.examples[kind]:
@@ -82,10 +84,11 @@ class Marks:
     def of_numbers(self) -> bool:
         """Whether at least half of the filled cells are numbers, or nearly all different texts are.
 
-        The second tells a word that stands for missing values, in most rows perhaps, from a category.
+        The second tells a word that stands for missing values, in most rows perhaps, from a category. One number at
+        least is written plainly: "(1)", "(2)", … alone are no negative numbers.
         """
         others, numbers = self.different
-        return numbers > 0 and (2 * self.numbers >= self.filled or numbers > _MANY * others)
+        return self.plain > 0 and (2 * self.numbers >= self.filled or numbers > _MANY * others)
 
 
 def survey(texts: Sequence[str]) -> Marks:
@@ -174,6 +177,7 @@ class Parsed:
     of_numbers  whether it is a column of numbers, wrong ones aside
     problem     what is wrong with such a text
     notes       what was assumed
+    sign        what the numbers carry, such as %; "" for nothing
     """
 
     values: np.ndarray
@@ -181,6 +185,7 @@ class Parsed:
     of_numbers: bool
     problem: Callable[[str], str]
     notes: list[str]
+    sign: str = ""
 
 
 def parse(texts: Sequence[str], notation: Notation, marks: Marks | None = None) -> Parsed:
@@ -197,7 +202,7 @@ def parse(texts: Sequence[str], notation: Notation, marks: Marks | None = None) 
     read = {text: reading.value(text) for text in dict.fromkeys(texts[row] for row in others)}
     values[others] = [read[texts[row]] for row in others]  # None becomes NaN
     wrong = np.array([row for row in others if read[texts[row]] is None], np.int64)
-    return Parsed(values, wrong, marks.of_numbers, reading.problem, reading.notes())
+    return Parsed(values, wrong, marks.of_numbers, reading.problem, reading.notes(), reading.sign)
 
 
 class _Reading:
@@ -212,7 +217,7 @@ class _Reading:
         if "thousands" not in notation.given:
             self.thousands = (self.thousands | marks.thousands) - {self.decimal}
         self.sign = marks.signs.most_common(1)[0][0] if marks.signs else ""
-        self.signed = self.comma = self.group = ""  # the first cells that deserve a note
+        self.signed = self.comma = self.group = self.negative = self.zero = ""  # the first cells that deserve a note
 
     def reads(self, alike: _Alike) -> bool:
         """Whether the cells that are written alike are read so; one of each kind counts for notes."""
@@ -233,7 +238,11 @@ class _Reading:
         apart = self._separates_thousands(cell.open, text) if cell.open else False
         if apart is None:
             return None
-        if self.sign:
+        if cell.accounting and cell.digits == "0":
+            self.zero = self.zero or text
+        elif cell.accounting:
+            self.negative = self.negative or text
+        if self.sign and not cell.accounting:
             self.signed = self.signed or text
         if "," in (cell.decimal, cell.open) and not (apart or self.thousands or self.notation.given):
             self.comma = self.comma or text
@@ -276,13 +285,19 @@ class _Reading:
     def notes(self) -> list[str]:
         """What was assumed of the cells that value() was asked for."""
         notes = []
+        if self.negative:
+            notes.append(f"cells such as {quoted(self.negative)} are read as negative numbers")
+        if self.zero:
+            notes.append(f"cells such as {quoted(self.zero)} are read as 0, as accountants write it")
         if self.signed:
-            notes.append(f"cells such as {self.signed!r} are read as numbers, without the {self.sign}")
+            notes.append(f"cells such as {quoted(self.signed)} are read as numbers, without the {self.sign}")
         if self.comma and self.notation.commas:
-            notes.append(f"cells such as {self.comma!r} are read with a decimal comma (--text takes them for names)")
+            notes.append(
+                f"cells such as {quoted(self.comma)} are read with a decimal comma (--text takes them for names)"
+            )
         if self.group:
             cell = cell_of(self.group)
             assert cell is not None
             why = f"as {cell.value(True):.0f}, since other numbers of the file have a decimal {_NAMES[self.decimal]}"
-            notes.append(f"cells such as {self.group!r} are read {why}")
+            notes.append(f"cells such as {quoted(self.group)} are read {why}")
         return notes

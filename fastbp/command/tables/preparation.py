@@ -11,7 +11,8 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from .split import split
-from .table import CLASSIFICATION, REGRESSION, Table, TableError, in_order, label, places_in, shown
+from .suspects import stray_cells
+from .table import CLASSIFICATION, REGRESSION, Table, TableError, in_order, label, listed, places_in, quoted, shown
 
 MOST_GUESSED_CLASSES = 100
 MOST_CATEGORIES = 1000
@@ -46,6 +47,9 @@ class Preparation:
     dropped     columns that were left out, from 1
     majority    the place of the class with the most rows trained on; None in files of earlier versions
     target_median  of a regression's target over the rows trained on; None in files of earlier versions
+    header      whether data may have a header line
+    units       what the numbers of each feature, and behind them the target, carried, such as "%" in a CSV file; "" for
+                nothing; None if it isn't known
     """
 
     task: str
@@ -60,6 +64,8 @@ class Preparation:
     categories: list[list[str] | None] | None = None
     fill: list[float] | None = None
     dropped: list[int] = field(default_factory=list)
+    header: bool = True
+    units: list[str] | None = None
     majority: int | None = None
     target_median: float | None = None
 
@@ -81,7 +87,9 @@ class Preparation:
             and (len(input_shape) == 1 or (not texts and self.features is None))
             and len(kinds if self.features is None else self.features) == len(kinds)
             and output_shape == (1 if self.classes is None else len(self.classes),)
-            and all(isinstance(name, str) for name in names)
+            and all(isinstance(name, str) for name in [*names, *(self.units or [])])
+            and isinstance(self.header, bool)
+            and (self.units is None or len(self.units) == len(kinds) + 1)
             and all(isinstance(p, int) and 1 <= p <= len(kinds) + 1 + len(self.dropped) for p in places)
             and (self.majority is None or self.majority in range(len(self.classes or ())))
             and bool(np.isfinite([*moments.ravel(), self.target_mean, self.target_deviation]).all())
@@ -91,7 +99,8 @@ class Preparation:
     def inputs(self, table: Table, dtype: Any) -> np.ndarray:
         """The features as (rows, inputs). Raises TableError if one is missing or too large for `dtype`."""
         for name in table.features:
-            table.check(name, " (the model was trained without --impute)" if self.fill is None else None)
+            cure = " (the model was trained without --impute: delete the line, or train with --impute)"
+            table.check(name, cure if self.fill is None else None)
         texts = self._texts(table)
         numbers = _Numbers(table, [name for name in table.features if name not in texts])
         place = numbers.matrix.shape[1]
@@ -131,6 +140,18 @@ class Preparation:
         first = table.error(name, rows[name][0], shown(table.columns[name][rows[name][0]]))
         return f"{count:,} cell{'s' * (count > 1)} with unknown categories, which count as none; the first: {first}"
 
+    def other_units(self, table: Table) -> Iterator[str]:
+        """Lines on the columns of numbers that carry something else, such as %, than those that were trained on."""
+        names = [*table.features, *([] if table.target is None or self.classes is not None else [table.target])]
+        texts = self._texts(table)
+        for name, unit in zip(names, self.units or [], strict=False):
+            given = table.units.get(name, "")
+            if given != unit and name not in texts:
+                trained = f"with {unit}" if unit else "without a unit"
+                here = f"come with {given}" if given else "come without it" if unit else ""
+                problem = f"the model was trained on values {trained}, and these {here}: they must mean the same"
+                yield f"{table.source}, {table.where(name)}: {problem}"
+
     def targets(self, table: Table, dtype: Any) -> np.ndarray:
         """What the network learns: the number of each row's class, or the standardised target."""
         assert table.target is not None
@@ -153,7 +174,7 @@ class _Numbers:
         self.arrays = any(table.columns[name].ndim > 1 for name in names)
 
     def label(self, column: int) -> str:
-        return f"feature {column + 1}" if self.arrays else f"the column {self.names[column]!r}"
+        return f"feature {column + 1}" if self.arrays else f"the column {quoted(self.names[column])}"
 
     def error(self, row: int, column: int, problem: str) -> TableError:
         name, element = (self.names[0], column) if self.arrays else (self.names[column], None)
@@ -204,9 +225,11 @@ def prepare(
     """
     assert table.target is not None
     for part in (table, table.test or table):
+        _check_empty(part)
         for name in part.columns:
             advice = "" if name == part.target else None if impute else " (--impute fills in what is missing)"
-            part.check(name, advice)
+            keep = f" (--text {shlex.quote(name)} makes it a category)"
+            part.check(name, advice, keep if part.columns[name].dtype == object else "")
     classes = _classes(table) if task == CLASSIFICATION else None
     for name in table.features:
         _check_categories(table, name)
@@ -222,12 +245,13 @@ def _classes(table: Table) -> list[str]:
     """The names of the classes, sorted: numbers by value, texts by letters."""
     y = np.concatenate([part.y for part in (table, table.test) if part is not None and part.y is not None])
     names = in_order([name if isinstance(name, str) else label(name) for name in np.unique(y).tolist()])
+    assert table.target is not None
     if len(names) < 2:
-        raise TableError(f"the target {table.target!r} must have at least 2 classes, got only {names[0]}")
+        raise TableError(f"the target {quoted(table.target)} must have at least 2 classes, got only {names[0]}")
     if _are_names(len(names), len(y)):
         many = f"{len(names):,} classes in {len(y):,} rows ({shown(names[-1])}, …)"
         raise TableError(
-            f"the target {table.target!r} has {many}: choose one with --target, or --task regression for numbers"
+            f"the target {quoted(table.target)} has {many}: choose one with --target, or --task regression for numbers"
         )
     return names
 
@@ -237,15 +261,27 @@ def _are_names(distinct: int, rows: int) -> bool:
     return distinct == rows or (distinct > FEW_TEXTS and 2 * distinct > rows)
 
 
+def _check_empty(table: Table) -> None:
+    """Raise TableError if columns hold no value at all."""
+    columns = {name: table.columns[name] for name in table.features if table.named or table.guessed}
+    empty = [name for name, c in columns.items() if (c == "" if c.dtype == object else np.isnan(c)).all()]
+    if empty:
+        which = f"column{'s' * (len(empty) > 1)} {listed([quoted(name) for name in empty])}"
+        drop = " ".join(f"--drop {shlex.quote(name)}" for name in empty)
+        raise TableError(f"{table.source}: the {which} {'are' if len(empty) > 1 else 'is'} empty: {drop}")
+
+
 def _check_categories(table: Table, name: str) -> None:
     column = table.columns[name]
     if column.dtype != object:
         return
     distinct = np.unique(column)
     if len(distinct) > MOST_CATEGORIES or _are_names(len(distinct), len(column)):
-        texts = f"{len(distinct):,} different texts in {len(column):,} rows ({shown(distinct[-1])}, …)"
+        rows = list(itertools.islice(stray_cells(column.tolist()), 2))
+        first = ", ".join(f"{shown(column[row])} in {table.unit} {table.numbering[row]}" for row in rows)
+        texts = f"{len(distinct):,} different texts in {len(column):,} rows ({first}, …)"
         advice = f"as identifiers, dates, sentences and numbers with units do: --drop {shlex.quote(name)} leaves it out"
-        raise TableError(f"{table.source}: the column {name!r} holds {texts}, {advice}")
+        raise TableError(f"{table.source}: the column {quoted(name)} holds {texts}, {advice}")
 
 
 def _learn(table: Table, task: str, classes: list[str] | None, impute: bool, channels: int | None) -> Preparation:
@@ -261,13 +297,14 @@ def _learn(table: Table, task: str, classes: list[str] | None, impute: bool, cha
     if not finite.all():
         raise TableError(f"{numbers.label(int(np.argmin(finite)))} holds numbers too large to be standardised")
     assert table.target is not None and table.y is not None
+    carried = [table.units.get(name, "") for name in [*table.features, table.target]]
     target_mean, target_deviation, target_median, majority = np.zeros(1), np.ones(1), None, None
     if classes is not None:
         majority = int(np.bincount(places_in(classes, table.texts(table.target))).argmax())
     else:
         target_mean, target_deviation = _moments(table.y[:, None], 1, None)
         if not np.isfinite([target_mean, target_deviation]).all():
-            raise TableError(f"the target {table.target!r} holds numbers too large to be standardised")
+            raise TableError(f"the target {quoted(table.target)} holds numbers too large to be standardised")
         target_median = float(np.median(table.y))
     return Preparation(
         task,
@@ -284,6 +321,8 @@ def _learn(table: Table, task: str, classes: list[str] | None, impute: bool, cha
         dropped=table.dropped,
         majority=majority,
         target_median=target_median,
+        header=table.header,
+        units=carried if table.named or table.guessed else None,
     )
 
 

@@ -14,7 +14,7 @@ import numpy as np
 
 from .delimited import left_out, read_csv
 from .dialect import CSVFormat
-from .table import Table, TableError, check_names, labels, listed
+from .table import Table, TableError, check_names, labels, listed, quoted
 
 BUNDLED = ("breast_cancer", "diabetes", "digits", "iris", "wine")
 INPUT_NAMES, TARGET_NAMES = ("X", "x", "data"), ("y", "target")
@@ -73,7 +73,7 @@ def _bundled(name: str) -> Table:
     try:
         from sklearn import datasets
     except ImportError:
-        raise TableError(f"the data set {name!r} needs scikit-learn: pip install 'fastbp[sklearn]'") from None
+        raise TableError(f"the data set {quoted(name)} needs scikit-learn: pip install 'fastbp[sklearn]'") from None
     bunch = getattr(datasets, f"load_{name}")()
     y = np.asarray(bunch.target, np.float64)
     if "target_names" in bunch:
@@ -135,7 +135,7 @@ def _texts_in_parquet(path: str, names: Sequence[str]) -> dict[str, np.ndarray]:
                 column = column.cast(column.type.value_type)
             texts = column.cast(pyarrow.string()).to_pylist()
         except pyarrow.ArrowException:
-            raise TableError(f"{path}: the column {name!r} of {column.type} can't be kept as text") from None
+            raise TableError(f"{path}: the column {quoted(name)} of {column.type} can't be kept as text") from None
         found[name] = np.array([text or "" for text in texts], object)
     return found
 
@@ -196,9 +196,9 @@ def _array(path: str, file: Any, name: str) -> np.ndarray:
         if not str(error).startswith("Object arrays"):
             raise
         cure = f"save {name}.astype(float) if they are numbers, {name}.astype(str) if they are texts"
-        raise TableError(f"{path}: the array {name!r} holds Python objects: {cure}") from None
+        raise TableError(f"{path}: the array {quoted(name)} holds Python objects: {cure}") from None
     if not isinstance(array, np.ndarray):  # np.load gives the bytes of what is no array
-        raise TableError(f"{path}: {name!r} is not an array")
+        raise TableError(f"{path}: {quoted(name)} is not an array")
     return array
 
 
@@ -207,7 +207,7 @@ def _npz(path: str, target: str | None) -> Table:
     with _arrays(path) as file:
         there = file.files
         if target is not None and target not in there:
-            raise TableError(f"{path} has no array {target!r} for --target; it has {listed(there)}")
+            raise TableError(f"{path} has no array {quoted(target)} for --target; it has {listed(there)}")
         inputs, test = _first_of(TRAINING_NAMES, there), _first_of(TEST_NAMES, there)
         if inputs and "y_train" in there and target in (None, "y_train"):
             table = _table(path, file, inputs, "y_train")
@@ -245,13 +245,15 @@ def _find_inputs(path: str, file: Any, y: str | None) -> str:
 def _table(path: str, file: Any, inputs: str, target: str | None) -> Table:
     X = _array(path, file, inputs)
     if X.dtype.kind not in "biuf" or X.size == 0:
-        raise TableError(f"{path}: the array {inputs!r} must hold rows of numbers, got {X.dtype} of shape {X.shape}")
+        raise TableError(
+            f"{path}: the array {quoted(inputs)} must hold rows of numbers, got {X.dtype} of shape {X.shape}"
+        )
     columns = {inputs: np.atleast_1d(X)}
     if target is not None:
         columns[target] = y = _target(path, target, _array(path, file, target))
         if len(y) != len(X):
-            rows = f"as many rows as {inputs!r}, which has {len(X)}"
-            raise TableError(f"{path}: {target!r} must have {rows}, got {len(y)}")
+            rows = f"as many rows as {quoted(inputs)}, which has {len(X)}"
+            raise TableError(f"{path}: {quoted(target)} must have {rows}, got {len(y)}")
     others = [name for name in file.files if name not in columns]
     numbering = np.arange(1, len(columns[inputs]) + 1)
 
@@ -265,7 +267,7 @@ def _table(path: str, file: Any, inputs: str, target: str | None) -> Table:
 def _texts_of_array(path: str, name: str, array: np.ndarray, rows: int) -> np.ndarray:
     if array.shape not in ((rows,), (rows, 1)):
         needed = f"one number or text for each of the {rows} rows"
-        raise TableError(f"{path}: the array {name!r} must hold {needed} to be kept, got the shape {array.shape}")
+        raise TableError(f"{path}: the array {quoted(name)} must hold {needed} to be kept, got the shape {array.shape}")
     return array.reshape(rows).astype(str).astype(object)
 
 
@@ -274,7 +276,7 @@ def _target(path: str, name: str, y: np.ndarray) -> np.ndarray:
         y = y[:, 0]
     if y.ndim != 1 or y.dtype.kind not in "biufUS":
         got = f"{y.dtype} of shape {y.shape}"
-        raise TableError(f"{path}: the array {name!r} must hold one number or text a row, got {got}")
+        raise TableError(f"{path}: the array {quoted(name)} must hold one number or text a row, got {got}")
     if y.dtype.kind in "US":
         return y.astype(str).astype(object)
     return y if y.dtype.kind in "iu" else y.astype(np.float64)  # integers of any size may be names

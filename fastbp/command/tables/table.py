@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
 import shlex
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
 
 from .notation import Marks, Notation, Parsed, parse, survey
-from .numbers import exact, is_missing, number
+from .numbers import exact, is_missing, is_never_text, number
+from .numbers import quoted as quoted
 from .numbers import shown as shown
 
 CLASSIFICATION, REGRESSION = "classification", "regression"
@@ -19,7 +21,37 @@ _LISTED = 12
 
 
 class TableError(ValueError):
-    """The data can't be used; the message is one line that says where and why."""
+    """The data can't be used; the message is one line that says where and why.
+
+    notes: what was assumed of the file before that was found, one line each.
+    """
+
+    def __init__(self, message: str) -> None:
+        super().__init__(message)
+        self.notes: list[str] = []
+
+
+@contextlib.contextmanager
+def notes_before_errors(notes: Sequence[str], names: Sequence[str], source: str) -> Iterator[None]:
+    """A TableError within gets the notes, and one on names from a first line that may be data."""
+    try:
+        yield
+    except TableError as error:
+        error.notes = error.notes or [*notes, *note_on_names(source, numbers_among(names))]
+        raise
+
+
+def numbers_among(names: Sequence[str]) -> list[str]:
+    """The names that are numbers."""
+    return [name for name in names if not math.isnan(number(name))]
+
+
+def note_on_names(source: str, numbers: Sequence[str]) -> list[str]:
+    """A line where the header line may have been data, since some of its names are numbers."""
+    if not numbers:
+        return []
+    taken = f"the first line of {source} is taken for names, such as {quoted(numbers[0])}"
+    return [f"{taken}: --no-header takes it for data"]
 
 
 def listed(names: Sequence[str]) -> str:
@@ -46,7 +78,7 @@ def check_names(source: str, names: Sequence[str], advice: str = "") -> None:
     seen: set[str] = set()
     for name in names:
         if name in seen:
-            raise TableError(f"{source}: two columns have the name {name!r}: rename one{advice}")
+            raise TableError(f"{source}: two columns have the name {quoted(name)}: rename one{advice}")
         seen.add(name)
 
 
@@ -112,6 +144,8 @@ class Table:
     marks      what is known of the texts in columns, if anything, for `parse`
     spelled    gives columns of numbers as the file writes them, texts (rows,) by name; None if no file does
     notes      what was assumed of the file, and isn't certain: one line each
+    header     whether the file may have a header line
+    units      what numbers carry in a CSV file, such as "%", by the column's name
     """
 
     source: str
@@ -131,6 +165,8 @@ class Table:
     marks: dict[str, Marks] = field(default_factory=dict, repr=False)
     spelled: Callable[[Sequence[str]], dict[str, np.ndarray]] | None = field(default=None, repr=False)
     notes: list[str] = field(default_factory=list)
+    header: bool = True
+    units: dict[str, str] = field(default_factory=dict)
 
     def __len__(self) -> int:
         return len(self.numbering)
@@ -150,11 +186,12 @@ class Table:
 
     def where(self, name: str) -> str:
         """A column for errors: "column 'price'", or "array 'y'"."""
-        return f"{'column' if self.named or self.guessed else 'array'} {name!r}"
+        return f"{'column' if self.named or self.guessed else 'array'} {quoted(name)}"
 
     def numbers_as_names(self) -> list[str]:
         """Names from a CSV file's first line that are numbers: it may be no header."""
-        return [name for name in self.columns if self.guessed and self.named and not math.isnan(number(name))]
+        names = [name for name in self.columns if name not in self.left_out]
+        return numbers_among(names) if self.guessed and self.named else []
 
     def find(self, column: str, option: str) -> str:
         """The name of the column with that name, or that number from 1."""
@@ -163,7 +200,10 @@ class Table:
             return column
         if column.isdecimal() and 1 <= int(column) <= len(names):
             return names[int(column) - 1]
-        raise TableError(f"{self.source} has no column {column!r} for {option}; it has {listed(names)}")
+        alike = [name for name in names if name.split() == column.split()]  # line breaks are hard to type
+        if len(alike) == 1:
+            return alike[0]
+        raise TableError(f"{self.source} has no column {quoted(column)} for {option}; it has {listed(names)}")
 
     def select(self, features: Sequence[str], target: str | None) -> Table:
         """The table of those columns. Raises TableError if one is neither numbers nor text."""
@@ -172,7 +212,7 @@ class Table:
             if isinstance(column, str):
                 advice = f"make it either, or leave it out with --drop {shlex.quote(name)}"
                 raise TableError(
-                    f"{self.source}: the column {name!r} of {column} is neither numbers nor text: {advice}"
+                    f"{self.source}: the column {quoted(name)} of {column} is neither numbers nor text: {advice}"
                 )
         return replace(self, columns=columns, target=target)
 
@@ -188,14 +228,17 @@ class Table:
         inside = "" if element is None else f", feature {element + 1}"
         return TableError(f"{self.source}, {self.unit} {self.numbering[row]}, {self.where(name)}{inside}: {problem}")
 
-    def numbers(self, name: str) -> np.ndarray:
-        """The column as numbers, flags being 0 and 1. Raises TableError at the first text that is none."""
+    def numbers(self, name: str, cure: str = "") -> np.ndarray:
+        """The column as numbers, flags being 0 and 1.
+
+        Raises TableError, with the cure, at the first text that is none.
+        """
         column = self.columns[name]
         if column.dtype != object:
             return column
         parsed = self.parse(name)
         if len(parsed.wrong):
-            raise self.error(name, parsed.wrong[0], parsed.problem(column[parsed.wrong[0]]))
+            raise self.error(name, parsed.wrong[0], parsed.problem(column[parsed.wrong[0]]) + cure)
         return self.accept(name, parsed)
 
     def parse(self, name: str) -> Parsed:
@@ -204,8 +247,10 @@ class Table:
 
     def accept(self, name: str, parsed: Parsed) -> np.ndarray:
         """The numbers of a column of texts; what was assumed becomes a note."""
-        notes = [f"{self.source}, column {name!r}: {note}" for note in parsed.notes]
+        notes = [f"{self.source}, column {quoted(name)}: {note}" for note in parsed.notes]
         self.notes.extend(note for note in notes if note not in self.notes)
+        if parsed.sign:
+            self.units[name] = parsed.sign
         return parsed.values
 
     def texts(self, name: str) -> np.ndarray:
@@ -214,7 +259,7 @@ class Table:
         if column.dtype == object:
             return column
         if column.ndim > 1:
-            raise TableError(f"{self.source}: {name!r} holds arrays of numbers, which can't be text")
+            raise TableError(f"{self.source}: {quoted(name)} holds arrays of numbers, which can't be text")
         return labels(column) if self.spelled is None else self.spelled([name])[name]
 
     def spell(self, names: Sequence[str]) -> None:
@@ -222,17 +267,30 @@ class Table:
         if self.spelled is not None:
             self.columns.update(self.spelled([name for name in names if self.columns[name].dtype != object]))
 
-    def names(self, name: str, known: Sequence[str] = ()) -> np.ndarray:
-        """The column as names, "" where one is missing, though some word says so that is none of the known names."""
+    def cells(self, name: str) -> np.ndarray | None:
+        """The column (rows,) as the file writes it, words for missing values included; None if nothing gives it."""
+        if not self.named and not self.guessed:
+            return None
+        if self.carried is not None:
+            return self.carried([name])[name][self.numbering - 1]
+        return None if self.spelled is None else self.spelled([name])[name]
+
+    def names(self, name: str, known: Sequence[str] = (), *, words: bool = False) -> np.ndarray:
+        """The column as names, "" where one is missing, though some word says so that is none of the known names.
+
+        words: whether words such as NA are names, and only what no name can be is missing.
+        """
         texts = self.texts(name).tolist()
+        if words:
+            return np.array(["" if text not in known and is_never_text(text) else text for text in texts], object)
         numbers = self.columns[name].dtype != object or (self.marks.get(name) or survey(texts)).of_numbers
         missing = {text for text in set(texts) if text not in known and is_missing(text, numbers)}
         return np.array(["" if text in missing else text for text in texts], object)
 
-    def check(self, name: str, advice: str | None) -> None:
+    def check(self, name: str, advice: str | None, on_words: str = "") -> None:
         """Raise TableError if a value of the column is infinite or, unless advice is None, missing.
 
-        advice: what the error says on that.
+        advice: what the error says on that; on_words: what it adds where a word such as NA says that it is missing.
         """
         column = self.columns[name].reshape(len(self), -1)
         if column.dtype == object:
@@ -246,4 +304,14 @@ class Table:
             value = column[row, element]
             missing = value == "" or value != value
             problem = f"the value is missing{advice}" if missing else f"{value} is not a finite number"
+            if missing and self.columns[name].ndim == 1:
+                problem += self.word_at(name, row, on_words)
             raise self.error(name, row, problem, element if self.columns[name].ndim > 1 else None)
+
+    def word_at(self, name: str, row: Any, on_words: str = "") -> str:
+        """What an error adds on a missing value whose cell isn't empty: what the cell holds, and what may be done."""
+        cells = self.cells(name)
+        if cells is None or not cells[row]:
+            return ""
+        advice = "" if is_never_text(cells[row]) else on_words
+        return f": the cell holds {shown(cells[row])}{advice}"

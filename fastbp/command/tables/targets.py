@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from dataclasses import replace
 
 import numpy as np
@@ -26,6 +27,8 @@ def with_targets(table: Table, skip: bool) -> tuple[Table, int]:
         numbers = [str(number) for number in table.numbering[missing].tolist()]
         rows = f"{table.unit}{'s' * (count > 1)} {listed(numbers)}"
         problem = "the value is missing (--skip-missing-target leaves such rows out)"
+        advice = f" (--text {shlex.quote(table.target)} makes it a class's name)"
+        problem += table.word_at(table.target, int(np.argmax(missing)), advice if table.y.dtype == object else "")
         raise TableError(f"{table.source}, {rows}, {where}: {problem}")
     left = table.take(np.flatnonzero(~missing)) if count else table
     return replace(left, test=test), count + of_test

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from .errors import check_number
+from .errors import check_number, warn_caller
 from .program.plan import Plan
 from .runtime.locks import interrupts_later
 from .training.data import convert_params
@@ -18,6 +18,9 @@ if TYPE_CHECKING:
     from .network import Network
 
 
+_MOST_OF_THE_BEGINNING = 0.5
+
+
 @dataclass(repr=False)
 class EMA(InStep):
     """Callback: an exponential moving average of the parameters, which the network has whenever no step is under way.
@@ -25,13 +28,16 @@ class EMA(InStep):
         average ← decay · average + (1 - decay) · params, behind each training step
 
     Arguments:
-        decay: 0 or more, less than 1: 0.999 averages over some 1,000 steps.
+        decay: 0 or more, less than 1: 0.999 averages over some 1,000 steps; fewer steps want a smaller one.
 
     The average begins as the parameters that training begins with. Training itself goes on from its own parameters, and
     is what it would be without the average. After each epoch, net.params is the average: validation, callbacks'
     on_epoch_end (so EarlyStopping, and what they save) and checkpoints get that, and so does what comes behind fit. The
     training loss in the history is that of training's own parameters; on_chunk_end sees them, too. Another fit goes on
     from the average. Statistics (BatchNorm's) are not averaged: they stay those of training.
+
+    A RuntimeWarning says so where the first fit of a network had so few steps that more than half of the average is
+    still what training began with.
 
     A checkpoint holds both, and a run that goes on from it ends with the same bits; fb.load gives the average.
     Raises TypeError or ValueError for other arguments; in fit ValueError if there are two of them.
@@ -42,6 +48,7 @@ class EMA(InStep):
     # The average while steps are under way, training's own parameters when not.
     _aside: np.ndarray | None = field(init=False, default=None, compare=False)
     _shown: bool = field(init=False, default=True, compare=False)  # whether net.params is the average
+    _first_step: int = field(init=False, default=0, compare=False)  # that the network had done when training began
 
     def __post_init__(self) -> None:
         self.decay = check_number("decay", self.decay, low=0)
@@ -63,7 +70,7 @@ class EMA(InStep):
         self._begin(net, net.params.copy())
 
     def _begin(self, net: Network, aside: np.ndarray) -> None:
-        self._aside, self._shown = aside, True
+        self._aside, self._shown, self._first_step = aside, True, net.steps_trained
         super().on_train_begin(net)
 
     def on_train_end(self, net: Network) -> None:
@@ -71,6 +78,12 @@ class EMA(InStep):
         self.behind_steps(net)
         super().on_train_end(net)
         self._aside = None
+        steps = net.steps_trained
+        left = self.decay**steps
+        if self._first_step == 0 < steps and left > _MOST_OF_THE_BEGINNING:
+            better = f"EMA({1 - 10 / max(steps, 20):.2g}) averages over fewer steps"
+            text = f"{self!r} after {steps} steps: {left:.0%} of the average is what training began with; {better}"
+            warn_caller(text, RuntimeWarning)
 
     def before_steps(self, net: Network) -> None:
         """Give the network training's own parameters."""

@@ -205,7 +205,7 @@ class EarlyStopping:
             all, when training ends, for whatever reason.
         mode: "max" if greater is better, "min" if less is, "auto": greater for names that end in accuracy, auc, r2.
 
-    After training, `best` is the best value and `best_epoch` its epoch, or None. NaN is never better.
+    After training, `best` is the best value and `best_epoch` its epoch, counted from 0, or None. NaN is never better.
     Raises TypeError or ValueError for other arguments; in fit ValueError if nothing of the name `monitor` is logged.
     Source: Keras, EarlyStopping.
     """
@@ -492,8 +492,8 @@ class Checkpoint:
             run before is saved, so that the file holds the best.
         mode: as for EarlyStopping.
 
-    After training with a monitor, `best` is the value that is saved and `best_epoch` its epoch, or None. NaN is never
-    better. A run that goes on from a checkpoint knows the best of the epochs before.
+    After training with a monitor, `best` is the value that is saved and `best_epoch` its epoch, counted from 0, or
+    None. NaN is never better. A run that goes on from a checkpoint knows the best of the epochs before.
 
     Raises TypeError or ValueError for other arguments; in fit ValueError if nothing of the name `monitor` is logged;
     when training begins, OSError if no file can be made there. A checkpoint that can't be written later (a full disk,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import math
 import numbers
 import os
@@ -100,7 +101,10 @@ def check_choice(name: str, value: Any, choices: Any) -> Any:
     if not isinstance(value, str):
         raise TypeError(f"{name} must be one of {', '.join(map(repr, choices))}, got {brief(value)}")
     if value not in choices:
-        raise ValueError(f"{name} must be one of {', '.join(map(repr, choices))}, got {brief(value)}")
+        meant = [choice for choice in choices if str(choice).lower() == value.lower()]
+        meant = meant or difflib.get_close_matches(value, map(str, choices), 1)
+        hint = f"; did you mean {meant[0]!r}?" if meant else ""
+        raise ValueError(f"{name} must be one of {', '.join(map(repr, choices))}, got {brief(value)}{hint}")
     return choices[value] if isinstance(choices, dict) else value
 
 

@@ -62,7 +62,8 @@ def _check_shape(input_shape: Any) -> Shape:
     except TypeError:
         shape = None
     if shape is None or any(isinstance(size, bool) or not isinstance(size, (int, np.integer)) for size in shape):
-        raise TypeError(f"input_shape must be a tuple of integers such as (4,), got {brief(input_shape)}")
+        such = (input_shape,) if isinstance(input_shape, (int, np.integer)) and input_shape > 0 else (4,)
+        raise TypeError(f"input_shape must be a tuple of integers such as {such}, got {brief(input_shape)}")
     if not shape:
         raise ValueError("input_shape must have at least one size, such as (784,), got ()")
     return tuple(check_integer("input_shape", size, low=1) for size in shape)

@@ -1,11 +1,14 @@
 """EMA: the average itself, when the network has it, on any threads, with other callbacks, through checkpoints."""
 
 import os
+import warnings
 
 import numpy as np
 import pytest
 
 import fastbp as fb
+
+pytestmark = pytest.mark.filterwarnings("ignore:EMA.* after .* steps")  # that they are few
 
 RNG = np.random.default_rng(0)
 X, Y = RNG.standard_normal((90, 5)), RNG.integers(0, 3, 90)
@@ -289,3 +292,14 @@ def test_shown_as_it_is_made_and_monitors_may_follow_it():
     assert repr(fb.EMA(0.99)) == "EMA(0.99)" and fb.EMA().decay == 0.999
     with pytest.raises(ValueError, match="monitor must be one of"):
         fit(make(), [fb.EMA(), fb.EarlyStopping("val_los")])
+
+
+def test_too_few_steps_for_the_decay_are_told():
+    """Most of the average is then what training began with; a second fit begins with what the first has learnt."""
+    net = make()
+    with pytest.warns(RuntimeWarning, match=r"EMA\(0.999\) after 6 steps: 99% of the average is what .* EMA\(0.5\)"):
+        fit(net, fb.EMA(0.999), epochs=2)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        fit(net, fb.EMA(0.999))
+        fit(make(), fb.EMA(0.5))

@@ -64,6 +64,8 @@ def _as_numbers(name: str, value: Any) -> np.ndarray:
     text = array.dtype.kind in "US" or (array.dtype.kind == "O" and array.size and isinstance(array.flat[0], str))
     what = "sparse matrix" if hasattr(value, "toarray") else f"{type(value).__name__} of dtype {array.dtype}"
     hint = "; np.unique(y, return_inverse=True)[1] gives labels" if name == "y" and text else ""
+    if name == "X" and text:
+        hint = "; X.astype(float) converts texts that are numbers"
     raise TypeError(f"{name} must hold numbers, got a {what}{hint}")
 
 
@@ -161,7 +163,12 @@ def check_finite(name: str, array: np.ndarray, dtype: np.dtype, first: int = 0) 
 
 def check_params(params: Any, shape: Shape, name: str = "params") -> np.ndarray:
     """params as an array. Raises TypeError if it holds no real numbers, ValueError for another shape."""
-    array = np.asarray(params)
+    try:
+        array = np.asarray(params)
+    except ValueError:  # of several shapes
+        hint = " value_and_grad gives (loss, gradient)." if isinstance(params, tuple) and len(params) == 2 else ""
+        what = f"one array of shape {shape}, got a {type(params).__name__} of things of several shapes"
+        raise ValueError(f"{name} must be {what}.{hint}") from None
     if array.dtype.kind not in "biuf":
         raise TypeError(f"{name} must be real numbers, got {array.dtype}")
     if array.shape != shape:

@@ -177,7 +177,7 @@ ACTIVATIONS = {
     )
 }
 swish = silu
-_ALIASES = {"swish": silu}
+NAMED = ACTIVATIONS | {"swish": silu}
 
 
 def get(activation: str | ActivationFunction | None) -> ActivationFunction:
@@ -194,4 +194,4 @@ def get(activation: str | ActivationFunction | None) -> ActivationFunction:
         raise TypeError(
             f"activation must be fb.CustomActivation(f, derivative) for a function of your own, got {brief(activation)}"
         )
-    return check_choice("activation", activation, ACTIVATIONS | _ALIASES)
+    return check_choice("activation", activation, NAMED)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from .errors import check_number, warn_caller
+from .errors import check_share, warn_caller
 from .program.plan import Plan
 from .runtime.locks import interrupts_later
 from .training.data import convert_params
@@ -32,7 +32,8 @@ class EMA(InStep):
 
     The average begins as the parameters that training begins with. Training itself goes on from its own parameters, and
     is what it would be without the average. After each epoch, net.params is the average: validation, callbacks'
-    on_epoch_end (so EarlyStopping, and what they save) and checkpoints get that, and so does what comes behind fit. The
+    on_epoch_end (so EarlyStopping, and what they save) and checkpoints get that, and so does what comes behind fit. A
+    callback that writes into net.params there changes the average alone, and training goes on as if it had not. The
     training loss in the history is that of training's own parameters; on_chunk_end sees them, too. Another fit goes on
     from the average. Statistics (BatchNorm's) are not averaged: they stay those of training.
 
@@ -51,9 +52,7 @@ class EMA(InStep):
     _first_step: int = field(init=False, default=0, compare=False)  # that the network had done when training began
 
     def __post_init__(self) -> None:
-        self.decay = check_number("decay", self.decay, low=0)
-        if self.decay >= 1:
-            raise ValueError(f"decay must be at least 0 and less than 1, got {self.decay}")
+        self.decay = check_share("decay", self.decay)
 
     def __repr__(self) -> str:
         return f"EMA({self.decay})"
@@ -72,6 +71,9 @@ class EMA(InStep):
     def _begin(self, net: Network, aside: np.ndarray) -> None:
         self._aside, self._shown, self._first_step = aside, True, net.steps_trained
         super().on_train_begin(net)
+        with net._lock:
+            if net._under_way:  # another thread's steps are under way
+                self.before_steps(net)
 
     def on_train_end(self, net: Network) -> None:
         """Leave the average in the network."""

@@ -12,6 +12,8 @@ A callback is any object with one or more of these methods:
     epochs_at_once(net)             the number of epochs that may run before on_epoch_end is called for each of them:
                                     short ones run in one compiled call; without this method, 1 if there is on_epoch_end
 
+    outcome()                       a line about what it has done, or None, behind on_train_end; progress shows it
+
 A method on_… of another name is an error, as it would never run. `net.stop_training = True` in any of them ends
 training. There is no hook for a batch, as many batches run in one compiled call: a call of Python for each would cost
 more than a batch of a small network does. What changes a step's rows (Shift, Flip, Noise) or follows its parameters
@@ -54,6 +56,7 @@ if TYPE_CHECKING:
     from .network import Network
 
 __all__ = [
+    "EMA",
     "HOOKS",
     "CSVLogger",
     "Checkpoint",
@@ -87,7 +90,7 @@ def check_callbacks(callbacks: Any, logged: Sequence[str]) -> tuple[Any, ...]:
     Raises TypeError if one has no hook, or one with other arguments, or a method on_… that is no hook, ValueError if
     it is known that one monitors what is not logged.
     """
-    if callbacks is None or _has_hook(callbacks) or _unknown_hooks(callbacks):
+    if callbacks is None or is_callback(callbacks):
         callbacks = () if callbacks is None else (callbacks,)
     try:
         callbacks = tuple(callbacks)
@@ -102,6 +105,11 @@ def check_callbacks(callbacks: Any, logged: Sequence[str]) -> tuple[Any, ...]:
         _check_methods(callback)
     _check_monitors(callbacks, list(logged))
     return callbacks
+
+
+def is_callback(thing: Any) -> bool:
+    """Whether it is one callback, be its methods the right ones or not, and no sequence of some."""
+    return _has_hook(thing) or bool(_unknown_hooks(thing))
 
 
 def _has_hook(callback: Any) -> bool:
@@ -123,7 +131,7 @@ def _check_names(callback: Any) -> None:
         return
     name = unknown[0]
     if "batch" in name or "step" in name:
-        instead = "on_chunk_end, as many batches run in one compiled call"
+        instead = "on_chunk_end, as many batches run in one compiled call, and fb.EMA averages parameters by step"
     else:
         close = difflib.get_close_matches(name, HOOKS, 1, 0.0)
         instead = close[0]
@@ -138,7 +146,12 @@ def _check_methods(callback: Any) -> None:
     """Raise TypeError if a user's callback has a method that can't be called as training calls it."""
     if type(callback).__module__.partition(".")[0] == __package__:
         return
-    methods = {**HOOKS, "epochs_at_once": ("net",), **(_OF_STATE if checkpoints.has_state(callback) else {})}
+    methods = {
+        **HOOKS,
+        "epochs_at_once": ("net",),
+        "outcome": (),
+        **(_OF_STATE if checkpoints.has_state(callback) else {}),
+    }
     for name, arguments in methods.items():
         if not hasattr(callback, name):
             continue
@@ -219,6 +232,8 @@ class EarlyStopping:
     best_epoch: int | None = field(init=False, default=None, compare=False)
     _kept: Snapshot | None = field(init=False, default=None, repr=False, compare=False)
     _stopped: bool = field(init=False, default=False, repr=False, compare=False)
+    _last: int | None = field(init=False, default=None, repr=False, compare=False)  # epoch of the last training
+    _back: bool = field(init=False, default=False, repr=False, compare=False)  # whether the best has been put back
 
     def __post_init__(self) -> None:
         _check_name(self.monitor)
@@ -229,12 +244,12 @@ class EarlyStopping:
 
     def on_train_begin(self, net: Network) -> None:
         """Forget an earlier training."""
-        self.best = self.best_epoch = self._kept = None
-        self._stopped = False
+        self.best = self.best_epoch = self._kept = self._last = None
+        self._stopped = self._back = False
 
     def on_epoch_end(self, net: Network, epoch: int, logs: Mapping[str, float]) -> None:
         """Keep the network if this is the best epoch; else stop, if that was long ago."""
-        value = _monitored(self.monitor, logs)
+        value, self._last = _monitored(self.monitor, logs), epoch
         if _is_better(value, self.best, self.monitor, self.mode, self.min_delta):
             self.best, self.best_epoch = value, epoch
             if self.restore_best:
@@ -247,7 +262,16 @@ class EarlyStopping:
         """Go back to the best epoch."""
         if self._kept is not None:
             self._kept.put_back(net)
-            self._kept = None
+            self._kept, self._back = None, True
+
+    def outcome(self) -> str | None:
+        """Whether it has stopped training, and which weights the network has if not the last."""
+        said = []
+        if self._stopped and self._last is not None:
+            said.append(f"stopped by EarlyStopping after epoch {self._last + 1}")
+        if self._back and self.best_epoch is not None and self.best_epoch != self._last:
+            said.append(f"the weights of epoch {self.best_epoch + 1} are back, with the best {self.monitor}")
+        return "; ".join(said) or None
 
     def state(self) -> dict[str, Any]:
         """The best, whether training has ended, and the network of the best epoch."""
@@ -263,6 +287,7 @@ class EarlyStopping:
             kept = Snapshot(net)
             kept.restore(net, state)
         self.best, self.best_epoch, self._stopped, self._kept = best, best_epoch, stopped, kept
+        self._last, self._back = None, False
         net.stop_training |= stopped
 
 
@@ -521,11 +546,16 @@ class Checkpoint:
         self.best, self.best_epoch, self._seen = None, None, 0
 
     def on_epoch_recorded(self, net: Network, history: History, callbacks: Sequence[Any]) -> None:
-        """Save; first those that keep the best, as this one holds what they have saved."""
+        """Save, and so do those that keep the best.
+
+        These are all asked first, and write before one that keeps the last: each file holds what all have found.
+        """
         keepers = [other for other in callbacks if isinstance(other, Checkpoint) and other.monitor is not None]
-        for checkpoint in (*keepers, self):
-            if checkpoint._is_due(history):
-                checkpoint._write(net, history, callbacks)
+        due = [(each, each.best, each.best_epoch) for each in (*keepers, self) if each._is_due(history)]
+        for each, *_ in due:
+            each._judge(history)
+        for each, *before in due:
+            each._write(net, history, callbacks, before)
 
     def _is_due(self, history: History) -> bool:
         """Whether the last epoch shall be saved; one that keeps the best is asked about it once."""
@@ -537,10 +567,14 @@ class Checkpoint:
         self._seen, numbers = epochs, {name: values[-1] for name, values in history.history.items()}
         return _is_better(_monitored(self.monitor, numbers), self.best, self.monitor, self.mode)
 
-    def _write(self, net: Network, history: History, callbacks: Sequence[Any]) -> None:
-        epochs, before = len(history.epoch), (self.best, self.best_epoch)
+    def _judge(self, history: History) -> None:
+        """The last epoch is the best, if this one keeps the best."""
         if self.monitor is not None:
-            self.best, self.best_epoch = history.history[self.monitor][-1], epochs - 1
+            self.best, self.best_epoch = history.history[self.monitor][-1], len(history.epoch) - 1
+
+    def _write(self, net: Network, history: History, callbacks: Sequence[Any], before: Sequence[Any]) -> None:
+        """Write the file; `before`, the best and its epoch, count again where that fails."""
+        epochs = len(history.epoch)
         try:
             checkpoints.write(self.path, net, history, callbacks)
         except OSError as error:

@@ -80,6 +80,14 @@ def check_number(
     return number
 
 
+def check_share(name: str, value: Any) -> float:
+    """`value` as a float, 0 or more and less than 1. Raises TypeError or ValueError for anything else."""
+    number = check_number(name, value, low=0)
+    if number >= 1:
+        raise ValueError(f"{name} must be at least 0 and less than 1, got {brief(value)}")
+    return number
+
+
 def check_integer(name: str, value: Any, *, low: int) -> int:
     """`value` as an int, low or more. Raises TypeError if it is no integer, ValueError if it is too small."""
     if type(value) is not int and (isinstance(value, bool) or not isinstance(value, numbers.Integral)):

@@ -24,10 +24,12 @@ from .errors import brief, check_choice, check_integer
 
 __all__ = [
     "METRICS",
+    "ClassScores",
     "accuracy",
     "auc",
     "confusion_matrix",
     "mae",
+    "precision_recall_fscore_support",
     "r2",
     "rmse",
     "top_k_accuracy",

@@ -12,6 +12,8 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
+from numba.core.typing.typeof import Purpose
+from numba.extending import typeof_impl
 
 from . import losses, optimizers
 from .averaging import check_averages
@@ -31,6 +33,7 @@ from .errors import (
     check_integer,
     check_number,
     check_path,
+    check_share,
     check_verbose,
 )
 from .formats import export, files
@@ -133,7 +136,9 @@ class Network:
         self.stop_training = False
         self.extra = {}
         self._in_step: tuple[InStep, ...] = ()  # callbacks of the fit that runs
+        self._under_way: set[object] = set()  # one for each `_steps` that has begun and not ended
         self._space: Workspace | None = None
+        self._inner: tuple[int, Plan, Workspace] | None = None  # see training.hidden
         give_lock(self)
         self._chunk = (0, 1)  # batches in a compiled call of fit, for a size of batch
 
@@ -215,7 +220,7 @@ class Network:
     def _replan(self) -> None:
         """Make the programs anew, after a layer's settings have changed."""
         with self._lock:
-            self._plan, self._space = self._new_plan(), None
+            self._plan, self._space, self._inner = self._new_plan(), None, None
             self._scalars[factors_at(self.optimizer) :] = [layer.learning_rate for layer in self.layers]
 
     def _put_in_step(self, callbacks: tuple[InStep, ...]) -> None:
@@ -226,14 +231,19 @@ class Network:
 
     @contextlib.contextmanager
     def _steps(self) -> Iterator[None]:
-        """Training steps may be done inside."""
+        """Training steps may be done inside; within others, or beside those of another thread, too."""
+        mine = object()
         try:
-            for callback in self._in_step:
-                callback.before_steps(self)
+            with self._lock:
+                self._under_way.add(mine)
+                for callback in self._in_step:
+                    callback.before_steps(self)
             yield
         finally:
-            for callback in self._in_step:
-                callback.behind_steps(self)
+            self._under_way.discard(mine)
+            with self._lock:
+                for callback in () if self._under_way else self._in_step:
+                    callback.behind_steps(self)
 
     def _emitters(self) -> Sequence[BoundLayer]:
         """The layers as they run: the loss takes over a last activation that is its own inverse link."""
@@ -433,7 +443,7 @@ class Network:
         """
         epochs = check_integer("epochs", epochs, low=1)
         batch_size = check_integer("batch_size", batch_size, low=1)
-        split = check_number("validation_split", validation_split, low=0)
+        split = check_share("validation_split", validation_split)
         shuffle = check_bool("shuffle", shuffle)
         verbose = check_verbose(verbose)
         functions = self._metrics(metrics)
@@ -891,12 +901,17 @@ class Network:
 
 def _split(source: Feed | Mapped, share: float) -> tuple[Feed | Mapped, Feed | Mapped]:
     """The source without its last rows, and those."""
-    if share >= 1:
-        raise ValueError(f"validation_split must be at least 0 and less than 1, got {share!r}")
     kept = source.rows - round(source.rows * share)
     if not 0 < kept < source.rows:
         raise ValueError(f"validation_split must leave rows on both sides, got {share!r} of {source.rows} rows")
     return source.part(0, kept), source.part(kept, source.rows)
+
+
+@typeof_impl.register(Network)
+def _typeof_network(value, c):
+    """Say what compiled functions take in place of a network."""
+    if c.purpose is Purpose.argument:
+        raise TypeError(f"compiled functions take a handle, got a {type(value).__name__}: give net.handle()")
 
 
 MEMBERS = "members"  # in the header of an ensemble's file: those of its networks

@@ -441,3 +441,11 @@ def test_hints_of_what_may_have_been_meant():
     assert "channels come first: np.moveaxis(X, -1, 1) and input_shape=(1, 8, 8)" in last
     flat = hint_of(lambda: fb.Network([fb.Conv2D(3, 3), fb.Flatten(), *dense], (64,), loss="mse"))
     assert "X.reshape(-1, 1, 8, 8) and input_shape=(1, 8, 8)" in flat
+    normal = fb.Network([fb.Dense(4)], (4,), loss="gaussian_nll", seed=0)
+    assert "(rows, 2), got (2, 4); for gaussian_nll two outputs, a mean" in hint_of(lambda: normal.fit(X, X[:2]))
+    assert "give net.handle()" in hint_of(lambda: fb.jit.predict(net, X, X))
+    assert hint_of(lambda: fb.Quantile(np.array(0.5))) == "q must be a number, got array(0.5)"
+    assert "activation must be a layer's" in hint_of(lambda: fb.Dense(4, fb.activations.mean_variance))
+    each = type("Each", (), {"on_batch_end": lambda self, net: None})()
+    assert "on_chunk_end, as many batches" in hint_of(lambda: net.fit(X, y, callbacks=each))
+    assert "fb.EMA averages parameters by step" in hint_of(lambda: net.fit(X, y, callbacks=each))

@@ -239,6 +239,8 @@ def check_targets(y: Any, rows: int, spec: Spec, name: str = "y") -> tuple[np.nd
     if array.shape != (rows, outputs):
         also = " or labels of shape (rows,)" if kind == "probabilities" else " or (rows,)" if outputs == 1 else ""
         hint = _labels_hint(array, outputs, spec, name)
+        if spec.outputs != outputs:
+            hint = f"; for {spec.loss.name} two outputs, a mean and the logarithm of a variance, stand for one target"
         raise ValueError(f"{name} must have shape (rows, {outputs}){also}, got {array.shape}{hint}")
     return array, kind
 

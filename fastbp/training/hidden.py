@@ -12,6 +12,8 @@ from .feeds import Feed, Mapped
 
 if TYPE_CHECKING:
     from ..network import Network
+    from ..program.plan import Plan
+    from ..program.workspace import Workspace
 
 
 def layer_numbers(net: Network, layer: Any) -> list[int]:
@@ -42,8 +44,7 @@ def layer_outputs(net: Network, layers: Sequence[int], source: Feed | Mapped, ba
     batch_size, done = min(batch_size, source.rows), 0
     outs = [np.empty((source.rows, *net.layers[k].output_shape), net.dtype) for k in layers]
     with net._lock:
-        plan = net._new_plan(keep=True, last=max(layers))
-        workspace = net._new_workspace(batch_size, plan)
+        plan, workspace = _program(net, max(layers), batch_size)
         unused = np.empty((batch_size, plan.output.size), net.dtype)  # where the program itself puts the last output
         for feed, _ in source.pieces(batch_size):
             for lo in range(0, feed.rows, batch_size):
@@ -53,3 +54,14 @@ def layer_outputs(net: Network, layers: Sequence[int], source: Feed | Mapped, ba
                     out[done : done + batch.rows] = workspace.rows_of(plan.outputs[k], batch.rows)
                 done += batch.rows
     return outs
+
+
+def _program(net: Network, last: int, batch_size: int) -> tuple[Plan, Workspace]:
+    """A plan up to the layer `last` that keeps what comes out of each, and memory for it.
+
+    Both are those of the last call, if they fit; the network lets go of them when its own plan is made anew.
+    """
+    if net._inner is None or net._inner[0] != last or net._inner[2].capacity < batch_size:
+        plan = net._new_plan(keep=True, last=last)
+        net._inner = last, plan, net._new_workspace(batch_size, plan)
+    return net._inner[1:]

@@ -191,7 +191,7 @@ mean_variance = ActivationFunction(
 )
 
 swish = silu
-_ALIASES = {"swish": silu}
+NAMED = ACTIVATIONS | {"swish": silu}
 
 
 def get(activation: str | ActivationFunction | None) -> ActivationFunction:
@@ -208,7 +208,7 @@ def get(activation: str | ActivationFunction | None) -> ActivationFunction:
         raise TypeError(
             f"activation must be fb.CustomActivation(f, derivative) for a function of your own, got {brief(activation)}"
         )
-    return check_choice("activation", activation, ACTIVATIONS | _ALIASES)
+    return check_choice("activation", activation, NAMED)
 
 
 __all__ = ["ACTIVATIONS", "ActivationFunction", "get", "swish", *ACTIVATIONS]

@@ -12,6 +12,8 @@ A callback is any object with one or more of these methods:
     epochs_at_once(net)             the number of epochs that may run before on_epoch_end is called for each of them:
                                     short ones run in one compiled call; without this method, 1 if there is on_epoch_end
 
+    outcome()                       a line about what it has done, or None, behind on_train_end; progress shows it
+
 A method on_… of another name is an error, as it would never run. `net.stop_training = True` in any of them ends
 training. There is no hook for a batch, as many batches run in one compiled call: a call of Python for each would cost
 more than a batch of a small network does. What changes a step's rows (Shift, Flip, Noise) or follows its parameters
@@ -44,6 +46,7 @@ from typing import IO, Any
 
 from ._names import shown
 from .augmentation import Flip, Noise, Shift
+from .averaging import EMA
 from .errors import brief, check_bool, check_choice, check_integer, check_number, check_path, warn_caller
 from .formats import files
 from .model import Model
@@ -53,6 +56,7 @@ from .training.hooks import HOOKS
 from .training.snapshot import Snapshot
 
 __all__ = [
+    "EMA",
     "HOOKS",
     "CSVLogger",
     "Checkpoint",
@@ -112,7 +116,7 @@ class EarlyStopping:
             all, when training ends, for whatever reason.
         mode: "max" if greater is better, "min" if less is, "auto": greater for names that end in accuracy, auc, r2.
 
-    After training, `best` is the best value and `best_epoch` its epoch, or None. NaN is never better.
+    After training, `best` is the best value and `best_epoch` its epoch, counted from 0, or None. NaN is never better.
     Raises TypeError or ValueError for other arguments; in fit ValueError if nothing of the name `monitor` is logged.
     Source: Keras, EarlyStopping.
     """
@@ -126,6 +130,8 @@ class EarlyStopping:
     best_epoch: int | None = field(init=False, default=None, compare=False)
     _kept: Snapshot | None = field(init=False, default=None, repr=False, compare=False)
     _stopped: bool = field(init=False, default=False, repr=False, compare=False)
+    _last: int | None = field(init=False, default=None, repr=False, compare=False)  # epoch of the last training
+    _back: bool = field(init=False, default=False, repr=False, compare=False)  # whether the best has been put back
 
     def __post_init__(self) -> None:
         _check_name(self.monitor)
@@ -140,12 +146,12 @@ class EarlyStopping:
 
     def on_train_begin(self, net: Model) -> None:
         """Forget an earlier training."""
-        self.best = self.best_epoch = self._kept = None
-        self._stopped = False
+        self.best = self.best_epoch = self._kept = self._last = None
+        self._stopped = self._back = False
 
     def on_epoch_end(self, net: Model, epoch: int, logs: Mapping[str, float]) -> None:
         """Keep the network if this is the best epoch; else stop, if that was long ago."""
-        value = _monitored(self.monitor, logs)
+        value, self._last = _monitored(self.monitor, logs), epoch
         if _is_better(value, self.best, self.monitor, self.mode, self.min_delta):
             self.best, self.best_epoch = value, epoch
             if self.restore_best:
@@ -158,7 +164,16 @@ class EarlyStopping:
         """Go back to the best epoch."""
         if self._kept is not None:
             self._kept.put_back(net)
-            self._kept = None
+            self._kept, self._back = None, True
+
+    def outcome(self) -> str | None:
+        """Whether it has stopped training, and which weights the network has if not the last."""
+        said = []
+        if self._stopped and self._last is not None:
+            said.append(f"stopped by EarlyStopping after epoch {self._last + 1}")
+        if self._back and self.best_epoch is not None and self.best_epoch != self._last:
+            said.append(f"the weights of epoch {self.best_epoch + 1} are back, with the best {self.monitor}")
+        return "; ".join(said) or None
 
     def state(self) -> dict[str, Any]:
         """The best, whether training has ended, and the network of the best epoch."""
@@ -174,6 +189,7 @@ class EarlyStopping:
             kept = Snapshot(net)
             kept.restore(net, state)
         self.best, self.best_epoch, self._stopped, self._kept = best, best_epoch, stopped, kept
+        self._last, self._back = None, False
         net.stop_training |= stopped
 
 
@@ -422,8 +438,8 @@ class Checkpoint:
             run before is saved, so that the file holds the best.
         mode: as for EarlyStopping.
 
-    After training with a monitor, `best` is the value that is saved and `best_epoch` its epoch, or None. NaN is never
-    better. A run that goes on from a checkpoint knows the best of the epochs before.
+    After training with a monitor, `best` is the value that is saved and `best_epoch` its epoch, counted from 0, or
+    None. NaN is never better. A run that goes on from a checkpoint knows the best of the epochs before.
 
     Raises TypeError or ValueError for other arguments; in fit ValueError if nothing of the name `monitor` is logged;
     when training begins, OSError if no file can be made there. A checkpoint that can't be written later (a full disk,
@@ -456,11 +472,16 @@ class Checkpoint:
         self.best, self.best_epoch, self._seen = None, None, 0
 
     def on_epoch_recorded(self, net: Model, history: History, callbacks: Sequence[Any]) -> None:
-        """Save; first those that keep the best, as this one holds what they have saved."""
+        """Save, and so do those that keep the best.
+
+        These are all asked first, and write before one that keeps the last: each file holds what all have found.
+        """
         keepers = [other for other in callbacks if isinstance(other, Checkpoint) and other.monitor is not None]
-        for checkpoint in (*keepers, self):
-            if checkpoint.is_due(history):
-                checkpoint.write(net, history, callbacks)
+        due = [(each, each.best, each.best_epoch) for each in (*keepers, self) if each.is_due(history)]
+        for each, *_ in due:
+            each.judge(history)
+        for each, *before in due:
+            each.write(net, history, callbacks, before)
 
     def is_due(self, history: History) -> bool:
         """Whether the last epoch shall be saved; one that keeps the best is asked about it once."""
@@ -472,11 +493,14 @@ class Checkpoint:
         self._seen, numbers = epochs, {name: values[-1] for name, values in history.history.items()}
         return _is_better(_monitored(self.monitor, numbers), self.best, self.monitor, self.mode)
 
-    def write(self, net: Model, history: History, callbacks: Sequence[Any]) -> None:
-        """Save the network as it is behind the last epoch of `history`; warn if that can't be."""
-        epochs, before = len(history.epoch), (self.best, self.best_epoch)
+    def judge(self, history: History) -> None:
+        """The last epoch is the best, if this one keeps the best."""
         if self.monitor is not None:
-            self.best, self.best_epoch = history.history[self.monitor][-1], epochs - 1
+            self.best, self.best_epoch = history.history[self.monitor][-1], len(history.epoch) - 1
+
+    def write(self, net: Model, history: History, callbacks: Sequence[Any], before: Sequence[Any]) -> None:
+        """Write the file; `before`, the best and its epoch, count again where that fails."""
+        epochs = len(history.epoch)
         try:
             checkpoints.write(self.path, net, history, callbacks)
         except OSError as error:

@@ -24,7 +24,7 @@ from .runtime.threads import num_threads, on_one_thread
 from .training import request
 from .training.evaluation import EVALUATION_BATCH
 from .training.history import History
-from .training.hooks import check_callbacks
+from .training.hooks import check_callbacks, is_callback
 
 
 class Spread(NamedTuple):
@@ -109,7 +109,8 @@ class Ensemble:
             verbose: whether a line for each member goes to stderr.
 
         Ctrl-C ends the training of all; members that had not begun have an empty history.
-        Raises as Network.fit does, ValueError if several members would write one file; DivergedError only when all
+        Raises as Network.fit does, TypeError for callbacks that can't be copied, ValueError if several members would
+        have one callback or write one file; DivergedError only when all
         others are trained, with the number of the first member that diverged, from 0.
         """
         if y is None:
@@ -147,11 +148,18 @@ class Ensemble:
 
     def _callbacks(self, given: Any, logged: list[str]) -> list[tuple[Any, ...]]:
         """Those of each member, checked."""
-        if callable(given) and not isinstance(given, type) and not _has_hooks(given):
+        makes = callable(given) and not isinstance(given, type) and not is_callback(given)
+        if makes:
             found = [check_callbacks(given(number), logged) for number in range(len(self))]
         else:
             checked = check_callbacks(given, logged)
-            found = [copy.deepcopy(checked) for _ in self.members]
+            try:
+                found = [copy.deepcopy(checked) for _ in self.members]
+            except Exception as error:
+                what = "callbacks must be such that copy.deepcopy can copy, as each member has its own"
+                cure = "give a function of the member's number that makes them: callbacks=lambda i: [...]"
+                raise TypeError(f"{what}, got {brief(checked)}: {error}; {cure}") from error
+        _check_unshared(found)
         files_written = (getattr(callback, "writes_to", None) for own in found for callback in own)
         paths = [os.path.abspath(path) for path in files_written if path is not None]
         if twice := next((path for path in paths if paths.count(path) > 1), None):
@@ -240,8 +248,17 @@ class Ensemble:
         return ensemble
 
 
-def _has_hooks(thing: Any) -> bool:
-    return any(name.startswith("on_") for name in dir(thing))
+def _check_unshared(callbacks: Sequence[tuple[Any, ...]]) -> None:
+    """Raise ValueError if two members have one callback: what it keeps of one would get into the other."""
+    members: dict[int, int] = {}
+    for number, own in enumerate(callbacks):
+        for each in own:
+            if (first := members.setdefault(id(each), number)) != number:
+                cure = "make new ones in the function: callbacks=lambda i: [fb.EarlyStopping()]"
+                raise ValueError(
+                    f"callbacks must be a member's own, got one {type(each).__name__} for members {first} and {number}:"
+                    f" {cure}"
+                )
 
 
 def _mean(z: np.ndarray) -> np.ndarray:

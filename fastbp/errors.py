@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import math
 import numbers
 import os
@@ -79,6 +80,14 @@ def check_number(
     return number
 
 
+def check_share(name: str, value: Any) -> float:
+    """`value` as a float, 0 or more and less than 1. Raises TypeError or ValueError for anything else."""
+    number = check_number(name, value, low=0)
+    if number >= 1:
+        raise ValueError(f"{name} must be at least 0 and less than 1, got {brief(value)}")
+    return number
+
+
 def check_integer(name: str, value: Any, *, low: int) -> int:
     """`value` as an int, low or more. Raises TypeError if it is no integer, ValueError if it is too small."""
     if type(value) is not int and (isinstance(value, bool) or not isinstance(value, numbers.Integral)):
@@ -100,7 +109,10 @@ def check_choice(name: str, value: Any, choices: Any) -> Any:
     if not isinstance(value, str):
         raise TypeError(f"{name} must be one of {', '.join(map(repr, choices))}, got {brief(value)}")
     if value not in choices:
-        raise ValueError(f"{name} must be one of {', '.join(map(repr, choices))}, got {brief(value)}")
+        meant = [choice for choice in choices if str(choice).lower() == value.lower()]
+        meant = meant or difflib.get_close_matches(value, map(str, choices), 1)
+        hint = f"; did you mean {meant[0]!r}?" if meant else ""
+        raise ValueError(f"{name} must be one of {', '.join(map(repr, choices))}, got {brief(value)}{hint}")
     return choices[value] if isinstance(choices, dict) else value
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import numbers
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
@@ -13,7 +12,7 @@ import numpy as np
 from . import activations
 from ._names import shown
 from .activations import ActivationFunction
-from .errors import brief, check_choice, check_number, check_object
+from .errors import brief, check_choice, check_number, check_object, check_share
 from .kernels import losses as kernels
 from .parts import Part, Registry
 from .runtime.functions import Kernel
@@ -154,7 +153,8 @@ class Quantile(Loss):
     kernel = kernels.quantile_loss
 
     def __post_init__(self) -> None:
-        if isinstance(self.q, (numbers.Real, str)) or not isinstance(self.q, (Sequence, np.ndarray)):
+        one = isinstance(self.q, str) or getattr(self.q, "ndim", 1) == 0
+        if one or not isinstance(self.q, (Sequence, np.ndarray)):
             self._store(q=_check_quantile(self.q))
             return
         if len(self.q) == 0:
@@ -232,13 +232,6 @@ class GaussianNLL(Loss):
         return flat[:, : flat.shape[1] // 2]
 
 
-def _check_smoothing(value: Any) -> float:
-    smoothing = check_number("label_smoothing", value, low=0)
-    if smoothing >= 1:
-        raise ValueError(f"label_smoothing must be at least 0 and less than 1, got {value!r}")
-    return smoothing
-
-
 def _check_sums(values: np.ndarray, name: str, loss: str) -> None:
     """Raise ValueError if a row is not of probabilities; a hundredth is left to rounding, in float16 say."""
     sums = values.sum(axis=1, dtype=np.float64)
@@ -263,7 +256,7 @@ class CrossEntropy(Loss):
     name, link, accuracy, range = "cross_entropy", activations.softmax, True, (0.0, 1.0)
 
     def __post_init__(self) -> None:
-        self._store(label_smoothing=_check_smoothing(self.label_smoothing))
+        self._store(label_smoothing=check_share("label_smoothing", self.label_smoothing))
 
     def check(self, outputs: int) -> None:
         if outputs < 2:
@@ -300,7 +293,7 @@ class BinaryCrossEntropy(Loss):
     kernel = kernels.binary_cross_entropy_loss
 
     def __post_init__(self) -> None:
-        self._store(label_smoothing=_check_smoothing(self.label_smoothing))
+        self._store(label_smoothing=check_share("label_smoothing", self.label_smoothing))
 
     @property
     def record(self) -> dict[str, Any]:

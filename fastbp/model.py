@@ -91,6 +91,7 @@ class Model:
     lock           reentrant; whoever runs a program, or reads what one writes, holds it: one computation at a time,
                    from whichever Python thread
     in_step        callbacks of a fit under way that are a part of the training step
+    under_way      one thing for each `steps` that has begun and not ended
     chunk          (batch size, batches): how many batches of that size last went into one compiled call of fit
     """
 
@@ -131,7 +132,9 @@ class Model:
         self.stop_training = False
         self.extra = {}
         self.in_step: tuple[StepPart, ...] = ()
+        self.under_way: set[object] = set()
         self._space: Workspace | None = None
+        self._inner: tuple[int, Plan, Workspace] | None = None
         give_lock(self)
         self.chunk = (0, 1)
 
@@ -356,6 +359,16 @@ class Model:
             self._space = self.new_workspace(rows)
         return self._space
 
+    def inner_program(self, last: int, rows: int) -> tuple[Plan, Workspace]:
+        """A plan up to the layer `last` that keeps what comes out of each, and memory for it. Hold the lock.
+
+        Both are those of the last call, if they fit, until the model's own plan is made anew.
+        """
+        if self._inner is None or self._inner[0] != last or self._inner[2].capacity < rows:
+            plan = self.new_plan(keep=True, last=last)
+            self._inner = last, plan, self.new_workspace(rows, plan)
+        return self._inner[1:]
+
     def new_workspace(self, rows: int, plan: Plan | None = None, **arenas: np.ndarray) -> Workspace:
         """Such memory for the caller alone; plan, arenas: what it works on in place of the model's own."""
         return Workspace(self._plan if plan is None else plan, {**self.arenas(), **arenas}, self.dtype, rows)
@@ -363,7 +376,7 @@ class Model:
     def _replan(self) -> None:
         """Make the programs anew, after a layer's settings have changed."""
         with self.lock:
-            self._plan, self._space = self.new_plan(), None
+            self._plan, self._space, self._inner = self.new_plan(), None, None
             self._scalars[factors_at(self.optimizer) :] = [layer.learning_rate for layer in self.layers]
 
     def put_in_step(self, callbacks: tuple[StepPart, ...]) -> None:
@@ -374,14 +387,19 @@ class Model:
 
     @contextlib.contextmanager
     def steps(self) -> Iterator[None]:
-        """Training steps may be done inside."""
+        """Training steps may be done inside; within others, or beside those of another thread, too."""
+        mine = object()
         try:
-            for callback in self.in_step:
-                callback.before_steps(self)
+            with self.lock:
+                self.under_way.add(mine)
+                for callback in self.in_step:
+                    callback.before_steps(self)
             yield
         finally:
-            for callback in self.in_step:
-                callback.behind_steps(self)
+            self.under_way.discard(mine)
+            with self.lock:
+                for callback in () if self.under_way else self.in_step:
+                    callback.behind_steps(self)
 
     # --- copies of it ---
 
@@ -476,7 +494,8 @@ def _check_shape(input_shape: Any) -> Shape:
     except TypeError:
         shape = None
     if shape is None or any(isinstance(size, bool) or not isinstance(size, (int, np.integer)) for size in shape):
-        raise TypeError(f"input_shape must be a tuple of integers such as (4,), got {brief(input_shape)}")
+        such = (input_shape,) if isinstance(input_shape, (int, np.integer)) and input_shape > 0 else (4,)
+        raise TypeError(f"input_shape must be a tuple of integers such as {such}, got {brief(input_shape)}")
     if not shape:
         raise ValueError("input_shape must have at least one size, such as (784,), got ()")
     return tuple(check_integer("input_shape", size, low=1) for size in shape)
@@ -494,7 +513,12 @@ def _check_dtype(dtype: Any) -> np.dtype:
 
 def check_params(params: Any, shape: Shape, name: str = "params") -> np.ndarray:
     """params as an array. Raises TypeError if it holds no real numbers, ValueError for another shape."""
-    array = np.asarray(params)
+    try:
+        array = np.asarray(params)
+    except ValueError:  # of several shapes
+        hint = " value_and_grad gives (loss, gradient)." if isinstance(params, tuple) and len(params) == 2 else ""
+        what = f"one array of shape {shape}, got a {type(params).__name__} of things of several shapes"
+        raise ValueError(f"{name} must be {what}.{hint}") from None
     if array.dtype.kind not in "biuf":
         raise TypeError(f"{name} must be real numbers, got {array.dtype}")
     if array.shape != shape:

@@ -7,6 +7,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
+from numba.core.typing.typeof import Purpose
+from numba.extending import typeof_impl
 
 from .diagnosis import examination, explanation
 from .diagnosis.explanation import Explanation
@@ -388,3 +390,10 @@ def load(path: str | os.PathLike, custom_objects: Mapping[str, Any] | None = Non
     """
     check_path("path", path)
     return networks.read(path, networks.check_custom(custom_objects), Network)[0]
+
+
+@typeof_impl.register(Network)
+def _typeof_network(value: Any, c: Any) -> None:
+    """Say what compiled functions take in place of a network."""
+    if c.purpose is Purpose.argument:
+        raise TypeError(f"compiled functions take a handle, got a {type(value).__name__}: give net.handle()")

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from ._names import shown
-from .errors import brief, check_bool, check_choice, check_number, check_object
+from .errors import brief, check_bool, check_choice, check_number, check_object, check_share
 from .kernels import updates as kernels
 from .parts import Part, Registry
 from .runtime.functions import Kernel
@@ -95,18 +95,10 @@ def _positive_or_none(name: str, value: Any) -> float | None:
     return None if value is None else _positive(name, value)
 
 
-def _fraction(name: str, value: Any) -> float:
-    """A decay factor: 0 or more, less than 1."""
-    number = check_number(name, value, low=0)
-    if number >= 1:
-        raise ValueError(f"{name} must be at least 0 and less than 1, got {value!r}")
-    return number
-
-
 _CHECKS = {
     "learning_rate": _rate,
     **dict.fromkeys(("clip_norm", "clip_value"), _positive_or_none),
-    **dict.fromkeys(("momentum", "beta1", "beta2", "rho"), _fraction),
+    **dict.fromkeys(("momentum", "beta1", "beta2", "rho"), check_share),
     **dict.fromkeys(("weight_decay", "rate_decay", "momentum_decay", "gradient_noise"), _not_negative),
     **dict.fromkeys(("epsilon", "shrink", "grow", "min_step", "max_step"), _positive),
     **dict.fromkeys(("nesterov", "centered"), check_bool),

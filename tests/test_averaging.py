@@ -1,11 +1,14 @@
 """EMA: the average itself, when the network has it, on any threads, with other callbacks, through checkpoints."""
 
 import os
+import warnings
 
 import numpy as np
 import pytest
 
 import fastbp as fb
+
+pytestmark = pytest.mark.filterwarnings("ignore:EMA.* after .* steps")  # that they are few
 
 RNG = np.random.default_rng(0)
 X, Y = RNG.standard_normal((90, 5)), RNG.integers(0, 3, 90)
@@ -242,7 +245,7 @@ def test_steps_that_a_callback_makes_are_training():
 @pytest.mark.parametrize(
     ("decay", "error", "message"),
     [
-        (1, ValueError, "decay must be at least 0 and less than 1, got 1.0"),
+        (1, ValueError, "decay must be at least 0 and less than 1, got 1"),
         (-0.1, ValueError, "decay must be a finite number at least 0, got -0.1"),
         (np.nan, ValueError, "decay must be a finite number at least 0, got nan"),
         ("slow", TypeError, "decay must be a number, got 'slow'"),
@@ -290,3 +293,50 @@ def test_shown_as_it_is_made_and_monitors_may_follow_it():
     assert repr(fb.EMA(0.99)) == "EMA(0.99)" and fb.EMA().decay == 0.999
     with pytest.raises(ValueError, match="monitor must be one of"):
         fit(make(), [fb.EMA(), fb.EarlyStopping("val_los")])
+
+
+def test_too_few_steps_for_the_decay_are_told():
+    """Most of the average is then what training began with; a second fit begins with what the first has learnt."""
+    net = make()
+    with pytest.warns(RuntimeWarning, match=r"EMA\(0.999\) after 6 steps: 99% of the average is what .* EMA\(0.5\)"):
+        fit(net, fb.EMA(0.999), epochs=2)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        fit(net, fb.EMA(0.999))
+        fit(make(), fb.EMA(0.5))
+
+
+@pytest.mark.parametrize("twice", [False, True])
+def test_a_step_within_an_epoch_leaves_training_to_its_own_parameters(twice):
+    """Of an iterable that steps, whose steps are a part of the average and change nothing else."""
+
+    class Stepping:
+        def __init__(self, net):
+            self.net = net
+
+        def __iter__(self):
+            for batch in BATCHES:
+                for _ in range(1 + twice):
+                    self.net.apply_gradients(np.zeros(self.net.num_params))
+                yield X[batch], Y[batch]
+
+    net, plain = make(optimizer=fb.SGD(0.1)), make(optimizer=fb.SGD(0.1))
+    histories = [
+        of.fit(Stepping(of), epochs=4, callbacks=callbacks, verbose=False).history
+        for of, callbacks in ((net, fb.EMA(0.9)), (plain, ()))
+    ]
+    assert histories[0] == histories[1]
+    assert (net.params != plain.params).any() and not net._under_way
+
+
+def test_an_average_that_begins_while_another_thread_steps():
+    net, plain = make(optimizer=fb.SGD(0.1)), make(optimizer=fb.SGD(0.1))
+    average = fb.EMA(0.9)
+    with net._steps():  # as of an epoch in another thread
+        average.on_train_begin(net)
+        net.train_on_batch(X, Y)
+        plain.train_on_batch(X, Y)
+        assert (net.params == plain.params).all()
+    assert (net.params != plain.params).any()
+    average.on_train_end(net)
+    assert (net.params != plain.params).any() and net._in_step == ()

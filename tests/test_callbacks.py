@@ -542,3 +542,28 @@ def test_settings_are_compared_and_shown():
         "CSVLogger(path='a'"
     )
     assert copy.deepcopy(fb.ReduceOnPlateau()) == fb.ReduceOnPlateau()
+
+
+def test_progress_says_why_training_ended(capsys):
+    net, values = fb.Network([fb.Dense(1)], (3,), loss="mse", seed=0), [3.0, 1.0, 2.0, 2.0, 2.0]
+
+    class Scores:
+        text = None
+
+        def on_epoch_end(self, net, epoch, logs):
+            logs["score"] = values[epoch]
+
+        def outcome(self):
+            return self.text
+
+    def said(epochs, *callbacks, verbose=True):
+        net.fit(np.eye(3), np.ones(3), epochs, callbacks=callbacks, verbose=verbose)
+        return [line for line in capsys.readouterr().err.splitlines() if line.startswith("fastbp: ")]
+
+    back = "the weights of epoch 2 are back, with the best score"
+    stopping, scores = fb.EarlyStopping("score", patience=2), Scores()
+    assert said(5, scores, stopping) == [f"fastbp: stopped by EarlyStopping after epoch 4; {back}"]
+    assert said(3, scores, stopping) == [f"fastbp: {back}"]
+    assert said(2, scores, stopping) == said(5, scores, stopping, verbose=False) == []
+    stopping.restore_best, scores.text = False, "all is well"
+    assert said(5, scores, stopping) == ["fastbp: all is well", "fastbp: stopped by EarlyStopping after epoch 4"]

@@ -556,6 +556,12 @@ def test_a_list_of_two_batches_is_no_pair_of_arrays():
     two = [(X[:50], y[:50]), (X[50:], y[50:])]
     got = net.fit(X, y, validation_data=two, verbose=False).history["val_loss"][0]
     assert got == pytest.approx(net.evaluate(X, y)["loss"], rel=1e-12)
+    for batches in (tuple(two), [list(batch) for batch in two], [[*two[0], np.ones(50)], list(two[1])]):
+        got = net.fit(X, y, validation_data=batches, verbose=False).history["val_loss"][0]
+        assert got == pytest.approx(net.evaluate(batches)["loss"], rel=1e-12)
+    rows = X[:2].tolist(), y[:2].tolist()
+    got = net.fit(X, y, validation_data=rows, verbose=False).history["val_loss"][0]
+    assert got == pytest.approx(net.evaluate(*rows)["loss"], rel=1e-12)
     pair = [X, y]  # as a list: as before
     assert net.fit(X, y, validation_data=pair, verbose=False).history["val_loss"]
 
@@ -570,6 +576,29 @@ def test_torch_data_loaders():
     want = net.evaluate(X, y)
     assert net.evaluate(loader) == pytest.approx(want, rel=1e-12)
     assert history.history["val_loss"][-1] == pytest.approx(want["loss"], rel=1e-12)
+    for size in (-(-len(X) // 2), -(-len(X) // 3)):  # as many batches as a pair, or a triple, has parts
+        few = list(torch.utils.data.DataLoader(rows, batch_size=size))
+        got = net.fit(X, y, validation_data=few, verbose=False).history["val_loss"][0]
+        assert got == pytest.approx(net.evaluate(few)["loss"], rel=1e-12)
+
+
+def test_numbered_batches_end_where_their_length_says():
+    """As those of Keras do, which give an empty batch behind the last."""
+    net, X, y, _ = _problem("labels")
+
+    class Numbered:
+        def __len__(self):
+            return 3
+
+        def __getitem__(self, number):
+            rows = slice(number * 30, min(number * 30 + 30, 90))
+            return X[rows], y[rows]
+
+    want = net.evaluate(X[:90], y[:90])
+    assert net.evaluate(Numbered()) == pytest.approx(want, rel=1e-12)
+    history = net.fit(Numbered(), epochs=2, validation_data=Numbered(), verbose=False).history
+    assert history["val_loss"][-1] == pytest.approx(net.evaluate(X[:90], y[:90])["loss"], rel=1e-12)
+    assert net.steps_trained == 6
 
 
 def test_batches_that_are_mixed():

@@ -328,7 +328,16 @@ def test_callbacks_by_number(tmp_path):
         assert (fb.load(tmp_path / f"{number}.npz").params == member.params).all()
 
 
+class Locked:
+    def __init__(self):
+        self.lock = threading.Lock()
+
+    def on_epoch_end(self, net, epoch, logs):
+        pass
+
+
 def test_bad_callbacks(tmp_path):
+    shared = fb.EarlyStopping("loss")
     (X, y), ensemble = data(), fb.Ensemble(template(), 2)
     before = [member.params.copy() for member in ensemble.members]
     for callbacks, error, message in (
@@ -345,6 +354,8 @@ def test_bad_callbacks(tmp_path):
             ValueError,
             r"not write one file for several .*a.npz: give callbacks=lamb",
         ),
+        (lambda i: [shared], ValueError, "got one EarlyStopping for members 0 and 1: make new"),
+        ([Locked()], TypeError, "must be such that copy.deepcopy can copy.*cannot pickle.*callbacks=lambda i:"),
         ([fb.CSVLogger(tmp_path / "a.csv")], ValueError, r"callbacks must not write one file for several members"),
         (Writer(tmp_path / "a.txt"), ValueError, r"callbacks must not write one file for several members, got .*a.txt"),
         (lambda i: fb.Checkpoint(tmp_path / "a.npz"), ValueError, r"must not write one file for several members"),

@@ -418,3 +418,34 @@ def test_values_in_messages():
     }
     assert {brief(value): value for value in wanted.values()}.keys() == wanted.keys()
     assert len(brief(WIDE.tolist())) == len(brief("x" * 1000)) == len(brief(fb.Residual([fb.Dense(4)] * 40))) == 100
+
+
+def hint_of(call):
+    """The message of the error that it raises."""
+    with pytest.raises((TypeError, ValueError)) as caught:
+        call()
+    return str(caught.value)
+
+
+def test_hints_of_what_may_have_been_meant():
+    net = fb.Network([fb.Dense(3)], (4,), loss="cross_entropy", seed=0)
+    X, y, dense = np.ones((2, 4)), np.zeros(2, int), [fb.Dense(3)]
+    assert "did you mean 'relu'?" in hint_of(lambda: fb.Dense(3, "Relu"))
+    assert "did you mean 'sigmoid'?" in hint_of(lambda: fb.Dense(3, "sigmoyd"))
+    assert hint_of(lambda: fb.Dense(3, "quite another")).endswith("got 'quite another'")
+    assert "value_and_grad gives (loss, gradient)" in hint_of(lambda: net.apply_gradients(net.value_and_grad(X, y)))
+    assert "one array of shape (15,)" in hint_of(lambda: net.apply_gradients([np.ones((4, 3)), np.ones(3)]))
+    assert "X.astype(float)" in hint_of(lambda: net.predict(X.astype(str)))
+    assert "such as (64,), got 64" in hint_of(lambda: fb.Network(dense, 64, loss="mse"))
+    last = hint_of(lambda: fb.Network([fb.Conv2D(3, 3), fb.Flatten(), *dense], (8, 8, 1), loss="mse"))
+    assert "channels come first: np.moveaxis(X, -1, 1) and input_shape=(1, 8, 8)" in last
+    flat = hint_of(lambda: fb.Network([fb.Conv2D(3, 3), fb.Flatten(), *dense], (64,), loss="mse"))
+    assert "X.reshape(-1, 1, 8, 8) and input_shape=(1, 8, 8)" in flat
+    normal = fb.Network([fb.Dense(4)], (4,), loss="gaussian_nll", seed=0)
+    assert "(rows, 2), got (2, 4); for gaussian_nll two outputs, a mean" in hint_of(lambda: normal.fit(X, X[:2]))
+    assert "give net.handle()" in hint_of(lambda: fb.jit.predict(net, X, X))
+    assert hint_of(lambda: fb.Quantile(np.array(0.5))) == "q must be a number, got array(0.5)"
+    assert "activation must be a layer's" in hint_of(lambda: fb.Dense(4, fb.activations.mean_variance))
+    each = type("Each", (), {"on_batch_end": lambda self, net: None})()
+    assert "on_chunk_end, as many batches" in hint_of(lambda: net.fit(X, y, callbacks=each))
+    assert "fb.EMA averages parameters by step" in hint_of(lambda: net.fit(X, y, callbacks=each))

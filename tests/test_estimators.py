@@ -1027,3 +1027,26 @@ def test_lbfgs_that_finds_nothing_finite_says_so(scales):
     with pytest.raises(fb.DivergedError, match=re.escape(NON_FINITE)) as error:
         model.fit(X * scales[0], X[:, 0] * scales[1])
     assert isinstance(error.value, ValueError) and np.isfinite(model.network_.params).all()
+
+
+def test_early_stopping_goes_back_to_the_best_of_an_earlier_fit_too():
+    """Its scores go on from a fit that had validation_data and did not stop early: so do the weights kept."""
+    X, y = load_iris(return_X_y=True)
+    order = np.random.default_rng(0).permutation(100)  # two classes that are easy to tell apart
+    X, y = X[order], y[order]
+    held, model = (X[70:], y[70:]), fb.MLPClassifier(16, learning_rate_init=0.01, random_state=0, max_iter=200)
+    model.fit(X[:70], y[:70], validation_data=held)
+    assert model.best_validation_score_ == max(model.validation_scores_) == 1  # the next can't be better
+    model.set_params(early_stopping=True, warm_start=True).fit(X[:70], y[:70], validation_data=held)
+    assert model.score(*held) == model.best_validation_score_ == max(model.validation_scores_)
+
+
+def test_an_average_is_not_for_partial_fit():
+    X, targets = data()
+    model = fb.MLPRegressor(callbacks=[fb.EMA(0.1)], random_state=0, max_iter=2).fit(X, targets["real"])
+    before = model.network_.params.copy()
+    with pytest.raises(ValueError, match=r"callbacks must hold no EMA for partial_fit.*: give it to fit"):
+        model.partial_fit(X, targets["real"])
+    assert (model.network_.params == before).all()
+    model.set_params(callbacks=()).partial_fit(X, targets["real"])
+    assert (model.network_.params != before).any()

@@ -170,3 +170,20 @@ def test_gradients_by_layer_can_be_read_alone():
         net.layers[0].grad["weight"] = np.zeros((6, 4))
     with pytest.raises(AttributeError, match="Dense_1 has no 'gradient'"):
         _ = net.layers[0].gradient
+
+
+def test_plan_and_memory_are_kept_from_call_to_call():
+    """And are made anew for another layer, more rows or other settings; they follow the weights."""
+    net = fb.Network([fb.Dense(5, "tanh"), fb.Dense(4), fb.Dense(3)], (6,), loss="mse", seed=0)
+    first = net.forward(X[:7], layer=1)
+    kept = net._inner
+    assert (net.forward(X[:3], layer=[0, 1])[1] == first[:3]).all() and net._inner is kept
+    net.params *= 2
+    twin = fb.Network([fb.Dense(5, "tanh"), fb.Dense(4), fb.Dense(3)], (6,), loss="mse", seed=0)
+    twin.params *= 2
+    assert (net.forward(X[:7], layer=1) == twin.forward(X[:7], layer=1)).all() and net._inner is kept
+    assert net.forward(X, layer=1).shape == (300, 4) and net._inner is not kept
+    kept = net._inner
+    assert net.forward(X[:9], layer=0).shape == (9, 5) and net._inner is not kept
+    net.layers[0].trainable = False
+    assert net._inner is None

@@ -44,7 +44,8 @@ def test_all_classes_of_parts_are_public():
         there = {n for n, v in vars(module).items() if isinstance(v, type) and issubclass(v, kind)}
         assert there <= set(module.__all__)
     assert {*fb.activations.ACTIVATIONS, "swish"} <= set(fb.activations.__all__)
-    assert set(fb.metrics.METRICS) <= set(fb.metrics.__all__)
+    assert {*fb.metrics.METRICS, "ClassScores", "precision_recall_fscore_support"} <= set(fb.metrics.__all__)
+    assert "EMA" in fb.callbacks.__all__
 
 
 # --- activations as functions -------------------------------------------------------------------------

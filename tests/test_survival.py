@@ -578,3 +578,25 @@ def test_ctrl_c_while_a_checkpoint_is_written(tmp_path, monkeypatch):
     history = net.fit(X, Y, 5, callbacks=fb.Checkpoint(path), verbose=False)
     assert history.stopped == "interrupted" and len(history.epoch) == 3
     assert fb.load(path).epochs_trained == 2 and os.listdir(tmp_path) == ["run.npz"]
+
+
+def test_files_of_several_bests_know_of_one_another(tmp_path):
+    """Whichever a run goes on from: an epoch that is the best of both is so in both files."""
+    scores = {"a": [3, 2, 1.5, 9, 9], "b": [3, 9, 1, 2, 9]}
+
+    class Scores:
+        def on_epoch_end(self, net, epoch, logs):
+            logs.update({name: values[epoch] for name, values in scores.items()})
+
+    def run(epochs, resume_from=None):
+        net = fb.Network([fb.Dense(1)], (3,), loss="mse", seed=0)
+        keepers = [fb.Checkpoint(tmp_path / f"{name}.npz", monitor=name, mode="min") for name in scores]
+        options = dict(callbacks=[Scores(), *keepers], resume_from=resume_from, verbose=False)
+        net.fit(np.eye(3), np.ones(3), epochs, **options)
+        return [(keeper.best, keeper.best_epoch, fb.load(keeper.path).epochs_trained) for keeper in keepers]
+
+    want = run(5)
+    assert want == [(1.5, 2, 3), (1, 2, 3)]
+    for name in scores:
+        run(3)
+        assert run(5, tmp_path / f"{name}.npz") == want

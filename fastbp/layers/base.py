@@ -123,6 +123,13 @@ class WeightedLayer(Layer):
         self._store(trainable=check_bool("trainable", self.trainable), learning_rate=rate)
 
 
+def _check_activation(activation: ActivationFunction | None) -> ActivationFunction | None:
+    if activation is activations.mean_variance:
+        what = "the loss 'gaussian_nll' makes that of a linear layer's outputs itself"
+        raise ValueError(f"activation must be a layer's, got {activation!r}: {what}")
+    return activation
+
+
 def default_init(activation: ActivationFunction | None) -> Initializer:
     return initializers.INITIALIZERS["he_uniform" if activation is activations.relu else "glorot_uniform"]
 
@@ -142,7 +149,7 @@ class AffineLayer(WeightedLayer):
         super().__post_init__()
         init = default_init(self.ends_with) if self.kernel_init is None else self.kernel_init
         self._store(
-            activation=self.ends_with,
+            activation=_check_activation(self.ends_with),
             bias=check_bool("bias", self.bias),
             kernel_init=initializers.get("kernel_init", init),
             bias_init=initializers.get("bias_init", self.bias_init),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import KW_ONLY, dataclass
 
-from ..errors import check_bool, check_number
+from ..errors import check_bool, check_share
 from ..kernels import dropout as kernels
 from ..program.c_source import CSource
 from ..program.emitter import IN_PLACE, Emitter
@@ -32,10 +32,7 @@ class Dropout(Layer):
     maps: bool = False
 
     def __post_init__(self) -> None:
-        rate = check_number("rate", self.rate, low=0)
-        if rate >= 1:
-            raise ValueError(f"rate must be at least 0 and less than 1, got {self.rate!r}")
-        self._store(rate=rate, maps=check_bool("maps", self.maps))
+        self._store(rate=check_share("rate", self.rate), maps=check_bool("maps", self.maps))
 
     def emit(self, plan: Emitter, x: Tensor, *weights: Tensor) -> Tensor:
         if self.rate == 0:

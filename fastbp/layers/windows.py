@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any, NamedTuple
 
 from ..errors import brief, check_choice, check_integer
@@ -51,6 +52,9 @@ def check_maps(kind: str, input_shape: Shape, dims: int) -> None:
     if len(input_shape) != dims + 1:
         want = "(channels, length)" if dims == 1 else "(channels, height, width)"
         hint = f"; with one channel that is {(1, *input_shape)}" if len(input_shape) == dims else ""
+        side = math.isqrt(input_shape[0])
+        if len(input_shape) == 1 and dims == 2 and side**2 == input_shape[0] > 1:
+            hint = f"; for images of one channel, X.reshape(-1, 1, {side}, {side}) and input_shape=(1, {side}, {side})"
         raise ValueError(f"{kind} takes rows of shape {want}, got {input_shape}{hint}")
 
 
@@ -74,8 +78,17 @@ def windows(
             before, after = missing // 2, missing - missing // 2
         axes.append(Axis(k, s, d, size, before, after, (size + before + after - reach) // s + 1))
     if min(axis.steps for axis in axes) < 1:
-        raise ValueError(f"{what} {each(kernel, dims)} does not fit into input {input_shape}{_border(axes)}")
+        hints = _border(axes) + _channels_last(input_shape)
+        raise ValueError(f"{what} {each(kernel, dims)} does not fit into input {input_shape}{hints}")
     return axes
+
+
+def _channels_last(input_shape: Shape) -> str:
+    """What the message says of a shape whose last axis looks like that of the channels."""
+    if len(input_shape) < 3 or input_shape[-1] not in (1, 3, 4) or input_shape[0] <= 4:
+        return ""
+    first = (input_shape[-1], *input_shape[:-1])
+    return f"; channels come first: np.moveaxis(X, -1, 1) and input_shape={first}"
 
 
 def _border(axes: list[Axis]) -> str:

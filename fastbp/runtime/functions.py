@@ -20,6 +20,7 @@ from numba.core.serialize import dumps
 from ..simd.entry import FIELD_KINDS, OP_WIDTH, KernelCompiler, kernel_signature
 from . import cache, locks
 from .locks import interrupts_later
+from .threads import start_threads
 
 if numba.config.DISABLE_JIT:
     raise ImportError("fastbp is compiled by Numba, which is switched off: unset NUMBA_DISABLE_JIT")
@@ -187,6 +188,7 @@ class EntryPoint:
         self.__name__ = function.__name__
 
     def _compiled(self):
+        start_threads()
         overload = _compile(self.dispatcher, self.__name__, self._signature)
         self.dispatcher.disable_compile()
         self._ready = True

@@ -67,6 +67,16 @@ def threading_layer() -> str:
     return _layer
 
 
+def start_threads() -> None:
+    """Start Numba's threading layer, if it has not been started.
+
+    A function with a parallel loop that is loaded from a cache finds the layer's functions when it is loaded. Numba up
+    to 0.64 leaves their addresses 0 where the layer has not been started before.
+    """
+    threading_layer()  # takes TBB's library into the process first
+    numba.get_num_threads()
+
+
 def _first_importable() -> str:
     wanted = numba.config.THREADING_LAYER
     order = (wanted,) if wanted in _POOLS else _PREFERENCES.get(wanted, _PREFERENCES["default"])

@@ -30,6 +30,7 @@ from sklearn.utils.multiclass import check_classification_targets, type_of_targe
 from sklearn.utils.validation import _check_sample_weight, check_is_fitted
 
 from .. import losses
+from ..averaging import EMA
 from ..errors import DivergedError, check_choice, check_object
 from ..layers import Dense
 from ..losses import BinaryCrossEntropy, CrossEntropy, GaussianNLL, Hinge, Loss
@@ -229,6 +230,9 @@ class _MLP(Settings):
         self._check_settings()
         if incremental and self.early_stopping:
             raise ValueError("partial_fit does not support early_stopping=True")
+        if incremental and any(isinstance(callback, EMA) for callback in self._callbacks()):
+            what = "callbacks must hold no EMA for partial_fit, as each call would begin with the average of the last"
+            raise ValueError(f"{what}: give it to fit, or train a fastbp.Network batch by batch in one fit")
         first = not hasattr(self, "network_") or not (self.warm_start or incremental)
         with _unchanged_by_errors(self), threads_here(self.n_threads):
             # without a wish, float32 stays and all else becomes float64
@@ -423,7 +427,8 @@ class MLPClassifier(ClassifierMixin, _MLP):
         dropout: the share, less than 1, of the hidden layers' outputs that a step leaves out; or one for each layer.
         dtype: "float32", which is faster, or "float64"; None: that of X, float32 only if X is.
         n_threads: the most threads that fit and predict use; None: see fastbp.set_num_threads.
-        callbacks: objects with hooks (see fastbp.callbacks), which get `network_`.
+        callbacks: objects with hooks (see fastbp.callbacks), which get `network_`. With fastbp.EMA the weights are the
+            average: fit with warm_start goes on from that, and partial_fit is an error.
 
     Fitted attributes: those of scikit-learn's, of which coefs_ and intercepts_ are live views; network_, a Network;
     and validation_loss_curve_, the validation rows' loss after each iteration, or None. There are validation_scores_

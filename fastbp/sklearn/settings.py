@@ -14,7 +14,7 @@ from sklearn.base import BaseEstimator
 
 from .. import activations
 from ..activations import ActivationFunction
-from ..errors import brief, check_bool, check_choice, check_integer, check_number, check_object
+from ..errors import brief, check_bool, check_choice, check_integer, check_number, check_object, check_share
 from ..initializers import Uniform
 from ..layers import Dense, Dropout, Layer
 from ..losses import Loss
@@ -22,11 +22,7 @@ from ..network import Network
 from ..optimizers import OPTIMIZERS, SGD, Adam, Optimizer
 from ..runtime.functions import DTYPES
 
-_ACTIVATIONS = activations.ACTIVATIONS | {
-    "identity": activations.linear,
-    "logistic": activations.sigmoid,
-    "swish": activations.silu,
-}
+_ACTIVATIONS = activations.NAMED | {"identity": activations.linear, "logistic": activations.sigmoid}
 _OPTIMIZERS: dict[str, Any] = {name.lower(): kind for name, kind in OPTIMIZERS.items()}
 
 
@@ -39,14 +35,6 @@ def _in_words_of_scikit_learn(kind: str, text: str) -> str:
     name, must, rest = text.partition(" must be ")
     wanted, got, given = rest.rpartition(", got ")
     return f"The {name!r} parameter of {kind} must be {wanted}. Got {given} instead." if must and got else text
-
-
-def _check_share(name: str, value: Any) -> float:
-    """`value` as a float, 0 or more and less than 1."""
-    number = check_number(name, value, low=0)
-    if number >= 1:
-        raise ValueError(f"{name} must be at least 0 and less than 1, got {value!r}")
-    return number
 
 
 def _for_each(name: str, value: Any, layers: int) -> list[Any]:
@@ -118,7 +106,7 @@ class Settings(BaseEstimator, ABC):
         for name in ("learning_rate_init", "epsilon"):
             check_number(name, getattr(self, name), low=0, open_low=True)
         for name in ("validation_fraction", "beta_1", "beta_2"):
-            _check_share(name, getattr(self, name))
+            check_share(name, getattr(self, name))
         for name in ("max_iter", "max_fun"):
             check_integer(name, getattr(self, name), low=1)
         for name in ("shuffle", "warm_start", "nesterovs_momentum", "early_stopping"):
@@ -172,7 +160,7 @@ class Settings(BaseEstimator, ABC):
             check_object("activation", function, ActivationFunction)
             if not isinstance(function, ActivationFunction):
                 function = check_choice("activation", function, _ACTIVATIONS)
-            hidden.append((units, function, _check_share("dropout", rate)))
+            hidden.append((units, function, check_share("dropout", rate)))
         return hidden
 
     def _callbacks(self) -> tuple[Any, ...]:

@@ -277,9 +277,7 @@ class _Watch:
             if model.early_stopping:
                 worse = score < model.best_validation_score_ + model.tol
             if score > model.best_validation_score_:
-                model.best_validation_score_ = score
-                if model.early_stopping:
-                    self._patience.best_params = net.params.copy()
+                model.best_validation_score_, self._patience.best_params = score, net.params.copy()
         return worse
 
     def _stop(self, net: Network) -> None:

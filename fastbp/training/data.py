@@ -39,6 +39,8 @@ def _as_numbers(name: str, value: Any) -> np.ndarray:
     text = array.dtype.kind in "US" or (array.dtype.kind == "O" and array.size and isinstance(array.flat[0], str))
     what = "sparse matrix" if hasattr(value, "toarray") else f"{type(value).__name__} of dtype {array.dtype}"
     hint = "; np.unique(y, return_inverse=True)[1] gives labels" if name == "y" and text else ""
+    if name == "X" and text:
+        hint = "; X.astype(float) converts texts that are numbers"
     raise TypeError(f"{name} must hold numbers, got a {what}{hint}")
 
 
@@ -183,6 +185,8 @@ def check_targets(y: Any, rows: int, spec: Spec, name: str = "y") -> tuple[np.nd
     if array.shape != (rows, outputs):
         also = " or labels of shape (rows,)" if kind == "probabilities" else " or (rows,)" if outputs == 1 else ""
         hint = _labels_hint(array, outputs, spec, name)
+        if spec.outputs != outputs:
+            hint = f"; for {spec.loss.name} two outputs, a mean and the logarithm of a variance, stand for one target"
         raise ValueError(f"{name} must have shape (rows, {outputs}){also}, got {array.shape}{hint}")
     return array, kind
 

@@ -305,7 +305,7 @@ class Batches:
         Raises ValueError if there is none, TypeError or ValueError for a bad one.
         """
         number, prefix = -1, "" if self._name == "X" else f"{self._name}: "
-        for number, batch in enumerate(self._batches):
+        for number, batch in enumerate(_each(self._batches)):
             yield self._feed(batch, f"{prefix}batch {number}"), None
         if number < 0:
             what = f"{self._name} must give at least one batch each time that it is iterated, got none: pass a list"
@@ -383,13 +383,13 @@ def batches(spec: Spec, X: Any, epochs: int) -> Batches:
 def validation(spec: Spec, data: Any, epochs: int) -> Feed | Mapped | Batches:
     """What fit validates with: (X, y), (X, y, sample_weight), or an iterable of such batches.
 
-    A list of two or three is one of batches if it holds tuples alone. Raises as feed and batches do.
+    A list or tuple of two or three is one of batches if each of them looks like a batch. Raises as feed and batches do.
     """
     name = "validation_data"
-    of_batches = isinstance(data, list) and bool(data) and all(isinstance(part, tuple) for part in data)
+    of_batches = isinstance(data, (tuple, list)) and bool(data) and all(map(_is_batch, data))
     if isinstance(data, (tuple, list)) and len(data) in (2, 3) and not of_batches:
         return feed(spec, *data, prefix=f"{name}: ")
-    if isinstance(data, tuple) or hasattr(data, "__array__") or not _is_iterable(data):
+    if (isinstance(data, tuple) and not of_batches) or hasattr(data, "__array__") or not _is_iterable(data):
         wanted = "(X, y) or (X, y, sample_weight), or an iterable of such batches"
         raise TypeError(f"{name} must be {wanted}, got {brief(data)}")
     _check_repeatable(name, data, epochs)
@@ -401,6 +401,23 @@ def _is_iterable(value: Any) -> bool:
     return not isinstance(value, (str, bytes, Mapping)) and (
         hasattr(value, "__iter__") or hasattr(value, "__getitem__")
     )
+
+
+def _each(batches: Any) -> Iterable:
+    """The batches; of what has a length and numbers them, but no __iter__, those that the length counts."""
+    if hasattr(batches, "__iter__") or not hasattr(batches, "__len__"):
+        return batches
+    return (batches[number] for number in range(len(batches)))
+
+
+def _is_batch(value: Any) -> bool:
+    """Whether it looks like (X, y) or (X, y, sample_weight): X has an axis of rows and one of features, at least."""
+    if not isinstance(value, (tuple, list)) or len(value) not in (2, 3):
+        return False
+    try:
+        return np.ndim(value[0]) >= 2
+    except ValueError:  # of several shapes
+        return False
 
 
 def _check_repeatable(name: str, value: Any, epochs: int) -> None:

@@ -40,8 +40,7 @@ def layer_outputs(net: Model, layers: Sequence[int], source: Feed | Mapped, batc
     batch_size, done = min(batch_size, source.rows), 0
     outs = [np.empty((source.rows, *net.layers[k].output_shape), net.dtype) for k in layers]
     with net.lock:
-        plan = net.new_plan(keep=True, last=max(layers))
-        workspace = net.new_workspace(batch_size, plan)
+        plan, workspace = net.inner_program(max(layers), batch_size)
         unused = np.empty((batch_size, plan.output.size), net.dtype)  # where the program itself puts the last output
         for feed, _ in source.pieces(batch_size):
             for lo in range(0, feed.rows, batch_size):

@@ -26,7 +26,7 @@ def check_callbacks(callbacks: Any, logged: Sequence[str]) -> tuple[Any, ...]:
     Raises TypeError if one has no hook, or one with other arguments, or a method on_… that is no hook, ValueError if
     it is known that one monitors what is not logged.
     """
-    if callbacks is None or _has_hook(callbacks) or _unknown_hooks(callbacks):
+    if callbacks is None or is_callback(callbacks):
         callbacks = () if callbacks is None else (callbacks,)
     try:
         callbacks = tuple(callbacks)
@@ -41,6 +41,11 @@ def check_callbacks(callbacks: Any, logged: Sequence[str]) -> tuple[Any, ...]:
         _check_methods(callback)
     _check_logs(callbacks, list(logged))
     return callbacks
+
+
+def is_callback(thing: Any) -> bool:
+    """Whether it is one callback, be its methods the right ones or not, and no sequence of some."""
+    return _has_hook(thing) or bool(_unknown_hooks(thing))
 
 
 def _has_hook(callback: Any) -> bool:
@@ -62,7 +67,7 @@ def _check_names(callback: Any) -> None:
         return
     name = unknown[0]
     if "batch" in name or "step" in name:
-        instead = "on_chunk_end, as many batches run in one compiled call"
+        instead = "on_chunk_end, as many batches run in one compiled call, and fb.EMA averages parameters by step"
     else:
         close = difflib.get_close_matches(name, HOOKS, 1, 0.0)
         instead = close[0]
@@ -77,7 +82,8 @@ def _check_methods(callback: Any) -> None:
     """Raise TypeError if a user's callback has a method that can't be called as training calls it."""
     if _is_own(callback):
         return
-    methods = {**HOOKS, "epochs_at_once": ("net",), **(_OF_STATE if has_state(callback) else {})}
+    methods: dict[str, tuple[str, ...]] = {**HOOKS, "epochs_at_once": ("net",), "outcome": ()}
+    methods |= _OF_STATE if has_state(callback) else {}
     for name, arguments in methods.items():
         if not hasattr(callback, name):
             continue

@@ -30,10 +30,10 @@ class InStep(Part):
         return {}
 
     def before_steps(self, net: Model) -> None:
-        """Called before training steps are done, be they one or an epoch of them."""
+        """Called before training steps are done, be they one or an epoch of them; also if others are under way."""
 
     def behind_steps(self, net: Model) -> None:
-        """Called behind them, whatever has happened."""
+        """Called behind them, whatever has happened, when no others are under way."""
 
     def on_train_begin(self, net: Model) -> None:
         """Become a part of the network's training step."""

@@ -96,6 +96,10 @@ def train(net: Model, task: Task) -> History:
                 ends.callback(_call, [callback], "on_train_end", net)
         net.stop_training |= stopping  # of a fit that this one was called in
         history.seconds = time.perf_counter() - begin
+    if task.verbose and sys.stderr is not None:
+        for callback in task.callbacks:
+            if hasattr(callback, "outcome") and (text := callback.outcome()):
+                print(f"fastbp: {text}", file=sys.stderr, flush=True)
     return history
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from ..errors import check_bool, check_integer, check_number, check_verbose
+from ..errors import check_bool, check_integer, check_share, check_verbose
 from ..layers.bound import check_step
 from ..metrics import METRICS, Metric, check_metrics, check_suited
 from ..model import Model
@@ -40,7 +40,7 @@ def check_fit(
     """The task that the arguments of Network.fit describe. Raises as that does; nothing in the network changes."""
     epochs = check_integer("epochs", epochs, low=1)
     batch_size = check_integer("batch_size", batch_size, low=1)
-    split = check_number("validation_split", validation_split, low=0)
+    split = check_share("validation_split", validation_split)
     shuffle = check_bool("shuffle", shuffle)
     verbose = check_verbose(verbose)
     functions = metrics_of(net, metrics)
@@ -114,8 +114,6 @@ def _sources(
 
 def _split(source: Feed | Mapped, share: float) -> tuple[Feed | Mapped, Feed | Mapped]:
     """The source without its last rows, and those."""
-    if share >= 1:
-        raise ValueError(f"validation_split must be at least 0 and less than 1, got {share!r}")
     kept = source.rows - round(source.rows * share)
     if not 0 < kept < source.rows:
         raise ValueError(f"validation_split must leave rows on both sides, got {share!r} of {source.rows} rows")

@@ -77,7 +77,8 @@ def _chosen(table: Table, target: str | None, task: str | None, drop: Sequence[s
         raise TableError(f"the column {quoted(chosen)} can't be both dropped and the target")
     if len(there) < 2 and drop:
         left = f"only {quoted(there[0])} is left" if there else "no column is left"
-        raise TableError(f"{table.source}: {left} of the columns {listed(names)}: a feature besides the target must stay")
+        rule = "a feature besides the target must stay"
+        raise TableError(f"{table.source}: {left} of the columns {listed(names)}: {rule}")
     if len(there) < 2:
         raise TableError(
             f"{table.source} has the one column {quoted(''.join(there))}: there must be features besides a target"

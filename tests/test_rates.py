@@ -46,6 +46,7 @@ def trained(make, optimizer, X, y):
         return np.inf
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", range(2))
 @pytest.mark.parametrize("optimizer", OPTIMIZERS)
 @pytest.mark.parametrize("name", ["classes", "deep", "logistic", "regression"])

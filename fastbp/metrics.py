@@ -306,5 +306,5 @@ def _one_hot(y_true: Any, y_pred: Any) -> tuple[np.ndarray, np.ndarray]:
     return truth > 0.5, scores
 
 
-__all__ = ["METRICS", "confusion_matrix", *METRICS]
+__all__ = ["METRICS", "ClassScores", "confusion_matrix", "precision_recall_fscore_support", *METRICS]
 __dir__ = shown(__all__)

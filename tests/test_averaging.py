@@ -326,17 +326,17 @@ def test_a_step_within_an_epoch_leaves_training_to_its_own_parameters(twice):
         for of, callbacks in ((net, fb.EMA(0.9)), (plain, ()))
     ]
     assert histories[0] == histories[1]
-    assert (net.params != plain.params).any() and not net._under_way
+    assert (net.params != plain.params).any() and not net.under_way
 
 
 def test_an_average_that_begins_while_another_thread_steps():
     net, plain = make(optimizer=fb.SGD(0.1)), make(optimizer=fb.SGD(0.1))
     average = fb.EMA(0.9)
-    with net._steps():  # as of an epoch in another thread
+    with net.steps():  # as of an epoch in another thread
         average.on_train_begin(net)
         net.train_on_batch(X, Y)
         plain.train_on_batch(X, Y)
         assert (net.params == plain.params).all()
     assert (net.params != plain.params).any()
     average.on_train_end(net)
-    assert (net.params != plain.params).any() and net._in_step == ()
+    assert (net.params != plain.params).any() and net.in_step == ()

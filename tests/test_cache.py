@@ -161,6 +161,7 @@ def _fresh(tmp_path, monkeypatch):
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "tmp"))
     monkeypatch.setattr(numba.config, "CACHE_DIR", "")
     monkeypatch.setattr(cache, "_found", None)
+    monkeypatch.setattr(cache, "_printed", set())
     monkeypatch.setattr(cache, "_this", None)
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(cache, "_version", lambda: "0123456789abcdef")

@@ -128,7 +128,9 @@ def test_a_network_of_means_and_variances_in_c(tmp_path):
     net = network(4, "gaussian_nll", dtype="float64")
     net.export_c(tmp_path / "model.c")
     library, out = compile_c((tmp_path / "model.c").read_text(), tmp_path), np.empty(4)
-    library.model_predict(X[:1].ctypes.data_as(fb.capi.ctypes.c_void_p), out.ctypes.data_as(fb.capi.ctypes.c_void_p))
+    library.model_predict(
+        X[:1].ctypes.data_as(fb.embedding.capi.ctypes.c_void_p), out.ctypes.data_as(fb.embedding.capi.ctypes.c_void_p)
+    )
     np.testing.assert_allclose(out, net.predict(X[:1])[0], rtol=1e-12)
 
 

@@ -207,13 +207,21 @@ def _find(open_in: Callable[[_Root, str], Path]) -> Path | None:
         instead = (
             "it is not kept, and compiled anew by each process" if found is None else f"it is kept in {found.parent}"
         )
-        print(
+        _print_once(
             f"fastbp: compiled code can't be kept {', nor '.join(refused)}; {instead}."
-            " Set FASTBP_CACHE_DIR to a folder that only you can write to.",
-            file=sys.stderr,
-            flush=True,
+            " Set FASTBP_CACHE_DIR to a folder that only you can write to."
         )
     return found
+
+
+_printed: set[str] = set()
+
+
+def _print_once(text: str) -> None:
+    """Print a line to standard error, once in a process."""
+    if text not in _printed:
+        _printed.add(text)
+        print(text, file=sys.stderr, flush=True)
 
 
 _this: str | None = None

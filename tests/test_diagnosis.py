@@ -501,3 +501,20 @@ def test_bad_weights():
     for call in calls:
         unchanged(net, lambda: call(-np.ones(300)), ValueError, "sample_weight must be 0 or more")  # noqa: B023
         unchanged(net, lambda: call(np.ones(3)), ValueError, r"sample_weight must have shape \(300,\)")  # noqa: B023
+
+
+def diabetes():
+    from sklearn.datasets import load_diabetes
+
+    X, y = load_diabetes(return_X_y=True)
+    return (X - X.mean(0)) / X.std(0), (y - y.mean()) / y.std()
+
+
+@pytest.mark.parametrize("optimizer", [fb.Adam(30.0), fb.RMSprop(10.0), fb.Nadam(20.0), fb.Lion(3.0)])
+def test_what_training_has_done_is_not_blamed_on_initial_weights_alone(optimizer):
+    (X, y), layers = diabetes(), [fb.Dense(16, "relu"), fb.Dense(1)]
+    net = fb.Network(layers, (10,), loss="mse", optimizer=optimizer, seed=0)
+    net.fit(X, y, epochs=3, verbose=False)
+    warnings = net.diagnose(X, y).warnings
+    assert warnings and any(f"a smaller learning rate than {net.learning_rate:g}" in text for text in warnings)
+    assert not any("Use smaller initial weights:" in text for text in warnings)

@@ -99,9 +99,21 @@ def _too_short(case: Case, before: float, after: float) -> Iterator[str]:
         )
 
 
+# Losses of new networks are up to three times as large where outputs are as large as targets.
+MUCH_WORSE = 5.0
+
+
 def nothing_learnt(case: Case) -> Iterator[str]:
     """Where no other sentence says why."""
     steps, guessing = case.net.steps_trained, case.of_guessing
+    is_ratio = case.net.loss.name != "poisson"  # whose losses may be near 0, or below it, where nothing is learnt
+    if steps > 0 and is_ratio and guessing is not None and case.loss > MUCH_WORSE * guessing > 0:
+        yield (
+            f"Much worse than guessing: after {steps:,} steps the loss of these rows is {_loss(case.loss)}, and that of"
+            f" one answer for all of them {_loss(guessing)}. Steps have probably been too long: begin anew with a"
+            f" smaller learning rate than {case.probe.rate:g}; fb.find_learning_rate(net, X, y) suggests one."
+        )
+        return
     if steps < STEPS_TO_LEARN or guessing is None or case.loss < guessing:
         return
     if case.classes is not None and case.outputs.shape == case.classes.shape:

@@ -173,8 +173,18 @@ def large_activations(case: Case) -> Iterator[str]:
     if largest.activation_spread < 10 * input_spread:
         return  # the inputs', of which there is another sentence
     yield (
-        f"Activations explode: {spread}, and {reports.number(input_spread)} in the inputs. Use smaller initial weights:"
-        " the default kernel_init keeps the spread about as it comes in."
+        f"Activations explode: {spread}, and {reports.number(input_spread)} in the inputs."
+        f" {_against_large_weights(case)}"
+    )
+
+
+def _against_large_weights(case: Case) -> str:
+    """The cure: weights are large as they began so, or as steps were too long."""
+    if case.net.steps_trained == 0:
+        return "Use smaller initial weights: the default kernel_init keeps the spread about as it comes in."
+    return (
+        f"If training made the weights so large, begin anew with a smaller learning rate than {case.probe.rate:g}; if"
+        " they began so, with smaller initial weights, such as those of the default kernel_init."
     )
 
 
@@ -189,7 +199,7 @@ def gradient_flow(case: Case) -> Iterator[str]:
     if norms[most] > EXPLODING * norms[last] > 0:
         yield (
             f"The gradient explodes: it grows {_times(norms[most] / norms[last])} from {last} back to {most}."
-            " Use smaller initial weights (the default kernel_init keeps the scale), or clip_norm in the optimizer."
+            f" {_against_large_weights(case)} clip_norm in the optimizer bounds what it does."
         )
     if norms[least] * VANISHING < norms[last] and not _passes_after_a_step(case):
         how = f"shrinks {_times(norms[last] / norms[least])}" if norms[least] else "is lost"
